@@ -1,0 +1,3 @@
+//! QuickBooks Online, Xero and FreshBooks for the integration crate family.
+//!
+//! Nothing is here yet: this crate keeps its place in the workspace until its work begins.

@@ -1,0 +1,1 @@
+//! [`Outgoing`](super::Outgoing) to raw RFC 5322 text.

@@ -1,0 +1,17 @@
+//! Mail: what a mailbox provider does, and what a message is.
+
+#[cfg(feature = "mail")]
+pub mod compose;
+#[cfg(feature = "mail")]
+pub mod parse;
+mod provider;
+mod types;
+
+pub use provider::{
+    Depth, Drafts, EmailCapabilities, EmailProvider, EmailProviderExt, Folder, Folders, MessageQuery, MessageStub,
+    SendKey, SendOptions, Sent,
+};
+pub use types::{
+    Address, Attachment, Direction, MailFlags, MailItem, Message, MessageHeaders, Outgoing, OutgoingAttachment,
+    ReplyTo, Role,
+};

@@ -1,0 +1,1 @@
+//! Raw RFC 5322 text to [`Message`](super::Message).

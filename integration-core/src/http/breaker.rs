@@ -1,0 +1,5 @@
+//! Breaker.
+/// x
+#[derive(Debug)] pub struct Breaker {}
+/// x
+#[derive(Debug)] pub struct BreakerSettings {}

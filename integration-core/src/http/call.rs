@@ -1,0 +1,183 @@
+//! One call: the request, what it costs, and whether it may be repeated.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::error::{Error, ErrorKind, Result};
+
+crate::opaque_id! {
+    /// A key by which a service recognises a repeated call.
+    IdempotencyKey
+}
+
+/// What a call takes from the quota.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Cost {
+    /// Units of the service's cost table.
+    pub units: u32,
+    /// Calls as the service counts them: for a batch, the inner ones.
+    pub calls: u32,
+    /// Concurrency slots it occupies while in flight: for a batch, the inner calls.
+    pub slots: u32,
+}
+
+impl Cost {
+    /// One call of `units`.
+    #[must_use]
+    pub const fn units(units: u32) -> Self {
+        Self { units, calls: 1, slots: 1 }
+    }
+
+    /// A batch of `calls` inner calls of `units` each.
+    #[must_use]
+    pub const fn batch(calls: u32, units: u32) -> Self {
+        Self { units: calls * units, calls, slots: calls }
+    }
+}
+
+/// Who goes first when quota is short.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[non_exhaustive]
+pub enum Priority {
+    /// A person waits for the answer.
+    Interactive,
+    /// New items: the head of a feed.
+    Live,
+    /// History: paced evenly below the quota, so that the other two always find room.
+    #[default]
+    Background,
+}
+
+/// Whether repeating the call is safe; an input, never guessed from the HTTP method.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Repeat {
+    /// It may have taken effect: never repeat after the request could have arrived.
+    #[default]
+    Never,
+    /// Repeating changes nothing.
+    Safe,
+    /// Repeating with this key changes nothing; the key is in the request already.
+    SafeWithKey(IdempotencyKey),
+}
+
+/// A call to a service.
+#[derive(Clone, Debug)]
+pub struct Call {
+    pub(crate) operation: &'static str,
+    pub(crate) request: http::Request<Bytes>,
+    pub(crate) cost: Cost,
+    pub(crate) repeat: Repeat,
+    pub(crate) priority: Option<Priority>,
+    pub(crate) response_cap: usize,
+    pub(crate) authorised: bool,
+    pub(crate) timeout: Option<Duration>,
+}
+
+/// What an answer may weigh unless the call says otherwise.
+const DEFAULT_RESPONSE_CAP: usize = 32 * 1024 * 1024;
+
+impl Call {
+    /// A call named `operation` (`gmail.messages.get`), for spans, metrics and errors.
+    #[must_use]
+    pub fn new(operation: &'static str, request: http::Request<Bytes>, cost: Cost, repeat: Repeat) -> Self {
+        Self {
+            operation,
+            request,
+            cost,
+            repeat,
+            priority: None,
+            response_cap: DEFAULT_RESPONSE_CAP,
+            authorised: true,
+            timeout: None,
+        }
+    }
+
+    /// Overrides the session's priority.
+    #[must_use]
+    pub fn with_priority(mut self, priority: Priority) -> Self {
+        self.priority = Some(priority);
+        self
+    }
+
+    /// The largest answer accepted, in bytes after decompression; 32 MiB unless set.
+    #[must_use]
+    pub fn with_response_cap(mut self, bytes: usize) -> Self {
+        self.response_cap = bytes;
+        self
+    }
+
+    /// Sends no `Authorization` header (pre-signed upload URLs). The host must be in the connector's profile all the same.
+    #[must_use]
+    pub fn without_auth(mut self) -> Self {
+        self.authorised = false;
+        self
+    }
+
+    /// The time one attempt may take; 60 s unless set.
+    #[must_use]
+    pub fn with_timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// The name of the operation.
+    #[must_use]
+    pub fn operation(&self) -> &'static str {
+        self.operation
+    }
+
+    /// The request as built.
+    #[must_use]
+    pub fn request(&self) -> &http::Request<Bytes> {
+        &self.request
+    }
+
+    /// What it takes from the quota.
+    #[must_use]
+    pub fn cost(&self) -> Cost {
+        self.cost
+    }
+
+    /// Whether it may be repeated.
+    #[must_use]
+    pub fn repeat(&self) -> &Repeat {
+        &self.repeat
+    }
+}
+
+/// A successful answer (2xx), its body whole and within the cap.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Response {
+    /// The operation it answers.
+    pub operation: &'static str,
+    /// The status, 2xx (or 304, 308 where a protocol uses them).
+    pub status: http::StatusCode,
+    /// The headers.
+    pub headers: http::HeaderMap,
+    /// The body.
+    pub body: Bytes,
+}
+
+impl Response {
+    /// An answer from its parts; for tests and for transports of one's own.
+    #[must_use]
+    pub fn new(operation: &'static str, status: http::StatusCode, headers: http::HeaderMap, body: Bytes) -> Self {
+        Self { operation, status, headers, body }
+    }
+
+    /// Decodes the body as JSON.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Validation`] with the position, never with the text.
+    pub fn json<T: serde::de::DeserializeOwned>(&self) -> Result<T> {
+        serde_json::from_slice(&self.body).map_err(|error| {
+            let (line, column) = (error.line(), error.column());
+            Error::new(ErrorKind::Validation, format!("the answer is not the expected JSON (line {line}, column {column})"))
+                .with_operation(self.operation)
+        })
+    }
+}

@@ -1,0 +1,4 @@
+//! The bundled transport.
+/// x
+#[derive(Debug)]
+pub struct ReqwestTransport {}

@@ -1,0 +1,18 @@
+//! Mail, calendars and ledgers behind one set of traits.
+pub mod activity;
+pub mod clock;
+#[cfg(feature = "conformance")]
+pub mod conformance;
+pub mod connection;
+pub mod email;
+pub mod error;
+pub mod http;
+pub mod ids;
+pub mod oauth;
+pub mod page;
+pub mod secret;
+pub mod store;
+pub mod sync;
+pub mod vault;
+
+pub use crate::error::{Error, ErrorKind, Result};

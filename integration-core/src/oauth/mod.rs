@@ -1,0 +1,5 @@
+//! Sign-in: authorise, callback, token sets, refresh, revoke.
+
+mod callback;
+
+pub use callback::CallbackQuery;

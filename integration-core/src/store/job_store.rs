@@ -1,0 +1,69 @@
+//! Work to do, claimed with a lease.
+
+use std::{fmt, time::Duration};
+
+use async_trait::async_trait;
+
+use crate::{
+    error::Result,
+    sync::{Job, JobKey},
+};
+
+/// A claimed job.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Claim {
+    /// The job.
+    pub job: Job,
+    /// Higher than every fence given for this job's key before.
+    pub fence: u64,
+}
+
+impl Claim {
+    /// A claim as a store hands it out.
+    #[must_use]
+    pub fn new(job: Job, fence: u64) -> Self {
+        Self { job, fence }
+    }
+}
+
+/// What the bundled scheduler works from. One key has at most one pending job. Durations only: the store's clock decides.
+#[async_trait]
+pub trait JobStore: fmt::Debug + Send + Sync + 'static {
+    /// Puts a job, due in `due_in`. If its key is pending already, the earlier due time stands; if it is claimed, it will
+    /// run once more after that claim.
+    ///
+    /// # Errors
+    /// [`Store`](crate::ErrorKind::Store) if the storage fails.
+    async fn put(&self, job: &Job, due_in: Duration) -> Result<()>;
+
+    /// Removes what is pending under `key`; a running claim finishes but is not followed by another run.
+    ///
+    /// # Errors
+    /// `Store` if the storage fails.
+    async fn cancel(&self, key: &JobKey) -> Result<()>;
+
+    /// Claims up to `limit` due jobs (and those whose claim ran out) for `ttl`, earliest first.
+    ///
+    /// # Errors
+    /// `Store` if the storage fails.
+    async fn claim(&self, limit: usize, ttl: Duration) -> Result<Vec<Claim>>;
+
+    /// Prolongs a claim; false if it is no longer ours.
+    ///
+    /// # Errors
+    /// `Store` if the storage fails.
+    async fn extend(&self, claim: &Claim, ttl: Duration) -> Result<bool>;
+
+    /// Ends a claim: the job is gone, or pending again after `again_in`. False, without effect, if it is no longer ours.
+    ///
+    /// # Errors
+    /// `Store` if the storage fails.
+    async fn finish(&self, claim: &Claim, again_in: Option<Duration>) -> Result<bool>;
+
+    /// How long until the next job is due; `None` if there is none. Zero if one is due now.
+    ///
+    /// # Errors
+    /// `Store` if the storage fails.
+    async fn next_due(&self) -> Result<Option<Duration>>;
+}

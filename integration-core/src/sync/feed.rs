@@ -1,0 +1,153 @@
+//! The only thing the engine knows of a service.
+
+use std::fmt;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use super::{
+    change::{ChangePage, Fetched},
+    cursor::{Cursor, Window},
+};
+use crate::{
+    error::Result,
+    ids::{ItemKey, PartitionId},
+};
+
+/// What a feed carries.
+pub trait SyncItem: Clone + fmt::Debug + Send + Sync + Sized + 'static {
+    /// The kind, stored with quarantined items.
+    const KIND: &'static str;
+    /// The format of [`SyncItem::encode`].
+    const VERSION: u16;
+
+    /// For quarantine and replay.
+    fn encode(&self) -> Bytes;
+
+    /// Reads what [`SyncItem::encode`] of format `version` wrote.
+    ///
+    /// # Errors
+    /// `Validation` if it cannot be read.
+    fn decode(version: u16, bytes: &[u8]) -> Result<Self>;
+
+    /// Only a part of the item (flags): of use only where the rest is known.
+    fn is_partial(&self) -> bool {
+        false
+    }
+}
+
+/// What can be pulled incrementally from a connection.
+#[async_trait]
+pub trait Feed: fmt::Debug + Send + Sync + 'static {
+    /// What it carries.
+    type Item: SyncItem;
+
+    /// What it can do; constant for the life of the value.
+    fn capabilities(&self) -> FeedCapabilities;
+
+    /// The partitions (one page of them, after `at`).
+    ///
+    /// # Errors
+    /// What the service answers.
+    async fn partitions(&self, at: Option<&Cursor>) -> Result<PartitionPage>;
+
+    /// "Now", before the backfill; `None` where only a finished snapshot yields it.
+    ///
+    /// # Errors
+    /// What the service answers.
+    async fn anchor(&self, partition: &PartitionId) -> Result<Option<Cursor>>;
+
+    /// A page of an enumeration of everything in `window`, newest first where the feed can.
+    ///
+    /// # Errors
+    /// `CursorExpired`: begin the enumeration again.
+    async fn snapshot(
+        &self,
+        partition: &PartitionId,
+        window: &Window,
+        at: Option<&Cursor>,
+    ) -> Result<ChangePage<Self::Item>>;
+
+    /// A page of what changed since `since`.
+    ///
+    /// # Errors
+    /// `CursorExpired`: a new snapshot is needed.
+    async fn changes(&self, partition: &PartitionId, since: &Cursor) -> Result<ChangePage<Self::Item>>;
+
+    /// Fetches items; also proves a removal. Each key is answered once.
+    ///
+    /// # Errors
+    /// Only where nothing at all came back; single items report for themselves.
+    async fn fetch(&self, keys: &[ItemKey]) -> Result<Vec<Fetched<Self::Item>>>;
+}
+
+/// A partition and what a person would call it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Partition {
+    /// Its id.
+    pub id: PartitionId,
+    /// Its name.
+    pub name: String,
+}
+
+impl Partition {
+    /// A partition.
+    pub fn new(id: PartitionId, name: impl Into<String>) -> Self {
+        Self { id, name: name.into() }
+    }
+}
+
+/// A page of partitions.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct PartitionPage {
+    /// The partitions.
+    pub partitions: Vec<Partition>,
+    /// Where the next page begins.
+    pub next: Option<Cursor>,
+}
+
+impl PartitionPage {
+    /// A page.
+    #[must_use]
+    pub fn new(partitions: Vec<Partition>, next: Option<Cursor>) -> Self {
+        Self { partitions, next }
+    }
+}
+
+/// What a feed can do.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct FeedCapabilities {
+    /// [`Feed::anchor`] yields a cursor before the snapshot.
+    pub anchor_first: bool,
+    /// Snapshots come newest first.
+    pub newest_first: bool,
+    /// How many keys one [`Feed::fetch`] should be given.
+    pub fetch_batch: usize,
+    /// What fetching one item costs, in units of the quota table: for the time that is left.
+    pub fetch_cost: u32,
+}
+
+impl FeedCapabilities {
+    /// A feed that fetches `fetch_batch` items at a time, each costing `fetch_cost` units.
+    #[must_use]
+    pub const fn new(fetch_batch: usize, fetch_cost: u32) -> Self {
+        Self { anchor_first: false, newest_first: false, fetch_batch, fetch_cost }
+    }
+
+    /// Its anchor can be taken before the snapshot.
+    #[must_use]
+    pub const fn with_anchor_first(mut self) -> Self {
+        self.anchor_first = true;
+        self
+    }
+
+    /// Its snapshots come newest first.
+    #[must_use]
+    pub const fn with_newest_first(mut self) -> Self {
+        self.newest_first = true;
+        self
+    }
+}

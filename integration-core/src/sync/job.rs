@@ -1,0 +1,100 @@
+//! Slices of background work.
+
+use std::{fmt, time::Duration};
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    error::Result,
+    ids::{ConnectionId, GrantId, TenantId},
+};
+
+crate::opaque_id! {
+    /// Identifies a job: one key has at most one pending job.
+    JobKey
+}
+
+/// One slice of background work: serialisable, so that a host's queue can carry it.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Job {
+    /// Its key.
+    pub key: JobKey,
+    /// Whose.
+    pub tenant: TenantId,
+    /// What to do.
+    pub kind: JobKind,
+}
+
+/// What a job does.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+#[non_exhaustive]
+pub enum JobKind {
+    /// Refresh an idle grant before the service forgets it.
+    KeepAlive {
+        /// Which.
+        grant: GrantId,
+    },
+    /// Sync a connection's mail: head changes, then pending work, then the snapshot.
+    SyncMail {
+        /// Which.
+        connection: ConnectionId,
+    },
+}
+
+impl Job {
+    /// The job that syncs a connection's mail.
+    #[must_use]
+    pub fn sync_mail(tenant: &TenantId, connection: &ConnectionId) -> Self {
+        let key = JobKey::new(format!("sync-mail/{tenant}/{connection}"));
+        Self { key, tenant: tenant.clone(), kind: JobKind::SyncMail { connection: connection.clone() } }
+    }
+
+    /// The job that keeps a grant alive.
+    #[must_use]
+    pub fn keep_alive(tenant: &TenantId, grant: &GrantId) -> Self {
+        let key = JobKey::new(format!("keep-alive/{tenant}/{grant}"));
+        Self { key, tenant: tenant.clone(), kind: JobKind::KeepAlive { grant: grant.clone() } }
+    }
+}
+
+/// What became of a slice.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum JobOutcome {
+    /// There is more to do at once: run the job again.
+    Continue,
+    /// Done; run it again after this wait.
+    Done {
+        /// When the schedule wants it again; `None`: never.
+        again_in: Option<Duration>,
+    },
+    /// It failed; run it again after this wait. `None`: only when somebody has acted.
+    Failed {
+        /// Why.
+        error: crate::error::Error,
+        /// When to try again.
+        again_in: Option<Duration>,
+    },
+}
+
+/// Who runs jobs: the bundled one, or the host's own queue.
+///
+/// The contract: a job handed to [`Scheduler::schedule`] is given to `Hub::run` once it is due, at least once; one key has
+/// at most one pending job (the earlier due time stands); what `Hub::run` returns says when to run it again.
+#[async_trait]
+pub trait Scheduler: fmt::Debug + Send + Sync + 'static {
+    /// Asks for `job` to be run after `due_in`.
+    ///
+    /// # Errors
+    /// `Store` if it cannot be kept.
+    async fn schedule(&self, job: &Job, due_in: Duration) -> Result<()>;
+
+    /// Forgets what is pending under `key`.
+    ///
+    /// # Errors
+    /// `Store` if the storage fails.
+    async fn cancel(&self, key: &crate::sync::JobKey) -> Result<()>;
+}

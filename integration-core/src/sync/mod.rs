@@ -1,0 +1,11 @@
+//! Keeping up with a service: feeds, cursors, jobs, and the one engine that drives every feed.
+
+mod change;
+mod cursor;
+mod feed;
+mod job;
+
+pub use change::{Body, Change, ChangePage, Fetched, Next, Reason, Removal, Revision};
+pub use cursor::{Cursor, Fingerprint, Window};
+pub use feed::{Feed, FeedCapabilities, Partition, PartitionPage, SyncItem};
+pub use job::{Job, JobKey, JobKind, JobOutcome, Scheduler};

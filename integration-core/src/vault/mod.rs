@@ -1,0 +1,5 @@
+//! Encryption of secrets at rest.
+
+mod sealer;
+
+pub use sealer::{SealContext, Sealer};

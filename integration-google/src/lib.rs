@@ -1,0 +1,1 @@
+//! Gmail for the integration crate family.

@@ -1,0 +1,3 @@
+//! Receiving and sending webhooks for the integration crate family.
+//!
+//! Nothing is here yet: this crate keeps its place in the workspace until its work begins.

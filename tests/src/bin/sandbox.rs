@@ -1,0 +1,2 @@
+//! The simulators as a server.
+fn main() {}
