@@ -6,6 +6,7 @@ pub mod conformance;
 pub mod connection;
 pub mod email;
 pub mod error;
+pub mod event;
 pub mod http;
 pub mod ids;
 pub mod oauth;

@@ -9,3 +9,10 @@ pub use change::{Body, Change, ChangePage, Fetched, Next, Reason, Removal, Revis
 pub use cursor::{Cursor, Fingerprint, Window};
 pub use feed::{Feed, FeedCapabilities, Partition, PartitionPage, SyncItem};
 pub use job::{Job, JobKey, JobKind, JobOutcome, Scheduler};
+
+pub(crate) mod engine;
+mod rows;
+mod shutdown;
+
+pub use engine::SyncOptions;
+pub use shutdown::Shutdown;

@@ -1,0 +1,72 @@
+//! What happened, for the host's interface and alerts.
+
+use std::{fmt, time::Duration};
+
+use crate::{
+    activity::Outcome,
+    error::{Error, Remedy},
+    ids::{ConnectionId, TenantId},
+};
+
+/// An event of one connection.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// These messages were decided; `None`: gone. One entry a message.
+    Decided(Vec<(String, Option<Outcome>)>),
+    /// Somebody has to act.
+    NeedsAttention(Remedy),
+    /// How far the sync is.
+    Progress(Progress),
+    /// An item could not be understood and lies in quarantine.
+    Quarantined {
+        /// Its key, if that much was understood.
+        key: Option<String>,
+        /// Why.
+        reason: String,
+    },
+    /// A slice failed; it is tried again.
+    SliceFailed(Error),
+}
+
+/// How far a sync is. Honest: without a known total there is no percentage, and it never says 100 % early.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Progress {
+    /// What it is doing.
+    pub phase: Phase,
+    /// Items listed so far in this enumeration.
+    pub listed: u64,
+    /// Items known and waiting to be fetched.
+    pub pending: u64,
+    /// Items settled in this run.
+    pub settled: u64,
+    /// The time the waiting ones take within the quota, once everything is listed.
+    pub eta: Option<Duration>,
+}
+
+/// What a sync is doing.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Phase {
+    /// Everything is listed; the waiting items are fetched.
+    Fetching,
+    /// Finding out what there is, fetching meanwhile.
+    Listing,
+    /// Nothing is waiting.
+    UpToDate,
+}
+
+/// Whoever wants to know. Called between transactions; must not block.
+pub trait EventListener: fmt::Debug + Send + Sync + 'static {
+    /// Something happened on a connection.
+    fn on_event(&self, tenant: &TenantId, connection: &ConnectionId, event: &Event);
+}
+
+/// Nobody wants to know.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoListener;
+
+impl EventListener for NoListener {
+    fn on_event(&self, _: &TenantId, _: &ConnectionId, _: &Event) {}
+}
