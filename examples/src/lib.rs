@@ -1,1 +1,8 @@
 //! Shared pieces of the examples.
+
+pub mod browser;
+pub mod keys;
+pub mod mail;
+pub mod meter;
+pub mod people;
+pub mod tally;

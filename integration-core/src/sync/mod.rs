@@ -11,8 +11,10 @@ pub use feed::{Feed, FeedCapabilities, Partition, PartitionPage, SyncItem};
 pub use job::{Job, JobKey, JobKind, JobOutcome, Scheduler};
 
 pub(crate) mod engine;
-mod rows;
+pub(crate) mod rows;
+mod scheduler;
 mod shutdown;
 
 pub use engine::SyncOptions;
+pub use scheduler::{BundledScheduler, JobRunner, SchedulerOptions};
 pub use shutdown::Shutdown;

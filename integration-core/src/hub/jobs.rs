@@ -1,0 +1,119 @@
+//! Running jobs: the door for every scheduler.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+
+use super::Hub;
+use crate::{
+    activity::MailApplier,
+    connection::{Connection, ConnectionStatus, Grant},
+    error::{Error, ErrorKind, Result},
+    event::Event,
+    http::Priority,
+    ids::{ConnectionId, TenantId},
+    sync::{
+        Job, JobKind, JobOutcome, JobRunner, Shutdown,
+        engine::{Engine, SliceEnd},
+        rows::Keys,
+    },
+};
+
+/// How long another worker's lease is waited for before asking again.
+const BUSY: Duration = Duration::from_secs(5);
+/// How often an idle grant is refreshed, so that no service forgets it.
+const KEEP_ALIVE: Duration = Duration::from_secs(7 * 24 * 3600);
+
+impl Hub {
+    /// Runs one slice of a job: what a host's scheduler calls; the bundled one does too. Safe to run again at any time.
+    pub async fn run(&self, job: Job, stop: &Shutdown) -> JobOutcome {
+        match &job.kind {
+            JobKind::SyncMail { connection } => match self.sync_mail(&job.tenant, connection, stop).await {
+                Ok(SliceEnd::More) => JobOutcome::Continue,
+                Ok(SliceEnd::Busy) => JobOutcome::Done { again_in: Some(BUSY) },
+                Ok(SliceEnd::Wait(wait)) => JobOutcome::Done { again_in: Some(wait) },
+                Ok(SliceEnd::UpToDate) => JobOutcome::Done { again_in: Some(self.0.sync.poll) },
+                Err(error) => self.failed(&job.tenant, connection, error),
+            },
+            JobKind::KeepAlive { grant } => match self.keep_alive(&job.tenant, grant).await {
+                Ok(()) => JobOutcome::Done { again_in: Some(KEEP_ALIVE) },
+                Err(error) => JobOutcome::Failed { error, again_in: Some(Duration::from_secs(24 * 3600)) },
+            },
+        }
+    }
+
+    /// Queues the syncs of a connection, at once.
+    ///
+    /// # Errors
+    /// `Store` if it cannot be kept.
+    pub async fn sync_now(&self, tenant: &TenantId, connection: &ConnectionId) -> Result<()> {
+        self.0.scheduler.schedule(&Job::sync_mail(tenant, connection), Duration::ZERO).await
+    }
+
+    /// Whoever must act ends the schedule until they have; everything else is tried again, later and later.
+    fn failed(&self, tenant: &TenantId, connection: &ConnectionId, error: Error) -> JobOutcome {
+        let person = matches!(
+            error.kind(),
+            ErrorKind::AdminPolicy
+                | ErrorKind::MissingScope
+                | ErrorKind::NeedsConsent
+                | ErrorKind::NotFound
+                | ErrorKind::ReauthorisationNeeded
+        );
+        if let Some(remedy) = error.remedy() {
+            self.0.events.on_event(tenant, connection, &Event::NeedsAttention(remedy.clone()));
+        }
+        let wait = error.retry_after().unwrap_or(Duration::from_secs(60));
+        JobOutcome::Failed { error, again_in: (!person).then_some(wait) }
+    }
+
+    async fn sync_mail(&self, tenant: &TenantId, id: &ConnectionId, stop: &Shutdown) -> Result<SliceEnd> {
+        let (connection, grant) = self.usable(tenant, id).await?;
+        if connection.status == ConnectionStatus::Paused {
+            return Ok(SliceEnd::UpToDate);
+        }
+        let session = self.session_of(&connection, &grant, Priority::Live)?;
+        let connector = self.connector(&connection.app)?;
+        let live = connector.email(session.clone())?.feed();
+        let backfill = connector.email(session.with_priority(Priority::Background))?.feed();
+        self.engine(&connection, &grant, live, backfill).slice(stop).await
+    }
+
+    fn engine(
+        &self,
+        connection: &Connection,
+        grant: &Grant,
+        live: Arc<dyn crate::sync::Feed<Item = crate::email::MailItem>>,
+        backfill: Arc<dyn crate::sync::Feed<Item = crate::email::MailItem>>,
+    ) -> Engine<crate::email::MailItem> {
+        let inner = &self.0;
+        let applier = MailApplier {
+            tenant: grant.tenant.clone(),
+            connection: connection.id.clone(),
+            own: connection.account.addresses.clone(),
+            own_domains: inner.sync.own_domains.clone(),
+            directory: Arc::clone(&inner.directory),
+            store: Arc::clone(&inner.stores.sync),
+        };
+        Engine {
+            keys: Keys { tenant: grant.tenant.clone(), connection: connection.id.clone(), kind: "mail" },
+            live,
+            backfill,
+            applier: Arc::new(applier),
+            store: Arc::clone(&inner.stores.sync),
+            leases: Arc::clone(&inner.stores.leases),
+            sealer: Arc::clone(&inner.sealer),
+            sink: Arc::clone(&inner.sink),
+            clock: Arc::clone(&inner.clock),
+            events: Arc::clone(&inner.events),
+            options: inner.sync.clone(),
+        }
+    }
+}
+
+#[async_trait]
+impl JobRunner for Hub {
+    async fn run(&self, job: Job, stop: &Shutdown) -> JobOutcome {
+        Self::run(self, job, stop).await
+    }
+}

@@ -1,0 +1,148 @@
+//! The hub: what a host holds. Concrete, cheap to clone; everything pluggable is behind it.
+
+mod builder;
+mod jobs;
+mod read;
+mod sign_in;
+
+use std::{collections::BTreeMap, fmt, sync::Arc};
+
+pub use builder::HubBuilder;
+
+use crate::{
+    activity::{Directory, Sink},
+    clock::{Clock, Random},
+    connection::{Capability, Connection, ConnectionStatus, Connector, Grant},
+    email::EmailProvider,
+    error::{Actor, Error, ErrorKind, Remedy, Result},
+    event::EventListener,
+    http::{Admission, Breaker, BreakerSettings, Credentials, Priority, RetryPolicy, Session, SessionParts, Transport},
+    ids::{AppId, ConnectionId, TenantId},
+    oauth::SignIn,
+    store::Stores,
+    sync::{Scheduler, SyncOptions},
+    vault::Sealer,
+};
+
+/// Connects, syncs and acts. Made by [`Hub::builder`].
+#[derive(Clone)]
+pub struct Hub(Arc<Inner>);
+
+struct Inner {
+    stores: Stores,
+    sealer: Arc<dyn Sealer>,
+    connectors: BTreeMap<AppId, Arc<dyn Connector>>,
+    directory: Arc<dyn Directory>,
+    sink: Arc<dyn Sink>,
+    scheduler: Arc<dyn Scheduler>,
+    transport: Arc<dyn Transport>,
+    admission: Arc<dyn Admission>,
+    retry: Arc<dyn RetryPolicy>,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+    events: Arc<dyn EventListener>,
+    sync: SyncOptions,
+    sign_in: SignIn,
+    /// A breaker per connection, so that a failing one is left alone while others go on.
+    breakers: std::sync::Mutex<BTreeMap<ConnectionId, Arc<Breaker>>>,
+}
+
+impl fmt::Debug for Hub {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hub").field("apps", &self.0.connectors.keys()).finish_non_exhaustive()
+    }
+}
+
+impl Hub {
+    /// The mailbox of a connection, for calls that a person waits for.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown connection of this tenant; `MissingScope` if mail was not granted, with what to ask for;
+    /// `ReauthorisationNeeded` if somebody has to act first.
+    pub async fn email(&self, tenant: &TenantId, id: &ConnectionId) -> Result<Arc<dyn EmailProvider>> {
+        let (connection, grant) = self.usable(tenant, id).await?;
+        let connector = self.connector(&connection.app)?;
+        if ![Capability::MailRead, Capability::MailSend].iter().any(|kind| connection.capabilities.contains(kind)) {
+            return Err(missing(&**connector, Capability::MailRead));
+        }
+        connector.email(self.session_of(&connection, &grant, Priority::Interactive)?)
+    }
+
+    /// The authorised client of a connection: the way to what is not unified.
+    ///
+    /// # Errors
+    /// As [`Hub::email`], whatever was granted.
+    pub async fn session(&self, tenant: &TenantId, id: &ConnectionId) -> Result<Session> {
+        let (connection, grant) = self.usable(tenant, id).await?;
+        self.session_of(&connection, &grant, Priority::Interactive)
+    }
+
+    async fn usable(&self, tenant: &TenantId, id: &ConnectionId) -> Result<(Connection, Grant)> {
+        let unknown = || Error::new(ErrorKind::NotFound, "this tenant has no such connection");
+        let connection = self.0.sign_in.connection(tenant, id).await?.ok_or_else(unknown)?;
+        let grant = self.0.sign_in.grant(tenant, &connection.grant).await?.ok_or_else(unknown)?;
+        match connection.status {
+            ConnectionStatus::Disconnected => {
+                Err(Error::new(ErrorKind::ReauthorisationNeeded, "the connection was disconnected"))
+            }
+            ConnectionStatus::Active | ConnectionStatus::NeedsAttention | ConnectionStatus::Paused => {
+                Ok((connection, grant))
+            }
+        }
+    }
+
+    fn connector(&self, app: &AppId) -> Result<&Arc<dyn Connector>> {
+        self.0.connectors.get(app).ok_or_else(|| {
+            let message = format!("no connector is registered for the app {app}; add it with with_connector");
+            Error::new(ErrorKind::Misconfigured, message)
+        })
+    }
+
+    fn session_of(&self, connection: &Connection, grant: &Grant, priority: Priority) -> Result<Session> {
+        let about = Some((connection.id.clone(), connection.account.clone()));
+        let breaker = self.breaker(&connection.id);
+        Ok(Session::new(self.parts(grant, about, breaker, priority, self.credentials(grant)?)?))
+    }
+
+    fn breaker(&self, id: &ConnectionId) -> Arc<Breaker> {
+        // A panic while the map is held leaves nothing half done: the map is still good.
+        let mut breakers = self.0.breakers.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        Arc::clone(breakers.entry(id.clone()).or_insert_with(|| Arc::new(Breaker::new(BreakerSettings::default()))))
+    }
+
+    fn parts(
+        &self,
+        grant: &Grant,
+        connection: Option<(ConnectionId, crate::connection::RemoteAccount)>,
+        breaker: Arc<Breaker>,
+        priority: Priority,
+        credentials: Arc<dyn Credentials>,
+    ) -> Result<SessionParts> {
+        let inner = &self.0;
+        Ok(SessionParts {
+            tenant: grant.tenant.clone(),
+            app: grant.app.clone(),
+            grant: grant.id.clone(),
+            connection,
+            connector: Arc::clone(self.connector(&grant.app)?),
+            credentials,
+            transport: Arc::clone(&inner.transport),
+            admission: Arc::clone(&inner.admission),
+            breaker,
+            retry: Arc::clone(&inner.retry),
+            clock: Arc::clone(&inner.clock),
+            random: Arc::clone(&inner.random),
+            priority,
+            deadline: None,
+        })
+    }
+}
+
+fn missing(connector: &dyn Connector, capability: Capability) -> Error {
+    let profile = connector.profile();
+    let scopes: Vec<String> = profile.scopes.request(&[capability].into()).into_iter().collect();
+    let action = format!("Connect the account again and allow: {}.", scopes.join(", "));
+    Error::new(ErrorKind::MissingScope, "this was not granted")
+        .with_service(profile.service)
+        .with_remedy(Remedy::new("The person did not allow this.", Actor::Person, action))
+}
