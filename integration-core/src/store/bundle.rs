@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{JobStore, LeaseStore, SyncStore, TokenStore};
+use super::{JobStore, LeaseStore, MemoryStore, SyncStore, TokenStore};
 
 /// One store per concern; take a bundled one and swap exactly what you want to keep elsewhere.
 #[derive(Clone, Debug)]
@@ -19,6 +19,12 @@ pub struct Stores {
 }
 
 impl Stores {
+    /// Everything in one new [`MemoryStore`].
+    #[must_use]
+    pub fn memory() -> Self {
+        Self::from_one(Arc::new(MemoryStore::new()))
+    }
+
     /// One store that does it all.
     pub fn from_one<S: TokenStore + LeaseStore + SyncStore + JobStore>(store: Arc<S>) -> Self {
         let (tokens, leases, sync) = (Arc::clone(&store), Arc::clone(&store), Arc::clone(&store));

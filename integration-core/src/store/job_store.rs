@@ -31,7 +31,7 @@ impl Claim {
 #[async_trait]
 pub trait JobStore: fmt::Debug + Send + Sync + 'static {
     /// Puts a job, due in `due_in`. If its key is pending already, the earlier due time stands; if it is claimed, it will
-    /// run once more after that claim.
+    /// run once more after that claim (once, however often it was put meanwhile).
     ///
     /// # Errors
     /// [`Store`](crate::ErrorKind::Store) if the storage fails.
@@ -49,7 +49,7 @@ pub trait JobStore: fmt::Debug + Send + Sync + 'static {
     /// `Store` if the storage fails.
     async fn claim(&self, limit: usize, ttl: Duration) -> Result<Vec<Claim>>;
 
-    /// Prolongs a claim; false if it is no longer ours.
+    /// Prolongs a claim; false if it is no longer ours. A claim that ran out stays ours until somebody else gets the job.
     ///
     /// # Errors
     /// `Store` if the storage fails.
@@ -61,7 +61,8 @@ pub trait JobStore: fmt::Debug + Send + Sync + 'static {
     /// `Store` if the storage fails.
     async fn finish(&self, claim: &Claim, again_in: Option<Duration>) -> Result<bool>;
 
-    /// How long until the next job is due; `None` if there is none. Zero if one is due now.
+    /// How long until there may be something to claim: the next job's due time, or the end of a claim that may lapse.
+    /// `None` if there is nothing; zero if there is something now.
     ///
     /// # Errors
     /// `Store` if the storage fails.

@@ -52,7 +52,8 @@ pub trait LeaseStore: fmt::Debug + Send + Sync + 'static {
     /// [`Store`](crate::ErrorKind::Store) if the storage fails.
     async fn acquire(&self, key: &LeaseKey, ttl: Duration) -> Result<Option<LeaseGuard>>;
 
-    /// Prolongs; false if it is no longer ours (expired and taken, or released).
+    /// Prolongs; false if it is no longer ours (expired and taken, or released). An expired lease that nobody took is
+    /// ours still.
     ///
     /// # Errors
     /// `Store` if the storage fails.

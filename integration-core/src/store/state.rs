@@ -17,7 +17,7 @@ pub type Space = &'static str;
 pub struct StateRow {
     /// Its key.
     pub key: StateKey,
-    /// Counts its writes, from 1.
+    /// Counts its writes, from 1 (again, once it was deleted and written anew).
     pub version: u64,
     /// Its content; carries its own format version.
     pub bytes: Bytes,
@@ -153,10 +153,11 @@ pub trait SyncStore: fmt::Debug + Send + Sync + 'static {
 /// An open transaction. Dropping it rolls back. Reads through [`SyncStore::read`] do not see its writes.
 #[async_trait]
 pub trait StoreTransaction: Send {
-    /// Writes rows, in order.
+    /// Writes rows, in order; a later write sees the versions of the earlier ones.
     ///
     /// # Errors
-    /// [`Conflict`](crate::ErrorKind::Conflict) if an expected version does not match; the transaction is then only good for dropping.
+    /// [`Conflict`](crate::ErrorKind::Conflict) if an expected version does not match; the transaction is then only good
+    /// for dropping: its commit is refused too.
     async fn write(&mut self, rows: &[StateWrite]) -> Result<()>;
 
     /// The counter's next number, from 1. Nobody else gets a number of this counter before we commit or roll back, so no

@@ -77,7 +77,7 @@ pub trait TokenStore: fmt::Debug + Send + Sync + 'static {
         record: &SealedRecord,
     ) -> Result<Saved>;
 
-    /// Deletes; deleting what is not there is fine.
+    /// Deletes; deleting what is not there is fine. The count of saves is forgotten with it: never reuse a grant's id.
     ///
     /// # Errors
     /// `Store` if the storage fails.
