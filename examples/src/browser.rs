@@ -52,7 +52,10 @@ impl Loopback {
                 Some(_) => ("200 OK", "You can close this window and go back to the program."),
                 None => ("404 Not Found", "Nothing is here."),
             };
-            let answer = format!("HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len());
+            let answer = format!(
+                "HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+                body.len()
+            );
             stream.write_all(answer.as_bytes()).await.map_err(failed)?;
             if let Some(query) = target.strip_prefix("/callback?") {
                 return Ok(query.to_owned());

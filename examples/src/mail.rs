@@ -65,7 +65,8 @@ fn mbox(path: &Path, found: &mut Vec<Named>) -> Result<()> {
             messages.push(Vec::new());
             continue;
         }
-        let quoted = line.iter().position(|byte| *byte != b'>').is_some_and(|at| at > 0 && line[at..].starts_with(b"From "));
+        let quoted =
+            line.iter().position(|byte| *byte != b'>').is_some_and(|at| at > 0 && line[at..].starts_with(b"From "));
         if let Some(message) = messages.last_mut() {
             message.extend_from_slice(if quoted { &line[1..] } else { line });
         }

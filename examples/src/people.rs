@@ -44,9 +44,13 @@ impl CsvDirectory {
 
     fn parse(bytes: &[u8]) -> std::result::Result<Self, String> {
         let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(bytes);
-        let header: Vec<String> = reader.headers().map_err(|error| error.to_string())?.iter().map(str::to_owned).collect();
+        let header: Vec<String> =
+            reader.headers().map_err(|error| error.to_string())?.iter().map(str::to_owned).collect();
         if header != ["name", "email", "company", "deal"] {
-            return Err(format!("must begin with the line name,email,company,deal; it begins with {}", header.join(",")));
+            return Err(format!(
+                "must begin with the line name,email,company,deal; it begins with {}",
+                header.join(",")
+            ));
         }
         let mut people: BTreeMap<String, Person> = BTreeMap::new();
         let mut domains: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();

@@ -203,9 +203,11 @@ impl Work {
             self.decisions.set(row, None);
             return;
         };
-        let thread = applier.thread_key(&summary).and_then(|key| self.threads.get(&key));
+        let barred = barred(&summary);
+        // Only members of a conversation follow it: a barred message would keep what matched when it was last looked at.
+        let thread = applier.thread_key(&summary).filter(|_| barred.is_none()).and_then(|key| self.threads.get(&key));
         let matches = with_thread(&direct, thread.iter().flat_map(|thread| thread.0.values().flatten()));
-        let reason = barred(&summary).or_else(|| matches.is_empty().then_some(SkipReason::NoMatch));
+        let reason = barred.or_else(|| matches.is_empty().then_some(SkipReason::NoMatch));
         let outcome = match reason {
             Some(reason) => Outcome::Skipped { reason },
             None => {

@@ -18,3 +18,6 @@ mod shutdown;
 pub use engine::SyncOptions;
 pub use scheduler::{BundledScheduler, JobRunner, SchedulerOptions};
 pub use shutdown::Shutdown;
+
+#[cfg(test)]
+mod tests;
