@@ -22,7 +22,7 @@ use crate::{
 /// How long another worker's lease is waited for before asking again.
 const BUSY: Duration = Duration::from_secs(5);
 /// How often an idle grant is refreshed, so that no service forgets it.
-const KEEP_ALIVE: Duration = Duration::from_secs(7 * 24 * 3600);
+pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(7 * 24 * 3600);
 
 impl Hub {
     /// Runs one slice of a job: what a host's scheduler calls; the bundled one does too. Safe to run again at any time.

@@ -8,6 +8,7 @@ mod sign_in;
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
 pub use builder::HubBuilder;
+pub use read::Quarantined;
 
 use crate::{
     activity::{Directory, Sink},
@@ -78,9 +79,7 @@ impl Hub {
     }
 
     async fn usable(&self, tenant: &TenantId, id: &ConnectionId) -> Result<(Connection, Grant)> {
-        let unknown = || Error::new(ErrorKind::NotFound, "this tenant has no such connection");
-        let connection = self.0.sign_in.connection(tenant, id).await?.ok_or_else(unknown)?;
-        let grant = self.0.sign_in.grant(tenant, &connection.grant).await?.ok_or_else(unknown)?;
+        let (connection, grant) = self.known(tenant, id).await?;
         match connection.status {
             ConnectionStatus::Disconnected => {
                 Err(Error::new(ErrorKind::ReauthorisationNeeded, "the connection was disconnected"))

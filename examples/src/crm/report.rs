@@ -1,0 +1,142 @@
+//! What a run shows at its end.
+
+use std::{io::IsTerminal, time::Duration};
+
+use integration_core::{
+    Result,
+    activity::{Activity, Match, MatchReason, MatchTarget},
+    hub::Hub,
+    ids::TenantId,
+};
+
+use super::Arguments;
+use crate::{meter::Meter, people::CsvDirectory, tally::Counts};
+
+/// Units a minute that the service allows a user under its newer preset.
+const UNITS_A_MINUTE: f64 = 6_000.0;
+
+/// A run's numbers.
+#[derive(Debug)]
+pub(super) struct Report<'a> {
+    pub(super) counts: Counts,
+    pub(super) meter: &'a Meter,
+    pub(super) took: Duration,
+    pub(super) up_to_date: bool,
+}
+
+impl Report<'_> {
+    pub(super) async fn print(
+        &self,
+        hub: &Hub,
+        tenant: &TenantId,
+        arguments: &Arguments,
+        people: Option<&CsvDirectory>,
+    ) -> Result<()> {
+        let mut activities = hub.activities(tenant).await?;
+        activities.sort_by(|left, right| right.summary.at.cmp(&left.summary.at).then(left.id.cmp(&right.id)));
+        let new = activities.iter().filter(|activity| self.is_new(activity));
+        let (mut contacts, mut deals) = (0, 0);
+        for activity in new {
+            let has = |wanted: fn(&MatchTarget) -> bool| activity.matches.iter().any(|found| wanted(&found.target));
+            contacts += usize::from(has(|target| matches!(target, MatchTarget::Contact(_))));
+            deals += usize::from(has(|target| matches!(target, MatchTarget::Deal(_))));
+        }
+        if arguments.json {
+            println!("{}", self.json(contacts, deals));
+            return Ok(());
+        }
+        if std::io::stderr().is_terminal() {
+            eprintln!();
+        }
+        for activity in &activities {
+            println!("{}", line(activity, people));
+        }
+        self.summary(contacts, deals);
+        Ok(())
+    }
+
+    fn is_new(&self, activity: &Activity) -> bool {
+        activity.sightings.values().flat_map(|copies| copies.keys()).any(|key| self.counts.logged.contains(key))
+    }
+
+    fn json(&self, contacts: usize, deals: usize) -> serde_json::Value {
+        serde_json::json!({
+            "messages": self.counts.messages,
+            "activities": self.counts.activities,
+            "skipped": self.counts.skipped,
+            "quarantined": self.counts.quarantined,
+            "contacts_matched": contacts,
+            "deals_matched": deals,
+            "requests": self.meter.requests(),
+            "quota_units": self.meter.units(),
+            "duration_ms": u64::try_from(self.took.as_millis()).unwrap_or(u64::MAX),
+            "up_to_date": self.up_to_date,
+        })
+    }
+
+    fn summary(&self, contacts: usize, deals: usize) {
+        let skipped: Vec<String> = self.counts.skipped.iter().map(|(reason, count)| format!("{reason} {count}")).collect();
+        println!();
+        println!(
+            "this run: {} messages: {} activities ({contacts} with a contact, {deals} with a deal), {} skipped ({}), {} quarantined",
+            self.counts.messages,
+            self.counts.activities,
+            self.counts.skipped.values().sum::<usize>(),
+            skipped.join(", "),
+            self.counts.quarantined,
+        );
+        #[allow(clippy::cast_precision_loss, reason = "a time shown to a person")]
+        let minutes = self.meter.units() as f64 / UNITS_A_MINUTE;
+        println!(
+            "{} requests, {} quota units: {minutes:.1} minutes at 6,000 units a minute; {} ms here{}",
+            self.meter.requests(),
+            self.meter.units(),
+            self.took.as_millis(),
+            if self.up_to_date { "; up to date" } else { "" },
+        );
+    }
+}
+
+/// When, direction, who, deal, subject, why.
+fn line(activity: &Activity, people: Option<&CsvDirectory>) -> String {
+    let summary = &activity.summary;
+    let when = summary.at.map_or_else(|| "no date         ".to_owned(), |at| at.format("%Y-%m-%d %H:%M").to_string());
+    let arrow = match summary.direction {
+        Some(integration_core::email::Direction::Outbound) => "→",
+        _ => "←",
+    };
+    let find = |wanted: fn(&MatchTarget) -> Option<&str>| activity.matches.iter().find_map(|found| wanted(&found.target));
+    let contact = find(|target| match target {
+        MatchTarget::Contact(id) => Some(id),
+        _ => None,
+    });
+    let company = find(|target| match target {
+        MatchTarget::Company(id) => Some(id),
+        _ => None,
+    });
+    let deal = find(|target| match target {
+        MatchTarget::Deal(id) => Some(id),
+        _ => None,
+    });
+    let who = contact.and_then(|id| people.and_then(|people| people.name_of(id)).or(Some(id))).or(company).unwrap_or("");
+    let why = activity.matches.iter().min_by_key(|found| found.reason).map_or("", reason);
+    let (deal, subject) = (deal.unwrap_or(""), clipped(&summary.subject, 48));
+    format!("{when} {arrow} {:<22} {:<22} {subject:<48} {why}", clipped(who, 22), clipped(deal, 22))
+}
+
+/// Subjects come from strangers: nothing of them may steer the terminal.
+fn clipped(text: &str, width: usize) -> String {
+    let clean: String = text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
+    if clean.chars().count() <= width { clean } else { clean.chars().take(width - 1).chain(['…']).collect() }
+}
+
+fn reason(found: &Match) -> &'static str {
+    match found.reason {
+        MatchReason::Address => "address",
+        MatchReason::PlusAddress => "plus-address",
+        MatchReason::Contact => "contact",
+        MatchReason::Domain => "domain",
+        MatchReason::Thread => "thread",
+        _ => "other",
+    }
+}

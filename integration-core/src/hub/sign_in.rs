@@ -1,0 +1,182 @@
+//! Connecting and disconnecting.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::Hub;
+use crate::{
+    connection::{Connection, Connector, Grant, RemoteAccount},
+    error::{Error, ErrorKind, Result},
+    http::{Breaker, BreakerSettings, Credentials, GrantSession, Priority},
+    ids::{AppId, ConnectionId, GrantId, TenantId},
+    oauth::{
+        AppOnly, Authorisation, Authorise, BrowserBinding, Callback, CallbackQuery, Completion, ConnectOutcome,
+        Disconnected, Forget, SignInHost,
+    },
+    store::{StateKey, StateQuery, StateWrite},
+    sync::Job,
+};
+
+/// The families of rows that a sync makes for one connection.
+const SYNCED: [&str; 6] = ["decision", "member", "partition", "pending", "quarantine", "thread"];
+
+impl Hub {
+    /// Begins a sign-in: the URL to send the browser to, and the binding to put into its cookie.
+    ///
+    /// # Errors
+    /// `Misconfigured` for an unknown app; `InvalidInput` for a redirect that is no URL; `Store`.
+    pub async fn authorise(&self, tenant: &TenantId, app: &AppId, ask: Authorise) -> Result<Authorisation> {
+        self.0.sign_in.authorise(tenant, self.connector(app)?, &ask).await
+    }
+
+    /// Ends a sign-in. Whatever a browser or a service can bring about is an outcome; `Err` is our own failure. The first
+    /// syncs of granted connections are queued.
+    ///
+    /// # Errors
+    /// `Store` or `Misconfigured`.
+    pub async fn complete(&self, callback: &CallbackQuery, binding: &BrowserBinding) -> Result<Completion> {
+        let callback = Callback::new(callback.clone(), Some(binding.clone()));
+        let completion = self.0.sign_in.complete(&callback, self).await?;
+        if let Some(tenant) = &completion.tenant {
+            self.queue_first(tenant, &completion.outcome).await?;
+        }
+        Ok(completion)
+    }
+
+    /// Connects accounts with the app's own key (service accounts): no browser.
+    ///
+    /// # Errors
+    /// `Misconfigured` without a usable key; `Store`.
+    pub async fn connect_app_only(&self, tenant: &TenantId, app: &AppId, ask: AppOnly) -> Result<Completion> {
+        let completion = self.0.sign_in.connect_app_only(tenant, self.connector(app)?, &ask, self).await?;
+        self.queue_first(tenant, &completion.outcome).await?;
+        Ok(completion)
+    }
+
+    /// Revokes at the service (with the last connection of a grant) and forgets: the secrets, or everything synced too.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown connection of this tenant; `Store`.
+    pub async fn disconnect(&self, tenant: &TenantId, id: &ConnectionId, data: Forget) -> Result<Disconnected> {
+        let (connection, _) = self.known(tenant, id).await?;
+        let connector = Arc::clone(self.connector(&connection.app)?);
+        self.0.scheduler.cancel(&Job::sync_mail(tenant, id).key).await?;
+        let disconnected = self.0.sign_in.disconnect(tenant, &connector, id, data).await?;
+        if data == Forget::Everything {
+            self.erase(tenant, id).await?;
+        }
+        Ok(disconnected)
+    }
+
+    /// Every connection of a tenant.
+    ///
+    /// # Errors
+    /// `Store` if the storage fails.
+    pub async fn connections(&self, tenant: &TenantId) -> Result<Vec<Connection>> {
+        let rows = self.0.sign_in.connections().list_connections(tenant).await?;
+        Ok(rows.into_iter().map(|row| row.value).collect())
+    }
+
+    /// How many items of a connection are known and wait to be fetched.
+    ///
+    /// # Errors
+    /// `Store` if the storage fails.
+    pub async fn pending(&self, tenant: &TenantId, id: &ConnectionId) -> Result<u64> {
+        let prefix = StateKey::new([id.as_str()]).below();
+        let query = StateQuery::Count { tenant: tenant.clone(), space: "pending", prefix };
+        Ok(self.0.stores.sync.read(&query).await?.first().map_or(0, |row| row.version))
+    }
+
+    pub(super) async fn known(&self, tenant: &TenantId, id: &ConnectionId) -> Result<(Connection, Grant)> {
+        let unknown = || Error::new(ErrorKind::NotFound, "this tenant has no such connection");
+        let rows = self.0.sign_in.connections();
+        let connection = rows.load_connection(tenant, id).await?.ok_or_else(unknown)?.value;
+        let grant = rows.load_grant(tenant, &connection.grant).await?.ok_or_else(unknown)?.value;
+        Ok((connection, grant))
+    }
+
+    pub(super) fn credentials(&self, grant: &Grant) -> Result<Arc<dyn Credentials>> {
+        let connector = self.connector(&grant.app)?;
+        Ok(Arc::new(self.0.sign_in.credentials(&grant.tenant, &grant.id, connector)))
+    }
+
+    pub(super) async fn keep_alive(&self, tenant: &TenantId, grant: &GrantId) -> Result<()> {
+        let unknown = || Error::new(ErrorKind::NotFound, "this tenant has no such grant");
+        let row = self.0.sign_in.connections().load_grant(tenant, grant).await?.ok_or_else(unknown)?;
+        self.0.sign_in.keep_alive(tenant, grant, self.connector(&row.value.app)?).await?;
+        Ok(())
+    }
+
+    async fn queue_first(&self, tenant: &TenantId, outcome: &ConnectOutcome) -> Result<()> {
+        let (ConnectOutcome::Granted { grant, connections }
+        | ConnectOutcome::GrantedInPart { grant, connections, .. }
+        | ConnectOutcome::NeedsAttention { grant, connections, .. }) = outcome
+        else {
+            return Ok(());
+        };
+        for connection in connections {
+            self.sync_now(tenant, &connection.id).await?;
+        }
+        self.0.scheduler.schedule(&Job::keep_alive(tenant, grant), super::jobs::KEEP_ALIVE).await
+    }
+
+    /// Deletes what the sync made for a connection. Activities that other mailboxes saw too stay, without this one.
+    async fn erase(&self, tenant: &TenantId, id: &ConnectionId) -> Result<()> {
+        const PAGE: usize = 1_000;
+        for activity in self.activities(tenant).await? {
+            let mut left = activity.clone();
+            if left.sightings.remove(id).is_none() {
+                continue;
+            }
+            let key = StateKey::new([activity.id.as_str()]);
+            let write = if left.sightings.is_empty() {
+                StateWrite::delete(tenant, "activity", key)
+            } else {
+                let bytes = serde_json::to_vec(&left)
+                    .map_err(|error| Error::new(ErrorKind::Store, "an activity cannot be written").with_source(error))?;
+                StateWrite::put(tenant, "activity", key, bytes)
+            };
+            self.write(&[write]).await?;
+        }
+        for space in SYNCED {
+            loop {
+                let prefix = StateKey::new([id.as_str()]).below();
+                let query = StateQuery::Range { tenant: tenant.clone(), space, prefix, after: None, limit: PAGE };
+                let rows = self.0.stores.sync.read(&query).await?;
+                let writes: Vec<StateWrite> =
+                    rows.into_iter().map(|row| StateWrite::delete(tenant, space, row.key)).collect();
+                self.write(&writes).await?;
+                if writes.len() < PAGE {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn write(&self, writes: &[StateWrite]) -> Result<()> {
+        let mut tx = self.0.stores.sync.begin(None).await?;
+        tx.write(writes).await?;
+        tx.commit().await
+    }
+}
+
+#[async_trait]
+impl SignInHost for Hub {
+    fn connector(&self, app: &AppId) -> Result<Arc<dyn Connector>> {
+        Self::connector(self, app).cloned()
+    }
+
+    async fn accounts(
+        &self,
+        connector: &Arc<dyn Connector>,
+        grant: &Grant,
+        credentials: Arc<dyn Credentials>,
+        callback: Option<&CallbackQuery>,
+    ) -> Result<Vec<RemoteAccount>> {
+        let breaker = Arc::new(Breaker::new(BreakerSettings::default()));
+        let session = GrantSession::new(self.parts(grant, None, breaker, Priority::Interactive, credentials)?);
+        connector.accounts(&session, callback).await
+    }
+}
