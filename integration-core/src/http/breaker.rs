@@ -1,5 +1,7 @@
 //! Breaker.
 /// x
-#[derive(Debug)] pub struct Breaker {}
+#[derive(Debug)]
+pub struct Breaker {}
 /// x
-#[derive(Debug)] pub struct BreakerSettings {}
+#[derive(Debug)]
+pub struct BreakerSettings {}

@@ -176,8 +176,11 @@ impl Response {
     pub fn json<T: serde::de::DeserializeOwned>(&self) -> Result<T> {
         serde_json::from_slice(&self.body).map_err(|error| {
             let (line, column) = (error.line(), error.column());
-            Error::new(ErrorKind::Validation, format!("the answer is not the expected JSON (line {line}, column {column})"))
-                .with_operation(self.operation)
+            Error::new(
+                ErrorKind::Validation,
+                format!("the answer is not the expected JSON (line {line}, column {column})"),
+            )
+            .with_operation(self.operation)
         })
     }
 }
