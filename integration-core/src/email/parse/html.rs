@@ -211,11 +211,15 @@ impl Simplifier {
     /// Ends that HTML lets people leave out.
     fn close_implied(&mut self, block: usize) {
         while let Some(&top) = self.open.last() {
-            let implied = match (BLOCKS[top], BLOCKS[block]) {
-                ("p", _) | ("li", "li") | ("dt" | "dd", "dt" | "dd") | ("td" | "th", "td" | "th") => true,
-                ("td" | "th" | "tr", "tr" | "tbody" | "tfoot") | ("thead" | "tbody", "tbody" | "tfoot") => true,
-                _ => false,
-            };
+            let implied = matches!(
+                (BLOCKS[top], BLOCKS[block]),
+                ("p", _)
+                    | ("li", "li")
+                    | ("dt" | "dd", "dt" | "dd")
+                    | ("td" | "th", "td" | "th" | "tr" | "tbody" | "tfoot")
+                    | ("tr", "tr" | "tbody" | "tfoot")
+                    | ("thead" | "tbody", "tbody" | "tfoot")
+            );
             if !implied {
                 return;
             }
