@@ -100,7 +100,8 @@ impl ScopeTable {
     /// What the granted (normalised) scopes allow.
     #[must_use]
     pub fn allowed(&self, granted: &BTreeSet<String>) -> BTreeSet<Capability> {
-        let suffices = |rule: &&ScopeRule| rule.any_of.iter().any(|all| all.iter().all(|scope| granted.contains(scope)));
+        let suffices =
+            |rule: &&ScopeRule| rule.any_of.iter().any(|all| all.iter().all(|scope| granted.contains(scope)));
         self.rules.iter().filter(suffices).map(|rule| rule.capability).collect()
     }
 }

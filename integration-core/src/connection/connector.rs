@@ -252,14 +252,18 @@ impl TokenFailureClass {
             Some("invalid_client") => operator("The service does not know the app or refuses its secret."),
             Some("unauthorized_client") => operator("The app may not use this kind of sign-in."),
             Some("invalid_scope") => operator("The app asks for a scope that it may not have."),
-            Some("invalid_request" | "unsupported_grant_type") => operator("The service did not understand the request."),
+            Some("invalid_request" | "unsupported_grant_type") => {
+                operator("The service did not understand the request.")
+            }
             Some("access_denied") => {
                 let cause = "The service refuses this account.";
                 Self::AdminPolicy(Remedy::new(cause, Actor::Administrator, "Allow the app for this account."))
             }
-            Some("consent_required" | "interaction_required" | "login_required") => {
-                Self::NeedsConsent(Remedy::new("The service asks for consent again.", Actor::Person, "Connect the account again."))
-            }
+            Some("consent_required" | "interaction_required" | "login_required") => Self::NeedsConsent(Remedy::new(
+                "The service asks for consent again.",
+                Actor::Person,
+                "Connect the account again.",
+            )),
             _ => Self::Transient,
         }
     }

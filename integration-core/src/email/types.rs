@@ -203,13 +203,7 @@ impl Message {
 
     /// Everybody named in From, Sender, Reply-To, To, Cc, Bcc, in that order.
     pub fn participants(&self) -> impl Iterator<Item = &Address> {
-        self.from
-            .iter()
-            .chain(&self.sender)
-            .chain(&self.reply_to)
-            .chain(&self.to)
-            .chain(&self.cc)
-            .chain(&self.bcc)
+        self.from.iter().chain(&self.sender).chain(&self.reply_to).chain(&self.to).chain(&self.cc).chain(&self.bcc)
     }
 }
 

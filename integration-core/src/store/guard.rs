@@ -20,6 +20,8 @@ pub fn forbid_reentry(what: &'static str) -> Result<()> {
     if OPEN.try_with(|()| ()).is_err() {
         return Ok(());
     }
-    let message = format!("{what} was called inside the sync transaction; use the transaction handed to the sink, or do it afterwards");
+    let message = format!(
+        "{what} was called inside the sync transaction; use the transaction handed to the sink, or do it afterwards"
+    );
     Err(Error::new(ErrorKind::Misconfigured, message))
 }

@@ -186,7 +186,12 @@ impl fmt::Debug for dyn StoreTransaction {
 ///
 /// # Errors
 /// As [`SyncStore::read`].
-pub async fn read_one(store: &dyn SyncStore, tenant: &TenantId, space: Space, key: StateKey) -> Result<Option<StateRow>> {
+pub async fn read_one(
+    store: &dyn SyncStore,
+    tenant: &TenantId,
+    space: Space,
+    key: StateKey,
+) -> Result<Option<StateRow>> {
     let query = StateQuery::Keys { tenant: tenant.clone(), space, keys: vec![key] };
     Ok(store.read(&query).await?.pop())
 }
