@@ -14,6 +14,8 @@ pub mod page;
 pub mod secret;
 pub mod store;
 pub mod sync;
+#[cfg(feature = "test-util")]
+pub mod testing;
 pub mod vault;
 
 pub use crate::error::{Error, ErrorKind, Result};

@@ -32,6 +32,12 @@ impl Body {
         Self(Kind::Stream(Box::pin(chunks)))
     }
 
+    /// Is there nothing in it, as far as known before reading?
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        matches!(self.0, Kind::Empty)
+    }
+
     /// The whole body if it is in memory already, without copying.
     #[must_use]
     pub fn as_bytes(&self) -> Option<&Bytes> {

@@ -1,6 +1,6 @@
 //! One call: the request, what it costs, and whether it may be repeated.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use bytes::Bytes;
 
@@ -64,7 +64,7 @@ pub enum Repeat {
 }
 
 /// A call to a service.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Call {
     pub(crate) operation: &'static str,
     pub(crate) request: http::Request<Bytes>,
@@ -74,6 +74,19 @@ pub struct Call {
     pub(crate) response_cap: usize,
     pub(crate) authorised: bool,
     pub(crate) timeout: Option<Duration>,
+}
+
+impl fmt::Debug for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Queries, headers and bodies hold tokens and mail.
+        f.debug_struct("Call")
+            .field("operation", &self.operation)
+            .field("method", self.request.method())
+            .field("cost", &self.cost)
+            .field("repeat", &self.repeat)
+            .field("body_bytes", &self.request.body().len())
+            .finish_non_exhaustive()
+    }
 }
 
 /// What an answer may weigh unless the call says otherwise.
@@ -149,7 +162,7 @@ impl Call {
 }
 
 /// A successful answer (2xx), its body whole and within the cap.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct Response {
     /// The operation it answers.
@@ -160,6 +173,16 @@ pub struct Response {
     pub headers: http::HeaderMap,
     /// The body.
     pub body: Bytes,
+}
+
+impl fmt::Debug for Response {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Response")
+            .field("operation", &self.operation)
+            .field("status", &self.status.as_u16())
+            .field("body_bytes", &self.body.len())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Response {

@@ -1,12 +1,14 @@
 //! What a service's refusal means: decided once per connector, before any provider code runs.
 
+use std::fmt;
+
 use chrono::{DateTime, Utc};
 
 use super::quota::QuotaScope;
 use crate::error::Error;
 
 /// An answer that is not a success, as a connector's error map sees it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 #[non_exhaustive]
 pub struct HttpFailure<'a> {
     /// The operation that was called; some statuses mean different things for different operations.
@@ -19,6 +21,16 @@ pub struct HttpFailure<'a> {
     pub body: &'a [u8],
     /// When it arrived.
     pub at: DateTime<Utc>,
+}
+
+impl fmt::Debug for HttpFailure<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpFailure")
+            .field("operation", &self.operation)
+            .field("status", &self.status.as_u16())
+            .field("body_bytes", &self.body.len())
+            .finish_non_exhaustive()
+    }
 }
 
 impl<'a> HttpFailure<'a> {

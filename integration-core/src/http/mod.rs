@@ -8,20 +8,25 @@
 //! costs and whether it may be repeated are inputs, never guessed from the HTTP method.
 
 mod admission;
+mod attempt;
 mod body;
 mod breaker;
 mod call;
 mod failure;
+mod gate;
+mod ledger;
 mod quota;
 #[cfg(feature = "reqwest")]
 mod reqwest_transport;
 mod retry;
 mod session;
+#[cfg(test)]
+mod tests;
 mod transport;
 
 pub use admission::{Admission, AdmissionKey, AdmissionRequest, LocalAdmission, Permit, Usage};
 pub use body::{Body, ByteStream};
-pub use breaker::{Breaker, BreakerSettings};
+pub use breaker::{Breaker, BreakerPass, BreakerSettings, ServiceBreaker};
 pub use call::{Call, Cost, IdempotencyKey, Priority, Repeat, Response};
 pub use failure::{AuthAction, Failure, HttpFailure};
 pub use quota::{QuotaScope, QuotaTable, QuotaUnit, QuotaWindow};

@@ -3,10 +3,12 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
+use tracing::Instrument;
 
 use super::{
-    admission::Admission,
+    admission::{Admission, AdmissionKey},
+    attempt::{Answer, Labels, Payload, Run, guarded},
     body::ByteStream,
     breaker::Breaker,
     call::{Call, Priority, Response},
@@ -17,9 +19,10 @@ use super::{
 use crate::{
     clock::{Clock, Random},
     connection::{Connector, RemoteAccount},
-    error::Result,
+    error::{Error, ErrorKind, Result},
     ids::{AppId, ConnectionId, GrantId, TenantId},
     secret::SecretText,
+    store::forbid_reentry,
 };
 
 /// A short-lived bearer token. Never leaves the session.
@@ -52,7 +55,7 @@ pub trait Credentials: fmt::Debug + Send + Sync + 'static {
 }
 
 /// Everything a session is made of.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct SessionParts {
     /// The tenant every call belongs to.
@@ -85,17 +88,48 @@ pub struct SessionParts {
     pub deadline: Option<DateTime<Utc>>,
 }
 
+impl SessionParts {
+    /// Whose quota calls of this session are written to.
+    #[must_use]
+    pub fn admission_key(&self) -> AdmissionKey {
+        let account = self.connection.as_ref().map(|(_, account)| account.id.clone());
+        AdmissionKey::new(self.app.clone(), account, Some(self.grant.as_str().to_owned()))
+    }
+}
+
+impl fmt::Debug for SessionParts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Accounts carry addresses, and whatever makes tokens is better not asked to describe itself.
+        f.debug_struct("SessionParts")
+            .field("tenant", &self.tenant)
+            .field("app", &self.app)
+            .field("grant", &self.grant)
+            .field("connection", &self.connection.as_ref().map(|(connection, _)| connection))
+            .field("service", &self.connector.profile().service)
+            .field("priority", &self.priority)
+            .field("deadline", &self.deadline)
+            .finish_non_exhaustive()
+    }
+}
+
 /// An authorised, rate-limited, observed client for one connection; what providers are built on. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Session {
     parts: Arc<SessionParts>,
+    request_id_headers: Arc<[&'static str]>,
 }
+
+/// Where most services put their request id.
+const REQUEST_ID_HEADERS: [&str; 2] = ["x-request-id", "request-id"];
+
+/// What one attempt may take unless the call says otherwise.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(60);
 
 impl Session {
     /// A session of its parts.
     #[must_use]
     pub fn new(parts: SessionParts) -> Self {
-        Self { parts: Arc::new(parts) }
+        Self { parts: Arc::new(parts), request_id_headers: Arc::new(REQUEST_ID_HEADERS) }
     }
 
     /// What it is made of.
@@ -109,38 +143,86 @@ impl Session {
     pub fn with_priority(&self, priority: Priority) -> Self {
         let mut parts = (*self.parts).clone();
         parts.priority = priority;
-        Self::new(parts)
+        Self { parts: Arc::new(parts), request_id_headers: Arc::clone(&self.request_id_headers) }
+    }
+
+    /// The same session reading the service's request id from the first of `headers` (lower case) that an answer has;
+    /// `x-request-id` and `request-id` unless set.
+    #[must_use]
+    pub fn with_request_id_headers(mut self, headers: &[&'static str]) -> Self {
+        self.request_id_headers = headers.into();
+        self
     }
 
     /// Sends a call through the whole stack and returns the answer, whole.
     ///
     /// # Errors
     /// What the connector's error map makes of the answer; see the module for the order of the layers.
+    /// [`OutcomeUnknown`](crate::ErrorKind::OutcomeUnknown) if a call that must not be repeated may have taken effect.
     pub async fn send(&self, call: Call) -> Result<Response> {
-        let _ = call;
-        std::future::pending().await
+        let answer = self.run(&call, false).await?;
+        let Payload::Whole(body) = answer.payload else {
+            return Err(Error::new(ErrorKind::Validation, "the answer was not read").with_operation(call.operation));
+        };
+        Ok(Response::new(call.operation, answer.status, answer.headers, body))
     }
 
     /// Tells the gate about a refused inner answer of a batch, and what the connector makes of it.
     pub async fn report(&self, inner: &HttpFailure<'_>) -> Failure {
-        self.parts.connector.classify(inner)
+        let failure = self.parts.connector.classify(inner);
+        if let Failure::Throttled { until, scope, .. } = &failure {
+            let until = until.unwrap_or_else(|| self.parts.clock.now() + BATCH_BACKOFF);
+            self.parts.admission.throttled(&self.parts.admission_key(), *scope, until).await;
+        }
+        failure
     }
 
     /// Sends a call and returns the answer's body as it arrives; repeated only before the first byte.
     ///
+    /// The call keeps its concurrency slot until the stream ends or is dropped. The call's response cap holds for the whole
+    /// stream, its timeout for every piece.
+    ///
     /// # Errors
     /// As [`Session::send`]; a break in the middle comes through the stream.
     pub async fn stream(&self, call: Call) -> Result<ByteStream> {
-        let _ = call;
-        std::future::pending().await
+        let answer = self.run(&call, true).await?;
+        let timeout = call.timeout.unwrap_or(ATTEMPT_TIMEOUT);
+        Ok(match answer.payload {
+            Payload::Whole(body) => Box::pin(futures_util::stream::iter([Ok(body)])),
+            Payload::Stream(body, permit) => {
+                let labels = Labels { operation: call.operation, service: self.parts.connector.profile().service };
+                guarded(body, permit, call.response_cap, timeout, Arc::clone(&self.parts.clock), labels)
+            }
+        })
     }
 
-    /// Milliseconds an attempt may take by default.
+    /// The time an attempt may take by default.
     #[must_use]
     pub fn attempt_timeout(&self) -> Duration {
-        Duration::from_secs(60)
+        ATTEMPT_TIMEOUT
+    }
+
+    async fn run(&self, call: &Call, streamed: bool) -> Result<Answer> {
+        forbid_reentry("a call to a service")?;
+        let parts = &*self.parts;
+        let span = tracing::info_span!(
+            "service_call",
+            service = parts.connector.profile().service,
+            connection = parts.connection.as_ref().map(|(connection, _)| connection.as_str()),
+            operation = call.operation,
+            attempt = tracing::field::Empty,
+            request_id = tracing::field::Empty,
+            status = tracing::field::Empty,
+            cause = tracing::field::Empty,
+        );
+        let timeout = call.timeout.unwrap_or(ATTEMPT_TIMEOUT);
+        let run = Run::new(parts, call, &self.request_id_headers, streamed, timeout);
+        run.to_the_end().instrument(span).await
     }
 }
+
+/// How long a batch's refused inner calls hold everyone, when the service names no time.
+const BATCH_BACKOFF: TimeDelta = TimeDelta::seconds(2);
 
 /// A session of a grant, before its accounts are known.
 #[derive(Clone, Debug)]
@@ -151,6 +233,12 @@ impl GrantSession {
     #[must_use]
     pub fn new(parts: SessionParts) -> Self {
         Self(Session::new(parts))
+    }
+
+    /// What it is made of.
+    #[must_use]
+    pub fn parts(&self) -> &SessionParts {
+        self.0.parts()
     }
 
     /// As [`Session::send`].
