@@ -26,5 +26,7 @@ pub use job_store::{Claim, JobStore};
 pub use key::StateKey;
 pub use lease::{LeaseGuard, LeaseKey, LeaseStore};
 pub use memory::MemoryStore;
+#[cfg(feature = "sqlite")]
+pub use sqlite::{SqliteOptions, SqliteStore};
 pub use state::{CounterKey, Expect, Space, StateQuery, StateRow, StateWrite, StoreTransaction, SyncStore, read_one};
 pub use token::{GrantKey, Saved, SealedRecord, TokenStore, Version};
