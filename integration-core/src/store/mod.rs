@@ -18,6 +18,8 @@ mod memory;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 mod state;
+#[cfg(all(test, feature = "conformance"))]
+mod tests;
 mod token;
 
 pub use bundle::Stores;

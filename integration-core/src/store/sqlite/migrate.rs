@@ -5,6 +5,7 @@ use sqlx::{Row, SqliteConnection};
 use super::{
     Tables,
     failure::{failed, newer},
+    signed,
 };
 use crate::error::Result;
 
@@ -21,6 +22,10 @@ pub(super) async fn migrate(connection: &mut SqliteConnection, tables: &Tables) 
 
 /// As [`migrate`], as the release with `known` migrations did it.
 pub(super) async fn migrate_to(connection: &mut SqliteConnection, tables: &Tables, known: usize) -> Result<()> {
+    // Without the write lock first: opening an up-to-date file waits for nobody.
+    if version(connection, tables).await? == Some(signed(known as u64)) {
+        return Ok(());
+    }
     sqlx::query("BEGIN IMMEDIATE").execute(&mut *connection).await.map_err(failed)?;
     let done = steps(connection, tables, known).await;
     let end = if done.is_ok() { "COMMIT" } else { "ROLLBACK" };
@@ -29,25 +34,29 @@ pub(super) async fn migrate_to(connection: &mut SqliteConnection, tables: &Table
     done.and(ended.map(drop))
 }
 
+/// The version of the tables; `None` if there are none.
+async fn version(connection: &mut SqliteConnection, tables: &Tables) -> Result<Option<i64>> {
+    let exists = "SELECT COUNT(*) FROM sqlite_schema WHERE type = 'table' AND name = '{p}schema'";
+    let exists = sqlx::query(tables.sql(exists)).fetch_one(&mut *connection).await.map_err(failed)?;
+    if exists.try_get::<i64, _>(0).map_err(failed)? == 0 {
+        return Ok(None);
+    }
+    let version = tables.sql("SELECT MAX(version) FROM {p}schema");
+    let version = sqlx::query(version).fetch_one(connection).await.map_err(failed)?;
+    version.try_get(0).map_err(failed)
+}
+
 async fn steps(connection: &mut SqliteConnection, tables: &Tables, known: usize) -> Result<()> {
-    let create = tables.sql("CREATE TABLE IF NOT EXISTS {p}schema (version INTEGER NOT NULL)");
-    sqlx::query(create).execute(&mut *connection).await.map_err(failed)?;
-    let found = tables.sql("SELECT COALESCE(MAX(version), 0) FROM {p}schema");
-    let rows = sqlx::query(found).fetch_all(&mut *connection).await.map_err(failed)?;
-    let found = rows.first().map_or(Ok(0), |row| row.try_get::<i64, _>(0)).map_err(failed)?;
+    let found = version(connection, tables).await?.unwrap_or_default();
     let done = usize::try_from(found).unwrap_or_default();
     if done > known {
-        return Err(newer(found, i64::try_from(known).unwrap_or(i64::MAX)));
+        return Err(newer(found, signed(known as u64)));
     }
-    for script in &MIGRATIONS[done..known] {
+    let create = "CREATE TABLE IF NOT EXISTS {p}schema (version INTEGER NOT NULL); DELETE FROM {p}schema;";
+    for script in std::iter::once(&create).chain(&MIGRATIONS[done..known]) {
         sqlx::raw_sql(tables.sql(script)).execute(&mut *connection).await.map_err(failed)?;
     }
-    if done == known {
-        return Ok(());
-    }
-    sqlx::raw_sql(tables.sql("DELETE FROM {p}schema")).execute(&mut *connection).await.map_err(failed)?;
     let insert = tables.sql("INSERT INTO {p}schema (version) VALUES (?1)");
-    let version = i64::try_from(known).unwrap_or(i64::MAX);
-    sqlx::query(insert).bind(version).execute(connection).await.map_err(failed)?;
+    sqlx::query(insert).bind(signed(known as u64)).execute(connection).await.map_err(failed)?;
     Ok(())
 }

@@ -13,6 +13,8 @@ mod jobs;
 mod leases;
 mod migrate;
 mod state;
+#[cfg(test)]
+mod tests;
 mod tokens;
 
 use std::{
