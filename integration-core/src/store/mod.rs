@@ -18,6 +18,8 @@ mod memory;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 mod state;
+#[cfg(all(test, feature = "conformance"))]
+mod tests;
 mod token;
 
 pub use bundle::Stores;
@@ -26,5 +28,7 @@ pub use job_store::{Claim, JobStore};
 pub use key::StateKey;
 pub use lease::{LeaseGuard, LeaseKey, LeaseStore};
 pub use memory::MemoryStore;
+#[cfg(feature = "sqlite")]
+pub use sqlite::{SqliteOptions, SqliteStore};
 pub use state::{CounterKey, Expect, Space, StateQuery, StateRow, StateWrite, StoreTransaction, SyncStore, read_one};
 pub use token::{GrantKey, Saved, SealedRecord, TokenStore, Version};

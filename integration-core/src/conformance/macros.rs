@@ -1,0 +1,158 @@
+//! One macro per suite.
+
+/// Turns cases into tests.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! conformance_tests {
+    ($suite:ident, $fresh:expr; $($case:ident)+) => {$(
+        #[tokio::test]
+        async fn $case() {
+            let store = ($fresh)(stringify!($case)).await;
+            if let Err(broken) = $crate::conformance::$suite::$case(&*store).await {
+                panic!("{broken}");
+            }
+        }
+    )+};
+    ($suite:ident, $fresh:expr, $reopen:expr; $($case:ident)+) => {$(
+        #[tokio::test]
+        async fn $case() {
+            let store = ($fresh)(stringify!($case)).await;
+            let other = ($reopen)(&store).await;
+            if let Err(broken) = $crate::conformance::$suite::$case(&*store, &*other).await {
+                panic!("{broken}");
+            }
+        }
+    )+};
+    (reopening $suite:ident, $fresh:expr, $reopen:expr; $($case:ident)+) => {$(
+        #[tokio::test]
+        async fn $case() {
+            let first = ($fresh)(stringify!($case)).await;
+            let reopen = async || ($reopen)(&first).await;
+            if let Err(broken) = $crate::conformance::$suite::$case(&*first, reopen).await {
+                panic!("{broken}");
+            }
+        }
+    )+};
+}
+
+/// Tests of a [`TokenStore`](crate::store::TokenStore): `fresh` makes an empty store, `reopen` opens the same once more.
+#[macro_export]
+macro_rules! token_store_conformance {
+    ($fresh:expr, $reopen:expr) => {
+        $crate::conformance_tests! { token_store, $fresh;
+            an_absent_record_is_none
+            a_saved_record_loads_as_it_was
+            a_first_save_needs_an_empty_place
+            a_stale_save_changes_nothing
+            deleting_twice_is_fine
+            tenants_are_walls
+            listing_pages_through_every_grant_in_order
+            odd_ids_and_large_records_survive
+            saving_inside_a_transaction_is_refused
+        }
+        $crate::conformance_tests! { token_store, $fresh, $reopen;
+            of_racing_saves_exactly_one_wins
+        }
+        $crate::conformance_tests! { reopening token_store, $fresh, $reopen;
+            a_saved_record_survives_reopening
+        }
+    };
+}
+
+/// Tests of a [`LeaseStore`](crate::store::LeaseStore): `fresh` makes an empty store, `reopen` opens the same once more.
+#[macro_export]
+macro_rules! lease_store_conformance {
+    ($fresh:expr, $reopen:expr) => {
+        $crate::conformance_tests! { lease_store, $fresh;
+            a_released_lease_is_free_at_once
+            fences_rise_with_every_acquisition
+            an_expired_lease_can_be_taken
+            a_renewed_lease_outlives_its_first_duration
+            renewing_after_loss_says_so
+            releasing_after_loss_changes_nothing
+            different_keys_are_independent
+            acquiring_inside_a_transaction_is_refused
+        }
+        $crate::conformance_tests! { lease_store, $fresh, $reopen;
+            a_held_lease_excludes_others
+            of_racing_acquirers_exactly_one_wins
+        }
+        $crate::conformance_tests! { reopening lease_store, $fresh, $reopen;
+            fences_rise_across_reopening
+        }
+    };
+}
+
+/// Tests of a [`SyncStore`](crate::store::SyncStore): `fresh` makes an empty store, `reopen` opens the same once more.
+#[macro_export]
+macro_rules! sync_store_conformance {
+    ($fresh:expr, $reopen:expr) => {
+        $crate::conformance_tests! { sync_store, $fresh;
+            committed_rows_are_read_back
+            a_dropped_transaction_leaves_nothing
+            a_refused_write_leaves_nothing
+            expected_versions_guard_rows
+            later_writes_see_earlier_ones
+            many_rows_in_one_transaction_all_arrive
+            keys_come_in_order_without_absent_ones
+            ranges_page_in_bytewise_order
+            a_prefix_bounds_its_range
+            tenants_and_spaces_are_walls
+            counters_have_no_gaps
+            an_older_holder_cannot_commit
+            beginning_inside_a_transaction_is_refused
+            odd_keys_and_large_values_survive
+        }
+        $crate::conformance_tests! { sync_store, $fresh, $reopen;
+            uncommitted_rows_are_not_read
+            no_reader_skips_a_late_commit
+            racing_changes_of_one_row_all_count
+        }
+        $crate::conformance_tests! { reopening sync_store, $fresh, $reopen;
+            everything_committed_survives_reopening
+        }
+    };
+}
+
+/// Tests of a [`JobStore`](crate::store::JobStore): `fresh` makes an empty store, `reopen` opens the same once more.
+#[macro_export]
+macro_rules! job_store_conformance {
+    ($fresh:expr, $reopen:expr) => {
+        $crate::conformance_tests! { job_store, $fresh;
+            a_due_job_is_claimed_as_it_was_put
+            a_job_is_not_claimed_before_it_is_due
+            the_earlier_due_time_stands
+            the_earliest_is_claimed_first
+            a_finished_job_is_gone_or_due_again
+            a_job_put_while_claimed_runs_once_more
+            an_expired_claim_is_claimed_again_with_a_higher_fence
+            fences_rise_after_a_job_was_gone
+            an_extended_claim_stays_ours
+            a_cancelled_job_does_not_run
+            cancelling_a_claimed_job_stops_what_would_follow
+            the_next_due_time_is_told
+            putting_inside_a_transaction_is_refused
+        }
+        $crate::conformance_tests! { job_store, $fresh, $reopen;
+            each_job_is_claimed_once_by_racing_claimers
+        }
+        $crate::conformance_tests! { reopening job_store, $fresh, $reopen;
+            jobs_survive_reopening
+        }
+    };
+}
+
+/// Tests of a [`Scheduler`](crate::sync::Scheduler): `fresh` makes an idle [`SchedulerFixture`](crate::conformance::scheduler::SchedulerFixture).
+#[macro_export]
+macro_rules! scheduler_conformance {
+    ($fresh:expr) => {
+        $crate::conformance_tests! { scheduler, $fresh;
+            a_due_job_is_run
+            a_job_is_not_run_before_it_is_due
+            one_key_has_one_pending_job
+            the_earlier_due_time_stands
+            a_cancelled_job_is_not_run
+            keys_are_independent
+        }
+    };
+}
