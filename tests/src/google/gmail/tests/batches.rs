@@ -36,13 +36,9 @@ fn each_call_has_its_own_status_and_is_found_by_content_id() {
         "POST /gmail/v1/users/me/messages/{id}/modify\r\nContent-Type: application/json\r\nContent-Length: 29\r\n\r\n\
          {{\"removeLabelIds\":[\"UNREAD\"]}}\r\n"
     );
-    let delete = format!("DELETE /gmail/v1/users/me/labels/INBOX HTTP/1.1\r\n\r\n");
-    let calls = [
-        ("a", get.as_str()),
-        ("b", &modify),
-        ("c", "GET /gmail/v1/users/me/messages/19000000000000ff"),
-        ("d", &delete),
-    ];
+    let delete = "DELETE /gmail/v1/users/me/labels/INBOX HTTP/1.1\r\n\r\n";
+    let calls =
+        [("a", get.as_str()), ("b", &modify), ("c", "GET /gmail/v1/users/me/messages/19000000000000ff"), ("d", delete)];
     let mut found = answers(&caller.request(&batch(&calls)));
     found.sort();
     let statuses: Vec<_> = found.iter().map(|(id, status, _)| (id.as_str(), *status)).collect();
