@@ -11,7 +11,8 @@
 //! | `POST /sandbox/people?account=&name=`    | gives a person an account                                        |
 //! | `POST /sandbox/apps`                     | registers a client; JSON ([`AppRegistration`])                   |
 //! | `POST /sandbox/consent`                  | `{"url", "decision": "grant"\|"refuse", "as"?, "untick"?: []}` → `{"url"}` |
-//! | `POST /sandbox/deliver?account=`         | the body, a raw message, arrives in a mailbox                    |
+//! | `POST /sandbox/deliver?account=&labels=` | the body, a raw message, arrives in a mailbox; labels by comma   |
+//! | `POST /sandbox/generate?account=&count=&attachment_bytes=` | messages arrive whose bodies are made when read |
 //! | `POST /sandbox/faults`                   | adds a [`Fault`](crate::Fault); `DELETE` forgets all             |
 //! | `POST /sandbox/token_delay?milliseconds=`| holds back the token endpoint's answers                          |
 //! | `POST /sandbox/rotation?on=&grace_milliseconds=` | rotates refresh tokens, or no longer                     |
@@ -91,7 +92,13 @@ fn handle(sandbox: &Sandbox, request: &Request<Bytes>) -> Answered {
             sandbox.register_app(serde_json::from_slice::<AppRegistration>(request.body()).map_err(wrong)?);
         }
         ("POST", "consent") => return press(sandbox, request.body()),
-        ("POST", "deliver") => return deliver(sandbox, needed("account")?, request.body()),
+        ("POST", "deliver") => {
+            let labels = query.one("labels").unwrap_or("INBOX,UNREAD");
+            return deliver(sandbox, needed("account")?, labels, request.body());
+        }
+        ("POST", "generate") => {
+            return generate(sandbox, needed("account")?, number("count")?, number("attachment_bytes")?);
+        }
         ("POST", "faults") => sandbox.script(serde_json::from_slice(request.body()).map_err(wrong)?),
         ("DELETE", "faults") => sandbox.clear_faults(),
         ("POST", "token_delay") => sandbox.set_token_delay(Duration::from_millis(number("milliseconds")?)),
@@ -127,7 +134,47 @@ fn press(sandbox: &Sandbox, body: &[u8]) -> Answered {
     Ok(json!({ "url": url }))
 }
 
-fn deliver(sandbox: &Sandbox, account: &str, raw: &Bytes) -> Answered {
-    let _ = (sandbox.gmail().mailbox(account), raw);
-    Err((StatusCode::NOT_IMPLEMENTED, "the mailbox simulator is not here yet".to_owned()))
+fn deliver(sandbox: &Sandbox, account: &str, labels: &str, raw: &Bytes) -> Answered {
+    let labels: Vec<&str> = labels.split(',').filter(|label| !label.is_empty()).collect();
+    let id = sandbox.gmail().mailbox(account).deliver(raw.clone(), sandbox.now(), &labels);
+    Ok(json!({ "id": id }))
+}
+
+fn generate(sandbox: &Sandbox, account: &str, count: u64, bytes: u64) -> Answered {
+    let bytes = usize::try_from(bytes).map_err(wrong)?;
+    let ids = sandbox.gmail().mailbox(account).on_demand(count, &crate::mail::with_attachment(bytes));
+    Ok(json!({ "ids": ids }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn steer(sandbox: &Sandbox, method: &str, path: &str, body: &str) -> (StatusCode, Value) {
+        let request = Request::builder().method(method).uri(path).body(Bytes::copy_from_slice(body.as_bytes()));
+        let answer = answer(sandbox, &request.unwrap());
+        (answer.status(), serde_json::from_slice(answer.body()).unwrap())
+    }
+
+    #[test]
+    fn consent_can_be_given_from_afar() {
+        let sandbox = Sandbox::google().build();
+        assert_eq!(steer(&sandbox, "POST", "/sandbox/people?account=ada@example.com&name=Ada", "").0, StatusCode::OK);
+        let url = format!(
+            "{}?client_id=sandbox-client&redirect_uri=http://127.0.0.1:9/&response_type=code&scope=openid&state=s",
+            sandbox.urls().authorisation
+        );
+        let body = json!({"url": url, "decision": "grant"}).to_string();
+        let (status, body) = steer(&sandbox, "POST", "/sandbox/consent", &body);
+        assert_eq!(status, StatusCode::OK);
+        assert!(body["url"].as_str().unwrap().starts_with("http://127.0.0.1:9/?state=s&iss="));
+    }
+
+    #[test]
+    fn a_wrong_steering_request_says_what_is_wrong() {
+        let sandbox = Sandbox::google().build();
+        assert_eq!(steer(&sandbox, "POST", "/sandbox/faults", r#"{"actoin":1}"#).0, StatusCode::BAD_REQUEST);
+        assert_eq!(steer(&sandbox, "POST", "/sandbox/deliver", "x").1["error"], "account is missing");
+        assert_eq!(steer(&sandbox, "POST", "/sandbox/nothing", "").0, StatusCode::NOT_FOUND);
+    }
 }

@@ -165,8 +165,8 @@ impl Script {
                 continue;
             }
             let number = armed.seen;
-            let due = number >= armed.fault.skip
-                && armed.fault.times.is_none_or(|times| number - armed.fault.skip < times);
+            let due =
+                number >= armed.fault.skip && armed.fault.times.is_none_or(|times| number - armed.fault.skip < times);
             match &armed.fault.action {
                 FaultAction::Delay { milliseconds } if due => verdict.delay += Duration::from_millis(*milliseconds),
                 action if due => {
@@ -219,10 +219,9 @@ mod tests {
 
     #[test]
     fn a_fault_is_read_from_json() {
-        let fault: Fault = serde_json::from_str(
-            r#"{"path":"messages","times":3,"action":{"status":{"status":503,"body":"no"}}}"#,
-        )
-        .unwrap();
+        let fault: Fault =
+            serde_json::from_str(r#"{"path":"messages","times":3,"action":{"status":{"status":503,"body":"no"}}}"#)
+                .unwrap();
         assert_eq!(fault.action, FaultAction::status(503, "no"));
         assert!(serde_json::from_str::<Fault>(r#"{"pth":"x","action":"reset_after"}"#).is_err());
     }

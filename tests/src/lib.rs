@@ -29,6 +29,7 @@ pub mod control;
 mod exchange;
 pub mod faults;
 pub mod google;
+pub mod mail;
 mod server;
 pub mod spec;
 mod state;
@@ -332,6 +333,12 @@ impl Sandbox {
         }
         let violations: Vec<String> = self.violations().iter().map(ToString::to_string).collect();
         assert!(violations.is_empty(), "{}\n\ncalls:\n{}", violations.join("\n"), self.request_log());
+    }
+
+    /// The present instant of the sandbox.
+    #[must_use]
+    pub fn now(&self) -> chrono::DateTime<chrono::Utc> {
+        self.inner.clock.now()
     }
 
     /// Something may be different from what the state file holds.

@@ -32,7 +32,9 @@ impl PersistentSandboxBuilder {
     /// If the file exists but cannot be read or understood.
     pub fn build(self) -> io::Result<Sandbox> {
         let saved = match fs::read(&self.path) {
-            Ok(text) => Some(serde_json::from_slice::<Value>(&text).map_err(|_| unreadable(&self.path, "it is no JSON"))?),
+            Ok(text) => {
+                Some(serde_json::from_slice::<Value>(&text).map_err(|_| unreadable(&self.path, "it is no JSON"))?)
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(error),
         };

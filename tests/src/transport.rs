@@ -28,9 +28,10 @@ impl Transport for SandboxTransport {
         match self.0.exchange(Request::from_parts(parts, body)).await {
             Delivery::Broken => Err(broken()),
             Delivery::Whole(answer) => Ok(answer.map(Body::from)),
-            Delivery::Truncated(answer, length) => Ok(answer.map(|body| {
-                Body::stream(futures_util::stream::iter([Ok(body.slice(..length)), Err(broken())]))
-            })),
+            Delivery::Truncated(answer, length) => {
+                Ok(answer
+                    .map(|body| Body::stream(futures_util::stream::iter([Ok(body.slice(..length)), Err(broken())]))))
+            }
         }
     }
 }

@@ -64,10 +64,7 @@ pub(super) fn api_error(status: StatusCode, message: &str, reason: &str, name: &
         cause["location"] = "Authorization".into();
         cause["locationType"] = "header".into();
     }
-    json(
-        status,
-        &json!({"error": {"code": status.as_u16(), "message": message, "errors": [cause], "status": name}}),
-    )
+    json(status, &json!({"error": {"code": status.as_u16(), "message": message, "errors": [cause], "status": name}}))
 }
 
 /// What the front end answers where no API is.

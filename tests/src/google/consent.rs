@@ -200,7 +200,11 @@ impl Google {
             Err(Stop::Redirect(url)) => answers::redirect(&url),
             Err(Stop::Page(page)) => {
                 let status = StatusCode::from_u16(page.status).unwrap_or(StatusCode::BAD_REQUEST);
-                let text = format!("<h1>Access blocked</h1><p>{}</p><p>Error {status}: {}</p>", escape(&page.message), page.error);
+                let text = format!(
+                    "<h1>Access blocked</h1><p>{}</p><p>Error {status}: {}</p>",
+                    escape(&page.message),
+                    page.error
+                );
                 answers::page(status, document("Access blocked", &text))
             }
         }

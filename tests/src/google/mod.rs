@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use url::Url;
 
+pub(crate) use self::oauth::{Form, JWT_BEARER};
 pub use self::{
     call::{ApiAnswer, ApiCall},
     consent::{Consent, ErrorPage},
@@ -31,7 +32,6 @@ pub use self::{
     keys::SigningKey,
     register::{AppRegistration, Person, ServiceAccount},
 };
-pub(crate) use self::oauth::{Form, JWT_BEARER};
 use self::{
     gmail::{Bearer, Validator},
     keys::KeyRing,

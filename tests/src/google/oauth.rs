@@ -43,17 +43,27 @@ impl Form {
         self.0.iter().find(|(key, value)| key == name && !value.is_empty()).map(|(_, value)| value.as_str())
     }
 
-    fn required(&self, name: &str) -> Result<&str, ApiAnswer> {
-        self.one(name).ok_or_else(|| bad_request(&format!("Missing required parameter: {name}")))
+    fn required(&self, name: &str) -> Result<&str, Refusal> {
+        self.one(name).ok_or_else(|| bad_request("A required parameter is missing."))
     }
 }
 
-fn bad_request(description: &str) -> ApiAnswer {
-    answers::refused(StatusCode::BAD_REQUEST, "invalid_request", description)
+/// The endpoint says no.
+#[derive(Debug)]
+struct Refusal(StatusCode, &'static str, &'static str);
+
+impl Refusal {
+    fn into_answer(self) -> ApiAnswer {
+        answers::refused(self.0, self.1, self.2)
+    }
 }
 
-fn invalid_grant(description: &str) -> ApiAnswer {
-    answers::refused(StatusCode::BAD_REQUEST, "invalid_grant", description)
+fn bad_request(description: &'static str) -> Refusal {
+    Refusal(StatusCode::BAD_REQUEST, "invalid_request", description)
+}
+
+fn invalid_grant(description: &'static str) -> Refusal {
+    Refusal(StatusCode::BAD_REQUEST, "invalid_grant", description)
 }
 
 fn is_form(request: &Request<Bytes>) -> bool {
@@ -76,10 +86,10 @@ fn client(request: &Request<Bytes>, form: &Form) -> (Option<String>, Option<Stri
 }
 
 /// The client's id, if it is who it says.
-fn authenticate(register: &Register, request: &Request<Bytes>, form: &Form) -> Result<String, ApiAnswer> {
+fn authenticate(register: &Register, request: &Request<Bytes>, form: &Form) -> Result<String, Refusal> {
     let (id, secret) = client(request, form);
     let id = id.ok_or_else(|| bad_request("Could not determine client ID from request."))?;
-    let refused = |text| answers::refused(StatusCode::UNAUTHORIZED, "invalid_client", text);
+    let refused = |text: &'static str| Refusal(StatusCode::UNAUTHORIZED, "invalid_client", text);
     let app = register.app(&id).ok_or_else(|| refused("The OAuth client was not found."))?;
     match (&app.client_secret, secret) {
         (None, _) => Ok(id),
@@ -96,25 +106,23 @@ impl Google {
             return answers::nowhere();
         }
         if !is_form(request) {
-            return bad_request("The request body is not a form.");
+            return bad_request("The request body is not a form.").into_answer();
         }
         let form = Form::parse(request.body());
         let answer = match form.one("grant_type") {
             Some("authorization_code") => self.exchange_code(request, &form, now),
             Some("refresh_token") => self.refresh(request, &form, now),
             Some(JWT_BEARER) => self.exchange_assertion(&form, origin, now),
-            Some(_) => {
-                Err(answers::refused(StatusCode::BAD_REQUEST, "unsupported_grant_type", "Invalid grant_type"))
-            }
+            Some(_) => Err(Refusal(StatusCode::BAD_REQUEST, "unsupported_grant_type", "Invalid grant_type")),
             None => form.required("grant_type").map(|_| Value::Null),
         };
         match answer {
             Ok(body) => answers::uncached(answers::json(StatusCode::OK, &body)),
-            Err(refusal) => refusal,
+            Err(refusal) => refusal.into_answer(),
         }
     }
 
-    fn exchange_code(&self, request: &Request<Bytes>, form: &Form, now: DateTime<Utc>) -> Result<Value, ApiAnswer> {
+    fn exchange_code(&self, request: &Request<Bytes>, form: &Form, now: DateTime<Utc>) -> Result<Value, Refusal> {
         let mut register = self.register();
         let client_id = authenticate(&register, request, form)?;
         let text = form.required("code")?.to_owned();
@@ -132,7 +140,7 @@ impl Google {
             return Err(invalid_grant("Bad Request"));
         }
         if code.redirect != redirect {
-            return Err(answers::refused(StatusCode::BAD_REQUEST, "redirect_uri_mismatch", "Bad Request"));
+            return Err(Refusal(StatusCode::BAD_REQUEST, "redirect_uri_mismatch", "Bad Request"));
         }
         check_verifier(code.challenge.as_ref(), form.one("code_verifier"))?;
         let (grant, nonce, offline) = (code.grant.clone(), code.nonce.clone(), code.offline);
@@ -148,7 +156,7 @@ impl Google {
         Ok(body)
     }
 
-    fn refresh(&self, request: &Request<Bytes>, form: &Form, now: DateTime<Utc>) -> Result<Value, ApiAnswer> {
+    fn refresh(&self, request: &Request<Bytes>, form: &Form, now: DateTime<Utc>) -> Result<Value, Refusal> {
         let mut register = self.register();
         let client_id = authenticate(&register, request, form)?;
         let text = form.required("refresh_token")?;
@@ -158,7 +166,7 @@ impl Google {
             .ok_or_else(|| invalid_grant("Token has been expired or revoked."))?;
         if let Some(wanted) = form.one("scope").map(scopes::parse) {
             if !wanted.is_subset(&grant.scopes) {
-                return Err(answers::refused(StatusCode::BAD_REQUEST, "invalid_scope", "Bad Request"));
+                return Err(Refusal(StatusCode::BAD_REQUEST, "invalid_scope", "Bad Request"));
             }
             grant.scopes = wanted;
         }
@@ -185,7 +193,7 @@ impl Google {
         body
     }
 
-    fn exchange_assertion(&self, form: &Form, origin: &str, now: DateTime<Utc>) -> Result<Value, ApiAnswer> {
+    fn exchange_assertion(&self, form: &Form, origin: &str, now: DateTime<Utc>) -> Result<Value, Refusal> {
         let assertion = Assertion::parse(form.required("assertion")?)
             .ok_or_else(|| invalid_grant("Invalid JWT: it cannot be decoded."))?;
         let mut register = self.register();
@@ -207,7 +215,7 @@ impl Google {
         check_times(claims, now)?;
         let scopes = scopes::parse(text("scope"));
         if scopes.is_empty() || !scopes.iter().all(|scope| scopes::is_known(scope)) {
-            return Err(answers::refused(StatusCode::BAD_REQUEST, "invalid_scope", "Invalid OAuth scope."));
+            return Err(Refusal(StatusCode::BAD_REQUEST, "invalid_scope", "Invalid OAuth scope."));
         }
         let address = match claims["sub"].as_str() {
             None => account.address.clone(),
@@ -218,7 +226,7 @@ impl Google {
         };
         if claims["sub"].is_string() && !scopes.is_subset(&account.scopes) {
             let text = "Client is unauthorized to retrieve access tokens using this method.";
-            return Err(answers::refused(StatusCode::UNAUTHORIZED, "unauthorized_client", text));
+            return Err(Refusal(StatusCode::UNAUTHORIZED, "unauthorized_client", text));
         }
         let grant = Grant { client_id: account.client_id, address, scopes };
         let settings = self.settings();
@@ -234,14 +242,14 @@ impl Google {
         let (form, query) =
             (Form::parse(request.body()), Form::parse(request.uri().query().unwrap_or_default().as_bytes()));
         match form.one("token").or_else(|| query.one("token")) {
-            None => bad_request("Missing required parameter: token"),
+            None => bad_request("A required parameter is missing.").into_answer(),
             Some(token) if self.register().revoke_token(token, now) => answers::json(StatusCode::OK, &json!({})),
             Some(_) => answers::refused(StatusCode::BAD_REQUEST, "invalid_token", "Token expired or revoked"),
         }
     }
 }
 
-fn check_verifier(challenge: Option<&(String, bool)>, verifier: Option<&str>) -> Result<(), ApiAnswer> {
+fn check_verifier(challenge: Option<&(String, bool)>, verifier: Option<&str>) -> Result<(), Refusal> {
     let (Some((challenge, hashed)), verifier) = (challenge, verifier) else { return Ok(()) };
     let verifier = verifier.ok_or_else(|| invalid_grant("Missing code verifier."))?;
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
@@ -253,7 +261,7 @@ fn check_verifier(challenge: Option<&(String, bool)>, verifier: Option<&str>) ->
     Ok(())
 }
 
-fn check_times(claims: &Value, now: DateTime<Utc>) -> Result<(), ApiAnswer> {
+fn check_times(claims: &Value, now: DateTime<Utc>) -> Result<(), Refusal> {
     let (issued, ends, now) = (claims["iat"].as_i64(), claims["exp"].as_i64(), now.timestamp());
     let sound = issued.zip(ends).is_some_and(|(issued, ends)| {
         issued <= now + SKEW && ends > now - SKEW && ends > issued && ends - issued <= ASSERTION_LIFE

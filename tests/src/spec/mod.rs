@@ -68,10 +68,8 @@ pub enum Validation {
 /// The folder of shared facts.
 #[must_use]
 pub fn shared_folder() -> PathBuf {
-    std::env::var_os("INTEGRATION_SHARED").map_or_else(
-        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared")),
-        PathBuf::from,
-    )
+    std::env::var_os("INTEGRATION_SHARED")
+        .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared")), PathBuf::from)
 }
 
 /// The descriptions in force and what was found against them.

@@ -115,10 +115,7 @@ fn an_error_body_must_carry_its_status() {
 fn token_requests_are_held_against_the_table() {
     let form = "application/x-www-form-urlencoded";
     let check = |kind: &str, body: &str| found(&request("POST", "/token", kind, body), json!({}));
-    assert_eq!(
-        check(form, "grant_type=refresh_token&refresh_token=x&client_id=c"),
-        Vec::<String>::new()
-    );
+    assert_eq!(check(form, "grant_type=refresh_token&refresh_token=x&client_id=c"), Vec::<String>::new());
     assert_eq!(
         check(form, "grant_type=refresh_token&audience=c"),
         [
@@ -126,10 +123,7 @@ fn token_requests_are_held_against_the_table() {
             "oauth.token: the request: the parameter refresh_token is missing"
         ]
     );
-    assert_eq!(
-        check("application/json", "{}"),
-        ["oauth.token: the request: the body is not declared as a form"]
-    );
+    assert_eq!(check("application/json", "{}"), ["oauth.token: the request: the body is not declared as a form"]);
 }
 
 #[test]
@@ -137,9 +131,8 @@ fn a_batch_envelope_is_held_against_its_rules() {
     let part = |id: &str, target: &str| {
         format!("--b\r\nContent-Type: application/http\r\nContent-ID: {id}\r\n\r\nGET {target} HTTP/1.1\r\n\r\n")
     };
-    let check = |body: String| {
-        found(&request("POST", "/batch/gmail/v1", "multipart/mixed; boundary=\"b\"", &body), json!({}))
-    };
+    let check =
+        |body: String| found(&request("POST", "/batch/gmail/v1", "multipart/mixed; boundary=\"b\"", &body), json!({}));
     assert_eq!(check(format!("{}{}--b--\r\n", part("<1>", "/x"), part("<2>", "/y"))), Vec::<String>::new());
     assert_eq!(
         check(format!("{}{}", part("<1>", "http://h/x"), part("<1>", "/y"))),

@@ -66,6 +66,22 @@ pub struct InFlight(());
 #[derive(Clone, Debug)]
 pub struct Mailbox(());
 
+/// Makes messages.
+pub type Generator = Arc<dyn Fn(u64) -> Bytes + Send + Sync>;
+
+impl Mailbox {
+    /// A message arrives.
+    pub fn deliver(&self, _: impl Into<Bytes>, _: chrono::DateTime<chrono::Utc>, _: &[&str]) -> String {
+        "1".to_owned()
+    }
+    /// Files come and go.
+    pub fn sync_folder(&self, _: Vec<(String, Bytes)>, _: chrono::DateTime<chrono::Utc>) {}
+    /// Messages made on demand.
+    pub fn on_demand(&self, count: u64, _: &Generator) -> Vec<String> {
+        (0..count).map(|id| id.to_string()).collect()
+    }
+}
+
 /// Its books.
 #[derive(Debug, serde::Serialize)]
 pub struct GmailBooks {
