@@ -30,6 +30,7 @@ mod exchange;
 pub mod faults;
 pub mod google;
 pub mod mail;
+pub mod mime;
 mod server;
 pub mod spec;
 mod state;

@@ -3,7 +3,10 @@
 use std::{io, net::SocketAddr};
 
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::{
+    StreamExt,
+    stream::{self, BoxStream},
+};
 use http::{
     HeaderValue, Request, Response, StatusCode,
     header::{CONTENT_LENGTH, HeaderMap},
@@ -24,7 +27,7 @@ use tokio::{
 use crate::{GoogleUrls, Sandbox, exchange::Delivery, transport::REQUEST_CAP};
 
 /// A body as hyper sends it; an error in it breaks the connection.
-type Outgoing = StreamBody<stream::Iter<std::vec::IntoIter<io::Result<Frame<Bytes>>>>>;
+type Outgoing = StreamBody<BoxStream<'static, io::Result<Frame<Bytes>>>>;
 
 /// A sandbox that listens. Dropping it, or [`Served::shutdown`], closes every connection.
 #[derive(Debug)]
@@ -103,19 +106,24 @@ async fn respond(sandbox: Sandbox, request: Request<Incoming>) -> io::Result<Res
     let (answer, frames) = match sandbox.exchange(Request::from_parts(parts, body)).await {
         Delivery::Broken => return Err(broken()),
         Delivery::Whole(answer) => {
-            let frames = if answer.body().is_empty() { vec![] } else { vec![Ok(Frame::data(answer.body().clone()))] };
-            (answer, frames)
+            let frame = (!answer.body().is_empty()).then(|| Ok(Frame::data(answer.body().clone())));
+            (answer, stream::iter(frame).boxed())
         }
         Delivery::Truncated(answer, length) => {
-            let frames = vec![Ok(Frame::data(answer.body().slice(..length))), Err(broken())];
-            (answer, frames)
+            let half = stream::iter([Ok(Frame::data(answer.body().slice(..length)))]);
+            let end = stream::once(async move {
+                // The server only writes what it has once the body makes it wait.
+                tokio::task::yield_now().await;
+                Err(broken())
+            });
+            (answer, half.chain(end).boxed())
         }
     };
     let (mut parts, body) = answer.into_parts();
     if parts.status != StatusCode::NO_CONTENT {
         declare_length(&mut parts.headers, body.len());
     }
-    Ok(Response::from_parts(parts, StreamBody::new(stream::iter(frames))))
+    Ok(Response::from_parts(parts, StreamBody::new(frames)))
 }
 
 fn declare_length(headers: &mut HeaderMap, length: usize) {

@@ -1,19 +1,19 @@
-//! How one request reaches a simulated API: already resolved to an account and its granted scopes.
+//! One authorised call to an API of the simulated service.
 
-/// One request to an API, with what its access token stands for.
+/// The call as the frame hands it on, its token already resolved.
 #[derive(Clone, Debug)]
 pub struct ApiCall<'a> {
-    /// The mailbox address, in lower case.
+    /// mailbox address, lower case
     pub account: &'a str,
-    /// The client id.
+    /// client id
     pub app: &'a str,
-    /// The granted scopes, as the service spells them.
+    /// granted scopes, long form
     pub scopes: &'a std::collections::BTreeSet<String>,
-    /// The instant of the call.
+    /// when it arrived
     pub now: chrono::DateTime<chrono::Utc>,
-    /// The request itself.
+    /// the request
     pub request: &'a http::Request<bytes::Bytes>,
 }
 
-/// An answer: status, headers, body.
+/// The answer.
 pub type ApiAnswer = http::Response<bytes::Bytes>;
