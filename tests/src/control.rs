@@ -1,0 +1,180 @@
+//! Steering a sandbox in another process: paths below `/sandbox/`, outside books, faults and validation.
+//!
+//! | method and path                          | what it does                                                     |
+//! |------------------------------------------|------------------------------------------------------------------|
+//! | `GET /sandbox/books`                     | the sums ([`Books`](crate::Books))                               |
+//! | `GET /sandbox/calls`                     | the latest calls                                                 |
+//! | `GET /sandbox/violations`                | departures from the services' descriptions                       |
+//! | `GET /sandbox/refresh_tokens?account=`   | how many refresh tokens of a person are live                     |
+//! | `POST /sandbox/expire_access_tokens`     | ends every access token                                          |
+//! | `POST /sandbox/revoke_grants?account=`   | takes back everything a person granted                           |
+//! | `POST /sandbox/people?account=&name=`    | gives a person an account                                        |
+//! | `POST /sandbox/apps`                     | registers a client; JSON ([`AppRegistration`])                   |
+//! | `POST /sandbox/consent`                  | `{"url", "decision": "grant"\|"refuse", "as"?, "untick"?: []}` → `{"url"}` |
+//! | `POST /sandbox/deliver?account=&labels=` | the body, a raw message, arrives in a mailbox; labels by comma   |
+//! | `POST /sandbox/generate?account=&count=&attachment_bytes=` | messages arrive whose bodies are made when read |
+//! | `POST /sandbox/faults`                   | adds a [`Fault`](crate::Fault); `DELETE` forgets all             |
+//! | `POST /sandbox/token_delay?milliseconds=`| holds back the token endpoint's answers                          |
+//! | `POST /sandbox/rotation?on=&grace_milliseconds=` | rotates refresh tokens, or no longer                     |
+//! | `POST /sandbox/token_life?seconds=`      | how long new access tokens live                                  |
+//! | `POST /sandbox/rotate_keys`              | signs id tokens with a new key                                   |
+//! | `POST /sandbox/jwks_outage?on=`          | makes the key endpoint unavailable                               |
+//! | `POST /sandbox/save`                     | writes the state file                                            |
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode, header::CONTENT_TYPE, header::HeaderValue};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use url::Url;
+
+use crate::{
+    AppRegistration, Consent, Sandbox,
+    google::{ApiAnswer, Form},
+};
+
+/// What somebody does on the consent page, from afar.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Press {
+    url: Url,
+    decision: Decision,
+    #[serde(default, rename = "as")]
+    person: Option<String>,
+    #[serde(default)]
+    untick: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Decision {
+    Grant,
+    Refuse,
+}
+
+type Answered = Result<Value, (StatusCode, String)>;
+
+/// Answers a steering request.
+pub(crate) fn answer(sandbox: &Sandbox, request: &Request<Bytes>) -> ApiAnswer {
+    let (status, body) = match handle(sandbox, request) {
+        Ok(body) => (StatusCode::OK, body),
+        Err((status, text)) => (status, json!({ "error": text })),
+    };
+    let mut answer = Response::new(Bytes::from(body.to_string()));
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    answer
+}
+
+fn wrong(text: impl ToString) -> (StatusCode, String) {
+    (StatusCode::BAD_REQUEST, text.to_string())
+}
+
+fn to_json(value: impl serde::Serialize) -> Answered {
+    serde_json::to_value(value).map_err(wrong)
+}
+
+fn handle(sandbox: &Sandbox, request: &Request<Bytes>) -> Answered {
+    let query = Form::parse(request.uri().query().unwrap_or_default().as_bytes());
+    let needed = |name: &str| query.one(name).ok_or_else(|| wrong(format!("{name} is missing")));
+    let number = |name: &str| needed(name)?.parse::<u64>().map_err(wrong);
+    let path = request.uri().path().trim_start_matches("/sandbox/");
+    match (request.method().as_str(), path) {
+        ("GET", "books") => return to_json(sandbox.books()),
+        ("GET", "calls") => return to_json(sandbox.calls()),
+        ("GET", "violations") => return to_json(sandbox.violations()),
+        ("GET", "refresh_tokens") => return Ok(json!({"live": sandbox.live_refresh_tokens(needed("account")?)})),
+        ("POST", "expire_access_tokens") => sandbox.expire_access_tokens(),
+        ("POST", "revoke_grants") => sandbox.revoke_grants(needed("account")?),
+        ("POST", "people") => sandbox.register_person(needed("account")?, query.one("name").unwrap_or("Somebody")),
+        ("POST", "apps") => {
+            sandbox.register_app(serde_json::from_slice::<AppRegistration>(request.body()).map_err(wrong)?);
+        }
+        ("POST", "consent") => return press(sandbox, request.body()),
+        ("POST", "deliver") => {
+            let labels = query.one("labels").unwrap_or("INBOX,UNREAD");
+            return deliver(sandbox, needed("account")?, labels, request.body());
+        }
+        ("POST", "generate") => {
+            return generate(sandbox, needed("account")?, number("count")?, number("attachment_bytes")?);
+        }
+        ("POST", "faults") => sandbox.script(serde_json::from_slice(request.body()).map_err(wrong)?),
+        ("DELETE", "faults") => sandbox.clear_faults(),
+        ("POST", "token_delay") => sandbox.set_token_delay(Duration::from_millis(number("milliseconds")?)),
+        ("POST", "token_life") => {
+            let life = Duration::from_secs(number("seconds")?);
+            sandbox.change_oauth(|settings| settings.token_life = life);
+        }
+        ("POST", "rotation") => {
+            let grace = query.one("grace_milliseconds").unwrap_or("0").parse().map_err(wrong)?;
+            let on = needed("on")? == "true";
+            sandbox.change_oauth(|settings| {
+                settings.rotate_refresh_tokens = on;
+                settings.rotation_grace = Duration::from_millis(grace);
+            });
+        }
+        ("POST", "rotate_keys") => sandbox.rotate_keys(),
+        ("POST", "jwks_outage") => sandbox.jwks_outage(needed("on")? == "true"),
+        ("POST", "save") => sandbox.save().map_err(|error| (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?,
+        _ => return Err((StatusCode::NOT_FOUND, "there is no such control".to_owned())),
+    }
+    Ok(json!({}))
+}
+
+fn press(sandbox: &Sandbox, body: &[u8]) -> Answered {
+    let press: Press = serde_json::from_slice(body).map_err(wrong)?;
+    let untick: Vec<&str> = press.untick.iter().map(String::as_str).collect();
+    let consent = match (press.decision, &press.person) {
+        (Decision::Refuse, _) => Consent::Refuse,
+        (Decision::Grant, Some(person)) => Consent::As(person),
+        (Decision::Grant, None) => Consent::Untick(&untick),
+    };
+    let url = sandbox.consent(&press.url, consent).map_err(wrong)?;
+    Ok(json!({ "url": url }))
+}
+
+fn deliver(sandbox: &Sandbox, account: &str, labels: &str, raw: &Bytes) -> Answered {
+    let labels: Vec<&str> = labels.split(',').filter(|label| !label.is_empty()).collect();
+    let id = sandbox.gmail().mailbox(account).deliver(raw.clone(), sandbox.now(), &labels);
+    Ok(json!({ "id": id }))
+}
+
+fn generate(sandbox: &Sandbox, account: &str, count: u64, bytes: u64) -> Answered {
+    let bytes = usize::try_from(bytes).map_err(wrong)?;
+    let ids = sandbox.gmail().mailbox(account).on_demand(count, &crate::mail::with_attachment(bytes));
+    Ok(json!({ "ids": ids }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn steer(sandbox: &Sandbox, method: &str, path: &str, body: &str) -> (StatusCode, Value) {
+        let request = Request::builder().method(method).uri(path).body(Bytes::copy_from_slice(body.as_bytes()));
+        let answer = answer(sandbox, &request.unwrap());
+        (answer.status(), serde_json::from_slice(answer.body()).unwrap())
+    }
+
+    #[test]
+    fn consent_can_be_given_from_afar() {
+        let sandbox = Sandbox::google().build();
+        assert_eq!(steer(&sandbox, "POST", "/sandbox/people?account=ada@example.com&name=Ada", "").0, StatusCode::OK);
+        let url = format!(
+            "{}?client_id=sandbox-client&redirect_uri=http://127.0.0.1:9/&response_type=code&scope=openid&state=s",
+            sandbox.urls().authorisation
+        );
+        let body = json!({"url": url, "decision": "grant"}).to_string();
+        let (status, body) = steer(&sandbox, "POST", "/sandbox/consent", &body);
+        assert_eq!(status, StatusCode::OK);
+        assert!(body["url"].as_str().unwrap().starts_with("http://127.0.0.1:9/?state=s&iss="));
+    }
+
+    #[test]
+    fn a_wrong_steering_request_says_what_is_wrong() {
+        let sandbox = Sandbox::google().build();
+        assert_eq!(steer(&sandbox, "POST", "/sandbox/faults", r#"{"actoin":1}"#).0, StatusCode::BAD_REQUEST);
+        assert_eq!(steer(&sandbox, "POST", "/sandbox/deliver", "x").1["error"], "account is missing");
+        assert_eq!(steer(&sandbox, "POST", "/sandbox/nothing", "").0, StatusCode::NOT_FOUND);
+    }
+}
