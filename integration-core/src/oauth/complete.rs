@@ -1,0 +1,296 @@
+//! Ending a sign-in: the callback.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use async_trait::async_trait;
+
+use super::{
+    authorise::{BrowserBinding, Pending},
+    callback::CallbackQuery,
+    connection_store::Stored,
+    engine::SignIn,
+    id_token,
+    outcome::{Completion, ConnectOutcome, MismatchReason},
+    settle::Target,
+    token_endpoint::{TokenAnswer, TokenCallError, TokenEndpoint},
+    token_set::Assertion,
+};
+use crate::{
+    connection::{
+        Capability, Connector, ConnectorProfile, Grant, GrantKind, RemoteAccount, TokenFailure, TokenFailureClass,
+    },
+    error::{Actor, ErrorKind, Remedy, Result},
+    http::Credentials,
+    ids::AppId,
+    store::forbid_reentry,
+};
+
+/// What completing a sign-in needs of the hub.
+#[async_trait]
+pub trait SignInHost: Send + Sync {
+    /// The connector of an app.
+    ///
+    /// # Errors
+    /// `Misconfigured` if there is none (any more).
+    fn connector(&self, app: &AppId) -> Result<Arc<dyn Connector>>;
+
+    /// The accounts a fresh grant opens: makes a [`GrantSession`](crate::http::GrantSession) with `credentials` and asks
+    /// [`Connector::accounts`]. `grant` is not stored yet.
+    ///
+    /// # Errors
+    /// What the connector reports.
+    async fn accounts(
+        &self,
+        connector: &Arc<dyn Connector>,
+        grant: &Grant,
+        credentials: Arc<dyn Credentials>,
+        callback: Option<&CallbackQuery>,
+    ) -> Result<Vec<RemoteAccount>>;
+}
+
+/// A callback as it arrived.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Callback {
+    /// Its query.
+    pub query: CallbackQuery,
+    /// What the browser's cookie held.
+    pub binding: Option<BrowserBinding>,
+    /// The address it came to, without the query, if the host knows it as the outside does.
+    pub redirect_uri: Option<String>,
+}
+
+impl Callback {
+    /// A callback with the browser's binding.
+    #[must_use]
+    pub fn new(query: CallbackQuery, binding: Option<BrowserBinding>) -> Self {
+        Self { query, binding, redirect_uri: None }
+    }
+
+    /// Checks the address as well.
+    #[must_use]
+    pub fn with_redirect_uri(mut self, address: impl Into<String>) -> Self {
+        self.redirect_uri = Some(address.into());
+        self
+    }
+}
+
+/// Tokens that arrived for somebody, on their way into the store.
+pub(super) struct Arrived {
+    pub(super) kind: GrantKind,
+    pub(super) subject: Option<String>,
+    pub(super) asked: BTreeSet<Capability>,
+    pub(super) requested: BTreeSet<String>,
+    pub(super) assertion: Option<Assertion>,
+    pub(super) answer: TokenAnswer,
+}
+
+impl SignIn {
+    /// Ends a sign-in. Whatever a browser or a service can bring about is an outcome; nothing is stored unless it is one
+    /// of the three that carry a grant.
+    ///
+    /// # Errors
+    /// `Store`, `Misconfigured` (no such connector, no usable key): the host's own troubles.
+    pub async fn complete(&self, callback: &Callback, host: &dyn SignInHost) -> Result<Completion> {
+        forbid_reentry("completing a sign-in")?;
+        let foreign = |outcome| Completion { outcome, tenant: None, app: None, context: None };
+        let mismatched = |reason| ConnectOutcome::Mismatched { reason };
+        // States are 43 characters: anything longer is not one of ours.
+        let state = callback.query.get("state").filter(|state| state.len() <= 64);
+        let Some(state) = state else { return Ok(foreign(mismatched(MismatchReason::State))) };
+        let Some(row) = self.pending(state).await? else { return Ok(foreign(mismatched(MismatchReason::State))) };
+        let pending = &row.value;
+        if !callback.binding.as_ref().is_some_and(|binding| same(&binding.digest(), &pending.binding)) {
+            // The sign-in stays open for the browser that began it.
+            return Ok(foreign(ConnectOutcome::OtherBrowser));
+        }
+        let outcome = self.complete_own(state, &row, callback, host).await?;
+        metrics::counter!("integration_sign_ins_total", "outcome" => outcome.word()).increment(1);
+        Ok(Completion {
+            outcome,
+            tenant: Some(pending.tenant.clone()),
+            app: Some(pending.app.clone()),
+            context: pending.context.clone(),
+        })
+    }
+
+    /// A callback of the browser that began the sign-in.
+    async fn complete_own(
+        &self,
+        state: &str,
+        row: &Stored<Pending>,
+        callback: &Callback,
+        host: &dyn SignInHost,
+    ) -> Result<ConnectOutcome> {
+        let pending = &row.value;
+        if pending.used_at.is_some() {
+            return Ok(ConnectOutcome::Replayed);
+        }
+        if self.engine.now() >= pending.expires_at {
+            return Ok(ConnectOutcome::Expired);
+        }
+        let connector = host.connector(&pending.app)?;
+        if callback.redirect_uri.as_ref().is_some_and(|address| *address != pending.redirect_uri) {
+            return Ok(ConnectOutcome::Mismatched { reason: MismatchReason::RedirectUri });
+        }
+        if !self.issuer_matches(connector.profile(), &callback.query).await {
+            return Ok(ConnectOutcome::Mismatched { reason: MismatchReason::Issuer });
+        }
+        // From here on it is used up, whatever comes of it: of two callbacks at once only one gets past this.
+        if !self.use_up(state, row).await? {
+            return Ok(ConnectOutcome::Replayed);
+        }
+        if let Some(error) = callback.query.get("error") {
+            return Ok(refused_at_consent(&*connector, error, pending));
+        }
+        let Some(code) = callback.query.get("code") else {
+            return Ok(ConnectOutcome::Mismatched { reason: MismatchReason::State });
+        };
+        let (verifier, nonce) = self.secrets(state, pending).await?;
+        let endpoint = self.endpoint();
+        let oauth = &connector.profile().oauth;
+        let answer = match endpoint.exchange(oauth, code, &pending.redirect_uri, &verifier).await {
+            Ok(answer) => answer,
+            Err(error) => return Ok(service_error(&*connector, &error)),
+        };
+        let subject = match self.subject(connector.profile(), pending, &answer, &nonce).await {
+            Ok(subject) => subject,
+            Err(outcome) => return Ok(outcome),
+        };
+        let arrived = Arrived {
+            kind: GrantKind::Delegated,
+            subject,
+            asked: pending.asked.clone(),
+            requested: pending.requested.clone(),
+            assertion: None,
+            answer,
+        };
+        let target = Target {
+            tenant: &pending.tenant,
+            connector: &connector,
+            reconnect: pending.reconnect.as_ref(),
+            another_account_allowed: pending.another_account_allowed,
+        };
+        self.settle(&target, arrived, Some(&callback.query), host).await
+    }
+
+    /// RFC 9207: an issuer that answers must be the one that was asked; one that promises to name itself must do so.
+    async fn issuer_matches(&self, profile: &ConnectorProfile, query: &CallbackQuery) -> bool {
+        let endpoints = &profile.oauth.endpoints;
+        if endpoints.issuers.is_empty() {
+            return true;
+        }
+        if let Some(issuer) = query.get("iss") {
+            return endpoints.issuers.iter().any(|known| known == issuer);
+        }
+        let Some(discovery) = &endpoints.discovery else { return true };
+        // Out of reach: then the id token, which names its issuer too, has to do.
+        let document = self.engine.keys.discovery(&self.endpoint(), discovery).await;
+        !document.is_ok_and(|document| document.authorization_response_iss_parameter_supported)
+    }
+
+    /// Who signed in, by the id token; `None` where the service has none.
+    async fn subject(
+        &self,
+        profile: &ConnectorProfile,
+        pending: &Pending,
+        answer: &TokenAnswer,
+        nonce: &str,
+    ) -> Result<Option<String>, ConnectOutcome> {
+        if profile.oauth.endpoints.issuers.is_empty() {
+            return Ok(None);
+        }
+        let Some(token) = &answer.id_token else {
+            if !pending.requested.contains("openid") {
+                return Ok(None);
+            }
+            let cause = "The service did not say who signed in.";
+            let remedy = Remedy::new(cause, Actor::Operator, "Check the app's sign-in scopes at the service.");
+            return Err(ConnectOutcome::ServiceError { error: "id_token_missing".to_owned(), remedy });
+        };
+        let verified = id_token::verify(&self.engine.keys, &self.endpoint(), profile, token.expose(), nonce).await;
+        verified.map(Some).map_err(|error| {
+            tracing::warn!(service = profile.service, error = %error, "a sign-in was refused");
+            match error.kind() {
+                ErrorKind::Validation => ConnectOutcome::Mismatched { reason: MismatchReason::IdToken },
+                kind => {
+                    let remedy = error.remedy().cloned().unwrap_or_else(try_again);
+                    ConnectOutcome::ServiceError { error: kind.as_str().to_owned(), remedy }
+                }
+            }
+        })
+    }
+
+    pub(super) fn endpoint(&self) -> TokenEndpoint<'_> {
+        let parts = &self.engine.parts;
+        TokenEndpoint { transport: &*parts.transport, clock: &*parts.clock, timeout: parts.settings.token_timeout() }
+    }
+}
+
+impl ConnectOutcome {
+    /// A stable lower-case word for logs, metrics and pages: the `outcome` of the JSON form.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Expired => "expired",
+            Self::Granted { .. } => "granted",
+            Self::GrantedInPart { .. } => "granted_in_part",
+            Self::Mismatched { .. } => "mismatched",
+            Self::NeedsAttention { .. } => "needs_attention",
+            Self::OtherAccount { .. } => "other_account",
+            Self::OtherBrowser => "other_browser",
+            Self::Refused { .. } => "refused",
+            Self::Replayed => "replayed",
+            Self::ServiceError { .. } => "service_error",
+        }
+    }
+}
+
+/// The service sent the browser back with an error instead of a code.
+fn refused_at_consent(connector: &dyn Connector, error: &str, pending: &Pending) -> ConnectOutcome {
+    if error == "access_denied" {
+        return ConnectOutcome::Refused { missing: pending.asked.clone() };
+    }
+    // Anyone can write this query: only what looks like a code is shown, and the description never is.
+    let shown = |letter: &char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-' | '.');
+    let error: String = error.chars().filter(shown).take(64).collect();
+    let failure = TokenFailure::new(http::StatusCode::BAD_REQUEST, Some(&error), None);
+    let remedy = remedy_of(connector.classify_token(&failure));
+    ConnectOutcome::ServiceError { error, remedy }
+}
+
+/// The token endpoint did not give tokens.
+pub(super) fn service_error(connector: &dyn Connector, error: &TokenCallError) -> ConnectOutcome {
+    let class = error.classify(connector, None);
+    let service = connector.profile().service;
+    tracing::warn!(service, code = error.code(), error = %error, "a sign-in was not completed");
+    let remedy = match class {
+        // It was the code that was refused, not a sign-in that had lasted for a while.
+        TokenFailureClass::Revoked(_) => Remedy::new(
+            "The service did not accept this sign-in: it took too long or was used before.",
+            Actor::Person,
+            "Connect the account again.",
+        ),
+        class => remedy_of(class),
+    };
+    ConnectOutcome::ServiceError { error: error.code().to_owned(), remedy }
+}
+
+fn remedy_of(class: TokenFailureClass) -> Remedy {
+    match class {
+        TokenFailureClass::AdminPolicy(remedy)
+        | TokenFailureClass::Misconfigured(remedy)
+        | TokenFailureClass::NeedsConsent(remedy)
+        | TokenFailureClass::Revoked(remedy) => remedy,
+        TokenFailureClass::Throttled | TokenFailureClass::Transient => try_again(),
+    }
+}
+
+pub(super) fn try_again() -> Remedy {
+    Remedy::new("The service did not answer as it should.", Actor::Person, "Connect the account again in a moment.")
+}
+
+fn same(one: &str, other: &str) -> bool {
+    use subtle::ConstantTimeEq;
+    one.as_bytes().ct_eq(other.as_bytes()).into()
+}

@@ -1,0 +1,210 @@
+//! The sign-in engine: what it is made of, and what its parts share.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use chrono::{DateTime, Utc};
+
+use super::{connection_store::ConnectionStore, key_cache::KeyCache, refresh::Slot, token_set::TokenSet};
+use crate::{
+    clock::{Clock, Random},
+    error::{Error, ErrorKind, Result},
+    http::Transport,
+    ids::{GrantId, TenantId},
+    store::{GrantKey, LeaseGuard, LeaseKey, Saved, SealedRecord, Stores, Version},
+    vault::{Sealer, token_context},
+};
+
+/// Everything sign-in is made of.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct OAuthParts {
+    /// Tokens, leases, and the rows of grants and connections.
+    pub stores: Stores,
+    /// Seals tokens and verifiers.
+    pub sealer: Arc<dyn Sealer>,
+    /// The network.
+    pub transport: Arc<dyn Transport>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// State, verifiers, ids, jitter.
+    pub random: Arc<dyn Random>,
+    /// Durations.
+    pub settings: SignInSettings,
+}
+
+impl OAuthParts {
+    /// Parts with the default settings.
+    pub fn new(
+        stores: Stores,
+        sealer: Arc<dyn Sealer>,
+        transport: Arc<dyn Transport>,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+    ) -> Self {
+        Self { stores, sealer, transport, clock, random, settings: SignInSettings::default() }
+    }
+
+    /// Other durations.
+    #[must_use]
+    pub fn with_settings(mut self, settings: SignInSettings) -> Self {
+        self.settings = settings;
+        self
+    }
+}
+
+/// Durations of sign-in and refresh.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct SignInSettings {
+    /// How long a person may take to consent; 10 minutes.
+    pub authorisation_lifetime: Duration,
+    /// How long one request to a sign-in endpoint may take, but never longer than four fifths of the lease; 20 s.
+    pub request_timeout: Duration,
+    /// How long a refresh holds its lease; 30 s. A holder stopped for longer is replaced.
+    pub lease_ttl: Duration,
+    /// How often a process that waits for another one's refresh looks; 50 ms.
+    pub poll_interval: Duration,
+    /// A token is refreshed at a random moment between this long …; 5 minutes.
+    pub refresh_ahead_most: Duration,
+    /// … and this long before it ends; 2 minutes. Never earlier than half of its life.
+    pub refresh_ahead_least: Duration,
+    /// How long a failed refresh is left alone; 30 s, doubled with each failure in a row.
+    pub cool_down: Duration,
+    /// The longest a failed refresh is left alone; 15 minutes.
+    pub cool_down_most: Duration,
+    /// On how many different days refreshing may fail before it is given up (and tried once a day); 7.
+    pub give_up_days: usize,
+    /// A grant that was not refreshed for this long is refreshed by [`SignIn::keep_alive`]; 1 day.
+    pub idle_after: Duration,
+}
+
+impl Default for SignInSettings {
+    fn default() -> Self {
+        Self {
+            authorisation_lifetime: Duration::from_secs(600),
+            request_timeout: Duration::from_secs(20),
+            lease_ttl: Duration::from_secs(30),
+            poll_interval: Duration::from_millis(50),
+            refresh_ahead_most: Duration::from_secs(300),
+            refresh_ahead_least: Duration::from_secs(120),
+            cool_down: Duration::from_secs(30),
+            cool_down_most: Duration::from_secs(900),
+            give_up_days: 7,
+            idle_after: Duration::from_secs(24 * 3600),
+        }
+    }
+}
+
+impl SignInSettings {
+    /// Another lease (tests set a short one).
+    #[must_use]
+    pub fn with_lease_ttl(mut self, ttl: Duration) -> Self {
+        self.lease_ttl = ttl;
+        self
+    }
+
+    pub(super) fn token_timeout(&self) -> Duration {
+        self.request_timeout.min(self.lease_ttl.mul_f64(0.8))
+    }
+}
+
+/// Sign-in for every connector. Cheap to clone; clones share their caches, so make one per process.
+#[derive(Clone)]
+pub struct SignIn {
+    pub(super) engine: Arc<Engine>,
+}
+
+impl SignIn {
+    /// An engine of its parts.
+    #[must_use]
+    pub fn new(parts: OAuthParts) -> Self {
+        let connections = ConnectionStore::new(Arc::clone(&parts.stores.sync));
+        let keys = KeyCache::default();
+        Self { engine: Arc::new(Engine { parts, connections, keys, slots: Mutex::default() }) }
+    }
+
+    /// The rows of grants and connections.
+    #[must_use]
+    pub fn connections(&self) -> &ConnectionStore {
+        &self.engine.connections
+    }
+}
+
+impl fmt::Debug for SignIn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SignIn").field("settings", &self.engine.parts.settings).finish_non_exhaustive()
+    }
+}
+
+/// What all parts of sign-in share.
+pub(super) struct Engine {
+    pub(super) parts: OAuthParts,
+    pub(super) connections: ConnectionStore,
+    pub(super) keys: KeyCache,
+    slots: Mutex<HashMap<GrantKey, Arc<Slot>>>,
+}
+
+impl Engine {
+    pub(super) fn now(&self) -> DateTime<Utc> {
+        self.parts.clock.now()
+    }
+
+    /// The one slot of a grant in this process.
+    pub(super) fn slot(&self, tenant: &TenantId, grant: &GrantId) -> Arc<Slot> {
+        let key = GrantKey { tenant: tenant.clone(), grant: grant.clone() };
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(slots.entry(key).or_insert_with(|| Arc::new(Slot::new(self.parts.random.fraction()))))
+    }
+
+    /// Forgets what this process remembers of a grant's tokens.
+    pub(super) fn forget(&self, tenant: &TenantId, grant: &GrantId) {
+        self.slot(tenant, grant).clear();
+    }
+
+    pub(super) async fn load_tokens(&self, tenant: &TenantId, grant: &GrantId) -> Result<Option<(Version, TokenSet)>> {
+        let Some(record) = self.parts.stores.tokens.load(tenant, grant).await? else { return Ok(None) };
+        let plain = self.parts.sealer.open(&token_context(tenant, grant), &record.bytes).await?;
+        Ok(Some((record.version, TokenSet::decode(&plain)?)))
+    }
+
+    pub(super) async fn save_tokens(&self, key: &GrantKey, expect: Option<Version>, set: &TokenSet) -> Result<Saved> {
+        let plain = set.encode()?;
+        let sealed = self.parts.sealer.seal(&token_context(&key.tenant, &key.grant), plain.expose()).await?;
+        self.parts.stores.tokens.save(&key.tenant, &key.grant, expect, &SealedRecord::new(sealed)).await
+    }
+
+    /// Waits for a lease for up to twice its time.
+    pub(super) async fn lease(&self, key: &LeaseKey) -> Result<LeaseGuard> {
+        let settings = &self.parts.settings;
+        let begun = self.now();
+        loop {
+            if let Some(guard) = self.parts.stores.leases.acquire(key, settings.lease_ttl).await? {
+                return Ok(guard);
+            }
+            if (self.now() - begun).to_std().unwrap_or_default() > settings.lease_ttl * 2 {
+                return Err(Error::new(
+                    ErrorKind::Timeout,
+                    "another process has been connecting accounts for too long",
+                ));
+            }
+            self.parts.clock.sleep(settings.poll_interval).await;
+        }
+    }
+
+    pub(super) async fn release(&self, guard: LeaseGuard) {
+        if let Err(error) = self.parts.stores.leases.release(guard).await {
+            // It runs out by itself.
+            tracing::warn!(error = %error, "a lease could not be released");
+        }
+    }
+
+    /// A fresh id; `prefix` tells a person what kind of thing it names.
+    pub(super) fn fresh_id(&self, prefix: &str) -> String {
+        format!("{prefix}_{}", self.parts.random.token(16))
+    }
+}

@@ -1,0 +1,7 @@
+mod connect;
+mod identity;
+mod lifecycle;
+mod refresh;
+mod service;
+mod store;
+mod world;

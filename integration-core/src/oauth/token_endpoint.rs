@@ -1,0 +1,314 @@
+//! The token endpoint, through the `oauth2` crate and our own transport.
+//!
+//! What services answer is mended before that crate reads it (numbers as text, a missing token type), and what is not a
+//! success never reaches it, so that status and `Retry-After` are kept.
+
+use std::{borrow::Cow, fmt, future::Future, pin::Pin, time::Duration};
+
+use bytes::Bytes;
+use http::StatusCode;
+use oauth2::{
+    AsyncHttpClient, AuthType, AuthUrl, AuthorizationCode, ClientId, ClientSecret, EndpointNotSet, EndpointSet,
+    ExtraTokenFields, HttpRequest, HttpResponse, PkceCodeVerifier, RedirectUrl, RefreshToken, RequestTokenError,
+    StandardRevocableToken, StandardTokenResponse, TokenResponse, TokenUrl,
+    basic::{BasicErrorResponse, BasicRevocationErrorResponse, BasicTokenIntrospectionResponse, BasicTokenType},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{
+    clock::Clock,
+    connection::{ClientAuthentication, Connector, OAuthSettings, TokenFailure, TokenFailureClass},
+    http::{Body, HttpFailure, Transport, TransportError, TransportErrorKind},
+    secret::SecretText,
+};
+
+/// What an answer of a sign-in endpoint may weigh.
+const ANSWER_CAP: usize = 1024 * 1024;
+
+type Response = StandardTokenResponse<Extra, BasicTokenType>;
+type Client<Auth> = oauth2::Client<
+    BasicErrorResponse,
+    Response,
+    BasicTokenIntrospectionResponse,
+    StandardRevocableToken,
+    BasicRevocationErrorResponse,
+    Auth,
+    EndpointNotSet,
+    EndpointNotSet,
+    EndpointNotSet,
+    EndpointSet,
+>;
+
+/// The fields of a token answer that are not in the crate's own type.
+#[derive(Clone, Default, Deserialize, Serialize)]
+pub(super) struct Extra {
+    #[serde(default)]
+    id_token: Option<String>,
+    #[serde(default, alias = "x_refresh_token_expires_in")]
+    refresh_token_expires_in: Option<u64>,
+}
+
+impl ExtraTokenFields for Extra {}
+
+impl fmt::Debug for Extra {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Extra(redacted)")
+    }
+}
+
+/// A token answer.
+#[derive(Clone, Debug)]
+pub(super) struct TokenAnswer {
+    pub(super) access: SecretText,
+    pub(super) refresh: Option<SecretText>,
+    pub(super) expires_in: Option<Duration>,
+    pub(super) refresh_expires_in: Option<Duration>,
+    /// As the service spells them; absent means: as asked for.
+    pub(super) scopes: Option<Vec<String>>,
+    pub(super) id_token: Option<SecretText>,
+}
+
+impl From<Response> for TokenAnswer {
+    fn from(response: Response) -> Self {
+        let extra = response.extra_fields();
+        Self {
+            access: SecretText::new(response.access_token().secret().as_str()),
+            refresh: response.refresh_token().map(|token| SecretText::new(token.secret().as_str())),
+            expires_in: response.expires_in(),
+            refresh_expires_in: extra.refresh_token_expires_in.map(Duration::from_secs),
+            scopes: response.scopes().map(|scopes| scopes.iter().map(|scope| scope.to_string()).collect()),
+            id_token: extra.id_token.as_deref().map(SecretText::new),
+        }
+    }
+}
+
+/// Why there is no token answer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum TokenCallError {
+    #[error("the token endpoint's answer could not be understood")]
+    Malformed,
+    #[error("the token endpoint refused")]
+    Refused(Box<Refusal>),
+    #[error("the token endpoint did not answer in time")]
+    Timeout,
+    #[error("the token endpoint could not be reached")]
+    Transport(#[source] TransportError),
+}
+
+/// A refusal, without anything secret.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    pub(super) status: StatusCode,
+    pub(super) error: Option<String>,
+    description: Option<String>,
+    subtype: Option<String>,
+    retry_after: Option<Duration>,
+}
+
+impl TokenCallError {
+    /// What the connector makes of it.
+    pub(super) fn classify(&self, connector: &dyn Connector, grant_age: Option<Duration>) -> TokenFailureClass {
+        let Self::Refused(refusal) = self else { return TokenFailureClass::Transient };
+        let (error, description) = (refusal.error.as_deref(), refusal.description.as_deref());
+        let mut failure = TokenFailure::new(refusal.status, error, description);
+        failure.subtype = refusal.subtype.as_deref();
+        failure.grant_age = grant_age;
+        connector.classify_token(&failure)
+    }
+
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        if let Self::Refused(refusal) = self { refusal.retry_after } else { None }
+    }
+
+    /// A short word for logs and pages: the service's code, or ours.
+    pub(super) fn code(&self) -> &str {
+        match self {
+            Self::Malformed => "malformed_answer",
+            Self::Refused(refusal) => refusal.error.as_deref().unwrap_or("refused"),
+            Self::Timeout => "timeout",
+            Self::Transport(_) => "unreachable",
+        }
+    }
+
+    /// Is it certain that the request was never acted upon?
+    pub(super) fn had_no_effect(&self) -> bool {
+        match self {
+            Self::Malformed | Self::Timeout => false,
+            Self::Refused(refusal) => refusal.status.is_client_error(),
+            Self::Transport(error) => !error.may_have_taken_effect(),
+        }
+    }
+
+    pub(super) fn never_arrived(&self) -> bool {
+        matches!(self, Self::Transport(error) if error.kind() == TransportErrorKind::Connect)
+    }
+}
+
+/// The sign-in endpoints of a service, seen through our transport.
+pub(super) struct TokenEndpoint<'a> {
+    pub(super) transport: &'a dyn Transport,
+    pub(super) clock: &'a dyn Clock,
+    pub(super) timeout: Duration,
+}
+
+impl TokenEndpoint<'_> {
+    /// Exchanges a code.
+    pub(super) async fn exchange(
+        &self,
+        oauth: &OAuthSettings,
+        code: &str,
+        redirect_uri: &str,
+        verifier: &SecretText,
+    ) -> Result<TokenAnswer, TokenCallError> {
+        let redirect = RedirectUrl::new(redirect_uri.to_owned()).map_err(|_| TokenCallError::Malformed)?;
+        let client = client(oauth);
+        let request = || {
+            client
+                .exchange_code(AuthorizationCode::new(code.to_owned()))
+                .set_pkce_verifier(PkceCodeVerifier::new(verifier.expose().clone()))
+                .set_redirect_uri(Cow::Borrowed(&redirect))
+        };
+        match request().request_async(self).await.map(TokenAnswer::from).map_err(TokenCallError::from) {
+            // A code is good for one try only, but a request that never arrived was none.
+            Err(error) if error.never_arrived() => Ok(request().request_async(self).await?.into()),
+            done => done,
+        }
+    }
+
+    /// Asks for a fresh access token.
+    pub(super) async fn refresh(
+        &self,
+        oauth: &OAuthSettings,
+        token: &SecretText,
+    ) -> Result<TokenAnswer, TokenCallError> {
+        let token = RefreshToken::new(token.expose().clone());
+        Ok(client(oauth).exchange_refresh_token(&token).request_async(self).await?.into())
+    }
+
+    /// Trades a signed assertion (RFC 7523) for an access token.
+    pub(super) async fn assert(&self, oauth: &OAuthSettings, assertion: &str) -> Result<TokenAnswer, TokenCallError> {
+        let body = url::form_urlencoded::Serializer::new(String::new())
+            .append_pair("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer")
+            .append_pair("assertion", assertion)
+            .finish();
+        let response = self.answer(form_request(oauth.endpoints.token.as_str(), body)).await?;
+        let response: Response = serde_json::from_slice(response.body()).map_err(|_| TokenCallError::Malformed)?;
+        Ok(response.into())
+    }
+
+    /// Sends a request to a sign-in endpoint; status, headers and the capped body, whatever the status.
+    pub(super) async fn send(&self, request: http::Request<Body>) -> Result<http::Response<Bytes>, TokenCallError> {
+        let whole = async {
+            let (head, body) = self.transport.execute(request).await?.into_parts();
+            Ok(http::Response::from_parts(head, body.collect(ANSWER_CAP).await?))
+        };
+        tokio::select! {
+            biased;
+            answer = whole => answer.map_err(TokenCallError::Transport),
+            () = self.clock.sleep(self.timeout) => Err(TokenCallError::Timeout),
+        }
+    }
+
+    /// A successful answer as the crate wants it.
+    async fn answer(&self, request: http::Request<Body>) -> Result<HttpResponse, TokenCallError> {
+        let response = self.send(request).await?;
+        let json = serde_json::from_slice::<Value>(response.body()).ok();
+        // Some services answer errors with status 200.
+        if !response.status().is_success() || json.as_ref().is_some_and(|json| json.get("error").is_some()) {
+            return Err(self.refusal(&response, json.as_ref()));
+        }
+        let Some(Value::Object(mut fields)) = json else { return Err(TokenCallError::Malformed) };
+        mend(&mut fields);
+        let body = serde_json::to_vec(&Value::Object(fields)).map_err(|_| TokenCallError::Malformed)?;
+        Ok(http::Response::new(body))
+    }
+
+    fn refusal(&self, response: &http::Response<Bytes>, json: Option<&Value>) -> TokenCallError {
+        let text = |names: &[&str]| {
+            let value = names.iter().find_map(|name| json?.get(name)?.as_str())?;
+            Some(value.chars().take(300).collect::<String>())
+        };
+        let now = self.clock.now();
+        let failure = HttpFailure::new("oauth.token", response.status(), response.headers(), &[], now);
+        let status = if response.status().is_success() { StatusCode::BAD_REQUEST } else { response.status() };
+        TokenCallError::Refused(Box::new(Refusal {
+            status,
+            error: text(&["error"]),
+            description: text(&["error_description", "error_message"]),
+            subtype: text(&["error_subtype", "suberror"]),
+            retry_after: failure.retry_after().and_then(|until| (until - now).to_std().ok()),
+        }))
+    }
+}
+
+impl<'c> AsyncHttpClient<'c> for TokenEndpoint<'_> {
+    type Error = TokenCallError;
+    type Future = Pin<Box<dyn Future<Output = Result<HttpResponse, TokenCallError>> + Send + 'c>>;
+
+    fn call(&'c self, request: HttpRequest) -> Self::Future {
+        Box::pin(self.answer(request.map(Body::from)))
+    }
+}
+
+impl From<RequestTokenError<Self, BasicErrorResponse>> for TokenCallError {
+    fn from(error: RequestTokenError<Self, BasicErrorResponse>) -> Self {
+        match error {
+            RequestTokenError::Request(error) => error,
+            // The others quote the answer, which holds tokens.
+            RequestTokenError::Other(_) | RequestTokenError::Parse(..) | RequestTokenError::ServerResponse(_) => {
+                Self::Malformed
+            }
+        }
+    }
+}
+
+/// A POST of a form.
+pub(super) fn form_request(url: &str, body: String) -> http::Request<Body> {
+    let mut request = http::Request::new(Body::from(body));
+    *request.method_mut() = http::Method::POST;
+    // A `Url` is always a URI; the transport refuses the empty one that stands in otherwise.
+    *request.uri_mut() = url.parse().unwrap_or_default();
+    let headers = request.headers_mut();
+    headers.insert(http::header::ACCEPT, http::HeaderValue::from_static("application/json"));
+    let form = http::HeaderValue::from_static("application/x-www-form-urlencoded");
+    headers.insert(http::header::CONTENT_TYPE, form);
+    request
+}
+
+/// The crate's client for an app.
+pub(super) fn client(oauth: &OAuthSettings) -> Client<EndpointSet> {
+    let client = oauth2::Client::new(ClientId::new(oauth.client_id.clone()))
+        .set_auth_uri(AuthUrl::from_url(oauth.endpoints.authorisation.clone()))
+        .set_token_uri(TokenUrl::from_url(oauth.endpoints.token.clone()));
+    let with = |kind, secret: &SecretText| {
+        client.clone().set_auth_type(kind).set_client_secret(ClientSecret::new(secret.expose().clone()))
+    };
+    match &oauth.authentication {
+        ClientAuthentication::SecretInBody(secret) => with(AuthType::RequestBody, secret),
+        ClientAuthentication::SecretInHeader(secret) => with(AuthType::BasicAuth, secret),
+        ClientAuthentication::None | ClientAuthentication::ServiceAccount { .. } => {
+            client.set_auth_type(AuthType::RequestBody)
+        }
+    }
+}
+
+/// Brings what services answer into the standard's form.
+fn mend(fields: &mut serde_json::Map<String, Value>) {
+    for name in ["expires_in", "refresh_token_expires_in", "x_refresh_token_expires_in"] {
+        let Some(value) = fields.get_mut(name) else { continue };
+        let seconds = match value {
+            Value::Number(number) => number.as_u64().or_else(|| number.as_f64().map(|seconds| seconds as u64)),
+            Value::String(text) => text.trim().parse().ok(),
+            _ => None,
+        };
+        // A century is for ever, and never overflows an instant.
+        *value = seconds.map_or(Value::Null, |seconds: u64| seconds.min(100 * 365 * 86_400).into());
+    }
+    if let Some(Value::Array(scopes)) = fields.get("scope") {
+        let scopes: Vec<&str> = scopes.iter().filter_map(Value::as_str).collect();
+        fields.insert("scope".to_owned(), scopes.join(" ").into());
+    }
+    fields.retain(|_, value| !value.is_null() && value.as_str() != Some(""));
+    fields.entry("token_type").or_insert_with(|| "bearer".into());
+}
