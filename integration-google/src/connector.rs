@@ -1,4 +1,4 @@
-//! Google as a connector.
+//! Google as a connector: endpoints, scopes, accounts.
 
 use std::sync::Arc;
 
@@ -22,63 +22,63 @@ use crate::{
     gmail::Gmail,
 };
 
-const READ: &str = "https://www.googleapis.com/auth/gmail.readonly";
-const MODIFY: &str = "https://www.googleapis.com/auth/gmail.modify";
-const SEND: &str = "https://www.googleapis.com/auth/gmail.send";
-const COMPOSE: &str = "https://www.googleapis.com/auth/gmail.compose";
-const FULL: &str = "https://mail.google.com/";
+pub(crate) const MAIL: &str = "https://mail.google.com/";
+pub(crate) const COMPOSE: &str = "https://www.googleapis.com/auth/gmail.compose";
+pub(crate) const MODIFY: &str = "https://www.googleapis.com/auth/gmail.modify";
+pub(crate) const READ: &str = "https://www.googleapis.com/auth/gmail.readonly";
+pub(crate) const SEND: &str = "https://www.googleapis.com/auth/gmail.send";
 
-/// The connector for one client registration.
+/// One Google client registration.
 #[derive(Clone, Debug)]
 pub struct Google {
     profile: ConnectorProfile,
     client: Client,
+    signs_in: bool,
 }
 
 impl Google {
-    /// Checks the configuration.
+    /// A connector of its configuration.
     ///
     /// # Errors
-    /// `Misconfigured`, naming the field.
+    /// `Misconfigured`, naming the field that is wrong.
     pub fn new(config: GoogleConfig) -> Result<Self> {
-        if config.client_id.is_empty() && !matches!(config.kind, ClientKind::ServiceAccount { .. }) {
-            return Err(Error::new(ErrorKind::Misconfigured, "client_id is empty").with_service("google"));
-        }
-        if !(1..=50).contains(&config.batch_size) {
-            return Err(Error::new(ErrorKind::Misconfigured, "batch_size must be 1 to 50").with_service("google"));
-        }
-        let client = Client::new(&config.endpoints, config.batch_size);
-        let (endpoints, app, quota) = (config.endpoints.clone(), config.app.clone(), config.quota.table());
-        let profile = ConnectorProfile::new(app, "google", oauth(config), scopes(), quota)
-            .with_host(&endpoints.gmail)
-            .with_host(&endpoints.userinfo);
-        Ok(Self { profile, client })
+        config.check()?;
+        let quota = config.quota.table_with(&config.quota_overrides);
+        let client = Client::new(&config, quota.concurrency);
+        let signs_in = !matches!(config.kind, ClientKind::ServiceAccount { .. });
+        let (app, endpoints) = (config.app.clone(), config.endpoints.clone());
+        let profile = ConnectorProfile::new(app, "google", oauth(config), scopes(signs_in), quota)
+            .with_host(&endpoints.userinfo)
+            .with_host(&endpoints.gmail);
+        Ok(Self { profile, client, signs_in })
     }
 }
 
-fn scopes() -> ScopeTable {
-    ScopeTable::new(vec![
-        ScopeRule::new(Capability::Identity, &["openid", "email"], &[]),
-        ScopeRule::new(Capability::MailRead, &[READ], &[MODIFY, FULL]),
-        ScopeRule::new(Capability::MailSend, &[SEND], &[COMPOSE, MODIFY, FULL]),
-        ScopeRule::new(Capability::MailModify, &[MODIFY], &[FULL]),
-    ])
-    .with_alias("https://www.googleapis.com/auth/userinfo.email", "email")
-    .with_alias("https://www.googleapis.com/auth/userinfo.profile", "profile")
-    .with_always(&["openid", "email"])
+/// Source: <https://developers.google.com/workspace/gmail/api/auth/scopes>.
+fn scopes(signs_in: bool) -> ScopeTable {
+    let mut rules = vec![
+        ScopeRule::new(Capability::MailRead, &[READ], &[MODIFY, MAIL]),
+        ScopeRule::new(Capability::MailSend, &[SEND], &[MODIFY, COMPOSE, MAIL]),
+        ScopeRule::new(Capability::MailModify, &[MODIFY], &[MAIL]),
+    ];
+    if !signs_in {
+        // A service account has nobody to identify, and every scope must be delegated by an administrator.
+        return ScopeTable::new(rules);
+    }
+    rules.insert(0, ScopeRule::new(Capability::Identity, &["openid", "email"], &[]));
+    ScopeTable::new(rules)
+        .with_alias("https://www.googleapis.com/auth/userinfo.email", "email")
+        .with_alias("https://www.googleapis.com/auth/userinfo.profile", "profile")
+        .with_always(&["openid", "email"])
 }
 
+/// Source: <https://developers.google.com/identity/protocols/oauth2/web-server>.
 fn oauth(config: GoogleConfig) -> OAuthSettings {
     let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     let mut endpoints = OAuthEndpoints::new(config.endpoints.authorisation, config.endpoints.token);
     endpoints.revocation = Some(config.endpoints.revocation);
-    // A sandbox is its own issuer, and says so in its discovery document.
-    let origin = config.endpoints.discovery.origin().ascii_serialization();
-    endpoints.issuers = match origin.as_str() {
-        "https://accounts.google.com" => vec![origin, "accounts.google.com".to_owned()],
-        _ => vec![origin, "https://accounts.google.com".to_owned(), "accounts.google.com".to_owned()],
-    };
     endpoints.discovery = Some(config.endpoints.discovery);
+    endpoints.issuers = config.endpoints.issuers;
     let web = matches!(config.kind, ClientKind::Web);
     let authentication = match (config.kind, config.client_secret) {
         (ClientKind::ServiceAccount { issuer, key_id, private_key }, _) => {
@@ -93,10 +93,34 @@ fn oauth(config: GoogleConfig) -> OAuthSettings {
     settings.consent = vec![pair("prompt", "consent")];
     settings.login_hint = Some("login_hint".to_owned());
     if web {
+        // Only web clients' grants add up; an installed app has to ask for everything again.
         settings.style = AuthorisationStyle::Additive;
         settings.incremental = vec![pair("include_granted_scopes", "true")];
     }
     settings
+}
+
+#[derive(Deserialize)]
+struct UserInfo {
+    sub: String,
+    email: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Mailbox {
+    email_address: String,
+}
+
+impl Google {
+    /// The mailbox's address; `None` without a scope that shows it, or without a mailbox.
+    async fn mailbox(&self, session: &GrantSession) -> Result<Option<String>> {
+        match session.send(self.client.profile()?).await {
+            Ok(response) => Ok(Some(response.json::<Mailbox>()?.email_address).filter(|address| !address.is_empty())),
+            Err(error) if matches!(error.kind(), ErrorKind::MissingScope | ErrorKind::PermissionDenied) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
 }
 
 #[async_trait]
@@ -114,20 +138,28 @@ impl Connector for Google {
     }
 
     async fn accounts(&self, session: &GrantSession, _: Option<&CallbackQuery>) -> Result<Vec<RemoteAccount>> {
-        #[derive(Deserialize)]
-        struct UserInfo {
-            sub: String,
-            email: Option<String>,
+        if !self.signs_in {
+            let none =
+                || Error::new(ErrorKind::NotFound, "the service account opens no mailbox").with_service("google");
+            let address = self.mailbox(session).await?.ok_or_else(none)?;
+            return Ok(vec![RemoteAccount::new(address.to_lowercase(), &address).with_address(&address)]);
         }
         let user: UserInfo = session.send(self.client.userinfo()?).await?.json()?;
-        let account = RemoteAccount::new(&user.sub, user.email.as_deref().unwrap_or(&user.sub));
-        Ok(vec![match user.email {
-            Some(address) => account.with_address(&address),
-            None => account,
-        }])
+        let mailbox = self.mailbox(session).await?;
+        let label = user.email.as_deref().or(mailbox.as_deref()).unwrap_or(&user.sub);
+        let mut account = RemoteAccount::new(&user.sub, label);
+        for address in [&user.email, &mailbox].into_iter().flatten() {
+            if !account.addresses.contains(&address.to_lowercase()) {
+                account = account.with_address(address);
+            }
+        }
+        Ok(vec![account])
     }
 
     fn email(&self, session: Session) -> Result<Arc<dyn EmailProvider>> {
         Ok(Arc::new(Gmail::new(session, self.client.clone())))
     }
 }
+
+#[cfg(test)]
+mod tests;

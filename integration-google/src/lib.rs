@@ -1,10 +1,13 @@
 //! Gmail for the integration crate family.
 //!
-//! [`Google`] is the connector; hand it to the hub. Scopes: reading needs `gmail.readonly` (restricted: an app for others
-//! is reviewed by Google every year), sending `gmail.send`, labels `gmail.modify`.
+//! [`Google`] is the connector; hand it to the hub. One [`GoogleConfig`] is one client registration, with every address
+//! settable ([`GoogleEndpoints`]) and the quota as a preset ([`GmailQuota`]).
+//!
+//! Scopes: reading needs `gmail.readonly`, sending `gmail.send`, moving and labelling `gmail.modify`. All but sending are
+//! *restricted* at Google: an app for other people's accounts is reviewed every year.
 //!
 //! ```
-//! use integration_google::{Google, GoogleConfig, GmailQuota};
+//! use integration_google::{GmailQuota, Google, GoogleConfig};
 //!
 //! let google = Google::new(GoogleConfig::desktop("my-client-id").with_quota(GmailQuota::Gmail2026))?;
 //! # let _ = google;
@@ -21,4 +24,4 @@ mod quota;
 
 pub use config::{ClientKind, GoogleConfig, GoogleEndpoints};
 pub use connector::Google;
-pub use quota::GmailQuota;
+pub use quota::{GmailCosts, GmailQuota, GmailQuotaOverrides};

@@ -1,30 +1,36 @@
-//! Gmail's messages to the family's: no I/O.
+//! Gmail's messages to the family's: no I/O. What comes out is what parsing the raw text gives.
 
-use base64::{Engine, alphabet, engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig}};
-use chrono::{DateTime, Utc};
+use base64::{
+    Engine, alphabet,
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
+};
+use chrono::DateTime;
 use integration_core::{
-    Error, ErrorKind, Result,
     email::{Attachment, MailFlags, Message, Role, parse},
     ids::{FolderId, ThreadId},
-    sync::Revision,
+    sync::{Reason, Revision},
 };
 
 use super::wire;
 
 /// Gmail's base64: URL-safe, padded or not.
-const URL_SAFE: GeneralPurpose = GeneralPurpose::new(
+pub(super) const URL_SAFE: GeneralPurpose = GeneralPurpose::new(
     &alphabet::URL_SAFE,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
+/// Texts above this stay attachments, to be read as streams.
+const LARGEST_TEXT: u64 = 4 * 1024 * 1024;
 /// As in raw parsing.
-const HEADERS: usize = 200;
-const HEADER_BYTES: usize = 8 * 1024;
+const MAX_PARTS: usize = 1_000;
+const MAX_NAME: usize = 255;
 
-pub(super) fn decode(data: &str) -> Result<Vec<u8>> {
-    let clean: String = data.chars().filter(|letter| !letter.is_ascii_whitespace()).collect();
-    URL_SAFE
-        .decode(clean)
-        .map_err(|error| Error::new(ErrorKind::Validation, "a body is not base64").with_source(error))
+pub(super) fn decode(data: &str) -> Result<Vec<u8>, Reason> {
+    let broken = |_| Reason::new("a part is not base64");
+    if data.bytes().any(|byte| byte.is_ascii_whitespace()) {
+        let letters: Vec<u8> = data.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
+        return URL_SAFE.decode(letters).map_err(broken);
+    }
+    URL_SAFE.decode(data).map_err(broken)
 }
 
 pub(super) fn role(label: &str) -> Option<Role> {
@@ -39,130 +45,237 @@ pub(super) fn role(label: &str) -> Option<Role> {
     }
 }
 
+/// Labels as flags; their order at the service means nothing.
 pub(super) fn flags(labels: &[String]) -> MailFlags {
+    let has = |wanted: &str| labels.iter().any(|label| label == wanted);
     let mut flags = MailFlags::default();
     flags.folders = labels.iter().map(FolderId::new).collect();
     flags.folders.sort();
-    flags.roles = labels.iter().filter_map(|label| role(label)).collect();
+    flags.folders.dedup();
+    flags.roles = flags.folders.iter().filter_map(|label| role(label.as_str())).collect();
     flags.roles.sort();
-    flags.read = !labels.iter().any(|label| label == "UNREAD");
-    flags.flagged = labels.iter().any(|label| label == "STARRED");
+    flags.read = !has("UNREAD");
+    flags.flagged = has("STARRED");
     flags
 }
 
-pub(super) fn revision(history_id: Option<&str>) -> Revision {
-    let order = history_id.and_then(|id| id.parse::<i64>().ok());
-    order.map_or_else(Revision::default, Revision::ordered)
+/// History ids grow with every change of a mailbox.
+pub(super) fn revision(history_id: Option<u64>) -> Revision {
+    history_id.and_then(|id| i64::try_from(id).ok()).map_or_else(Revision::default, Revision::ordered)
 }
 
-/// A message from its parsed form.
-pub(super) fn message(wire: wire::Message) -> Result<Message> {
-    let payload = wire.payload.ok_or_else(|| Error::new(ErrorKind::Validation, "the message came without its content"))?;
-    let mut message = Message::default();
-    message.id = wire.id;
-    message.thread = wire.thread_id.map(ThreadId::new);
-    message.flags = flags(&wire.label_ids);
-    message.received_at = wire.internal_date.and_then(|date| date.parse().ok()).and_then(DateTime::<Utc>::from_timestamp_millis);
-    message.size = wire.size_estimate.unwrap_or_default();
-    headers(&payload.headers, &mut message);
-    if message.headers.all.is_empty() && payload.parts.is_empty() && payload.body.size == 0 {
-        return Err(Error::new(ErrorKind::Validation, "the message has neither headers nor content"));
+/// A message from its parsed form (`format=full`), or without content from `format=metadata`.
+pub(super) fn message(wire: &wire::Message, with_content: bool) -> Result<Message, Reason> {
+    if wire.id.is_empty() {
+        return Err(Reason::new("the message came without its id"));
     }
-    let mut bodies = Bodies::default();
-    walk(&payload, 0, &mut bodies, &mut message)?;
-    message.text = match (bodies.text, &bodies.html) {
-        (Some(text), _) => text,
-        (None, Some(html)) => parse::html_to_text(html),
-        (None, None) => String::new(),
-    };
-    message.html = bodies.html;
-    message.snippet = parse::snippet(&message.text);
+    let payload = wire.payload.as_ref().ok_or_else(|| Reason::new("the message came without its content"))?;
+    if payload.headers.is_empty() {
+        return Err(Reason::new("the message has no header field"));
+    }
+    let mut message = headers(&payload.headers);
+    message.id.clone_from(&wire.id);
+    message.thread = wire.thread_id.as_ref().map(ThreadId::new);
+    message.flags = flags(&wire.label_ids);
+    message.received_at = wire.internal_date.and_then(DateTime::from_timestamp_millis);
+    message.size = wire.size_estimate.unwrap_or_default();
+    if with_content {
+        content(payload, &mut message)?;
+        message.snippet = parse::snippet(&message.text);
+    } else {
+        // The service's snippet is escaped HTML.
+        message.snippet = parse::snippet(&parse::html_to_text(&wire.snippet));
+    }
     Ok(message)
 }
 
-fn headers(wire: &[wire::Header], message: &mut Message) {
-    for header in wire.iter().take(HEADERS) {
-        let mut value = parse::decode_header(&header.value).replace('\0', "");
-        let cut = (0..=HEADER_BYTES.min(value.len())).rev().find(|at| value.is_char_boundary(*at)).unwrap_or_default();
-        value.truncate(cut);
-        message.headers.all.push((header.name.clone(), value));
-    }
-    let one = |name: &str| wire.iter().find(|header| header.name.eq_ignore_ascii_case(name)).map(|header| header.value.as_str());
-    let addresses = |name: &str| one(name).map(parse::addresses).unwrap_or_default();
-    let ids = |name: &str| one(name).map(parse::ids).unwrap_or_default();
-    message.date = one("Date").and_then(parse::date);
+/// The participants, ids and dates of a message's header fields.
+pub(super) fn headers(fields: &[wire::Header]) -> Message {
+    let all = |name: &'static str| {
+        fields.iter().filter(move |field| field.name.eq_ignore_ascii_case(name)).map(|field| field.value.as_str())
+    };
+    let people = |name| all(name).flat_map(parse::addresses).collect::<Vec<_>>();
+    let ids = |name| all(name).next().map(parse::ids).unwrap_or_default();
+    let mut message = Message::default();
+    message.date = all("Date").next().and_then(parse::date);
     message.message_id = ids("Message-ID").into_iter().next();
     message.in_reply_to = ids("In-Reply-To");
     message.references = ids("References");
-    message.from = addresses("From");
-    message.sender = addresses("Sender").into_iter().next();
-    message.reply_to = addresses("Reply-To");
-    message.to = addresses("To");
-    message.cc = addresses("Cc");
-    message.bcc = addresses("Bcc");
-    message.subject = message.headers.get("Subject").unwrap_or_default().to_owned();
+    message.from = people("From");
+    message.sender = people("Sender").into_iter().next();
+    message.reply_to = people("Reply-To");
+    message.to = people("To");
+    message.cc = people("Cc");
+    message.bcc = people("Bcc");
+    message.subject = all("Subject").next().map(parse::decode_header).unwrap_or_default();
+    message.headers = parse::headers(fields.iter().map(|field| (field.name.as_str(), field.value.as_str())));
+    message
 }
 
-#[derive(Default)]
-struct Bodies {
-    text: Option<String>,
-    html: Option<String>,
-}
-
-/// Deeper parts are not looked at: no mail program nests like that.
-const DEPTH: usize = 100;
-
-fn walk(part: &wire::Part, depth: usize, bodies: &mut Bodies, message: &mut Message) -> Result<()> {
-    let kind = part.mime_type.to_lowercase();
-    let header = |name: &str| {
-        let found = part.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name));
-        found.map(|header| header.value.as_str()).unwrap_or_default()
-    };
-    let disposition = header("Content-Disposition").to_lowercase();
-    let attached = disposition.starts_with("attachment") || !part.filename.is_empty();
-    if kind.starts_with("multipart/") && depth < DEPTH {
-        return part.parts.iter().try_for_each(|child| walk(child, depth + 1, bodies, message));
-    }
-    if kind == "text/calendar" && message.calendar.is_none() {
-        message.calendar = text(part)?;
-    }
-    let slot = match kind.as_str() {
-        "text/plain" | "" if !attached => Some(&mut bodies.text),
-        "text/html" if !attached => Some(&mut bodies.html),
-        _ => None,
-    };
-    if let Some(slot) = slot.filter(|slot| slot.is_none()) {
-        *slot = text(part)?;
-        if slot.is_some() || part.body.attachment_id.is_none() {
-            return Ok(());
+fn content(payload: &wire::Part, message: &mut Message) -> Result<(), Reason> {
+    let (mut plain, mut html) = (Vec::new(), Vec::new());
+    for leaf in leaves(payload) {
+        if leaf.is_text() && !leaf.is_left_out() {
+            let texts = if leaf.media_type == "text/html" { &mut html } else { &mut plain };
+            texts.push(leaf.text()?);
+            continue;
         }
+        if leaf.media_type == "text/calendar" && message.calendar.is_none() && !leaf.is_left_out() {
+            message.calendar = Some(leaf.text()?.replace('\0', ""));
+        }
+        message.attachments.push(leaf.attachment());
     }
-    let mut attachment = Attachment::default();
-    attachment.part = part.part_id.clone();
-    attachment.name = (!part.filename.is_empty()).then(|| parse::decode_header(&part.filename));
-    attachment.media_type = kind;
-    attachment.size = part.body.size;
-    let id = header("Content-ID").trim().trim_matches(['<', '>']);
-    attachment.content_id = (!id.is_empty()).then(|| id.to_owned());
-    attachment.inline = disposition.starts_with("inline") || (disposition.is_empty() && attachment.content_id.is_some());
-    message.attachments.push(attachment);
+    (message.text, message.html) = parse::join_texts(&plain, &html);
     Ok(())
 }
 
-/// A part's text: UTF-8 as Gmail mostly converts it, else the charset the part declares as far as it is Latin.
-fn text(part: &wire::Part) -> Result<Option<String>> {
-    let Some(data) = &part.body.data else { return Ok(None) };
-    let text = match String::from_utf8(decode(data)?) {
-        Ok(text) => text,
-        Err(error) => error.into_bytes().into_iter().map(char::from).collect(),
+/// Texts that Gmail left out of the message for their size: (path, attachment id).
+pub(super) fn texts_to_fetch(payload: &wire::Part) -> Vec<(String, String)> {
+    let wanted = |leaf: &Leaf<'_>| {
+        let text = leaf.is_text() || leaf.media_type == "text/calendar";
+        text && leaf.is_left_out() && leaf.part.body.size.unwrap_or_default() <= LARGEST_TEXT
     };
-    Ok(Some(text.replace('\0', "")))
+    let id = |leaf: Leaf<'_>| Some((leaf.path, leaf.part.body.attachment_id.clone()?));
+    leaves(payload).into_iter().filter(wanted).filter_map(id).collect()
 }
 
-/// The id under which a part's bytes can be fetched just now, or the bytes themselves.
-pub(super) fn find_part<'a>(part: &'a wire::Part, id: &str) -> Option<&'a wire::PartBody> {
-    if part.part_id == id {
-        return Some(&part.body);
+/// Puts a text that was fetched by itself where it belongs.
+pub(super) fn put_text(payload: &mut wire::Part, path: &str, data: String) {
+    fn find<'a>(part: &'a mut wire::Part, at: &str, path: &str) -> Option<&'a mut wire::Part> {
+        if at == path {
+            return Some(part);
+        }
+        part.parts.iter_mut().enumerate().find_map(|(index, child)| {
+            let at = child_path(at, index, child);
+            find(child, &at, path)
+        })
     }
-    part.parts.iter().find_map(|child| find_part(child, id))
+    if let Some(part) = find(payload, "", path) {
+        part.body.data = Some(data);
+    }
+}
+
+/// The part at this path, containers included.
+pub(super) fn part_at<'a>(payload: &'a wire::Part, path: &str) -> Option<&'a wire::Part> {
+    fn find<'a>(part: &'a wire::Part, at: &str, path: &str) -> Option<&'a wire::Part> {
+        if at == path {
+            return Some(part);
+        }
+        let children = part.parts.iter().enumerate();
+        children.into_iter().find_map(|(index, child)| find(child, &child_path(at, index, child), path))
+    }
+    find(payload, "", path)
+}
+
+/// A part's own id, or where it stands.
+fn child_path(parent: &str, index: usize, child: &wire::Part) -> String {
+    match (child.part_id.as_str(), parent) {
+        ("", "") => index.to_string(),
+        ("", parent) => format!("{parent}.{index}"),
+        (id, _) => id.to_owned(),
+    }
+}
+
+/// A part that is not split further. The parts of an attached message are that message's, not this one's.
+struct Leaf<'a> {
+    path: String,
+    media_type: String,
+    part: &'a wire::Part,
+}
+
+fn leaves(payload: &wire::Part) -> Vec<Leaf<'_>> {
+    // The nesting is bounded by the JSON reader.
+    fn visit<'a>(part: &'a wire::Part, path: String, seen: &mut usize, leaves: &mut Vec<Leaf<'a>>) {
+        *seen += 1;
+        if *seen > MAX_PARTS {
+            return;
+        }
+        let media_type = part.mime_type.trim().to_ascii_lowercase();
+        if media_type.starts_with("multipart/") && !part.parts.is_empty() {
+            for (index, child) in part.parts.iter().enumerate() {
+                visit(child, child_path(&path, index, child), seen, leaves);
+            }
+            return;
+        }
+        let text = media_type.is_empty() || media_type.starts_with("multipart/");
+        let media_type = if text { "text/plain".to_owned() } else { media_type };
+        leaves.push(Leaf { path, media_type, part });
+    }
+    let mut leaves = Vec::new();
+    visit(payload, String::new(), &mut 0, &mut leaves);
+    leaves
+}
+
+impl Leaf<'_> {
+    fn header(&self, name: &str) -> Option<&str> {
+        let found = self.part.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name));
+        found.map(|header| header.value.as_str())
+    }
+
+    fn disposition(&self) -> Option<String> {
+        let word = self.header("Content-Disposition")?.split(';').next()?.trim().to_ascii_lowercase();
+        (!word.is_empty()).then_some(word)
+    }
+
+    fn is_text(&self) -> bool {
+        let named = !self.part.filename.is_empty();
+        parse::is_text_part(&self.path, &self.media_type, self.disposition().as_deref(), named)
+    }
+
+    /// Its bytes have to be fetched by themselves.
+    fn is_left_out(&self) -> bool {
+        self.part.body.data.is_none() && self.part.body.attachment_id.is_some()
+    }
+
+    fn text(&self) -> Result<String, Reason> {
+        let bytes = decode(self.part.body.data.as_deref().unwrap_or_default())?;
+        let charset = self.header("Content-Type").and_then(charset);
+        Ok(decode_text(bytes, charset.as_deref(), &self.media_type))
+    }
+
+    fn attachment(&self) -> Attachment {
+        let id =
+            self.header("Content-ID").map(|id| parse::ids(id).into_iter().next().unwrap_or_else(|| id.trim().into()));
+        let name = parse::decode_header(&self.part.filename);
+        let mut attachment = Attachment::default();
+        attachment.part.clone_from(&self.path);
+        attachment.name = Some(name[..name.floor_char_boundary(MAX_NAME)].to_owned()).filter(|name| !name.is_empty());
+        attachment.content_id = id.filter(|id: &String| !id.is_empty());
+        attachment.size = self.part.body.size.unwrap_or_default();
+        attachment.inline =
+            parse::is_inline(&self.media_type, self.disposition().as_deref(), attachment.content_id.as_deref());
+        attachment.media_type.clone_from(&self.media_type);
+        attachment
+    }
+}
+
+/// The `charset` of a `Content-Type`, if it is a plain word.
+fn charset(content_type: &str) -> Option<String> {
+    let value = content_type.split(';').skip(1).find_map(|parameter| {
+        let (name, value) = parameter.split_once('=')?;
+        name.trim().eq_ignore_ascii_case("charset").then(|| value.trim().trim_matches('"').to_ascii_lowercase())
+    })?;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:+".contains(&byte);
+    ((1..=40).contains(&value.len()) && value.bytes().all(plain)).then_some(value)
+}
+
+/// Gmail mostly converts texts to UTF-8 and leaves the header as it was: the declared charset is the second try.
+fn decode_text(bytes: Vec<u8>, charset: Option<&str>, media_type: &str) -> String {
+    // These are seven bits wide, so they pass for UTF-8 without being it.
+    let escaped = charset.is_some_and(|charset| charset.starts_with("iso-2022-")) && bytes.contains(&0x1b);
+    let bytes = match String::from_utf8(bytes) {
+        Ok(text) if !escaped => return text.trim_start_matches('\u{feff}').to_owned(),
+        Ok(text) => text.into_bytes(),
+        Err(error) => error.into_bytes(),
+    };
+    // The mail parser knows every charset: it is given the text as a message of its own.
+    let html = media_type == "text/html";
+    let kind = if html { "text/html" } else { "text/plain" };
+    let mut raw = format!("Content-Type: {kind}; charset={}\n\n", charset.unwrap_or("windows-1252")).into_bytes();
+    raw.extend_from_slice(&bytes);
+    match parse::message(&raw) {
+        Ok(message) if html => message.html.unwrap_or_default(),
+        Ok(message) => message.text,
+        Err(_) => String::from_utf8_lossy(&bytes).into_owned(),
+    }
 }

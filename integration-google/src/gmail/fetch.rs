@@ -1,0 +1,173 @@
+//! Getting messages, in batches, each with an answer of its own.
+
+use std::{collections::HashSet, sync::Arc};
+
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use integration_core::{
+    Error, ErrorKind, Result,
+    email::{Depth, Message},
+    http::{Failure, HttpFailure},
+    ids::ItemKey,
+    sync::{Fetched, Reason, Revision},
+};
+use serde_json::error::Category;
+
+use super::{Gmail, convert, wire};
+use crate::{batch, client::operation};
+
+/// What came of one message.
+pub(super) enum Outcome {
+    Gone,
+    Malformed(Bytes, Reason),
+    NotYet(Error),
+    Present(Revision, Box<Message>),
+}
+
+/// Gets messages; each id is answered once.
+///
+/// # Errors
+/// Only where nothing at all came back.
+pub(super) async fn fetch<T>(
+    gmail: &Gmail,
+    ids: impl IntoIterator<Item = &str>,
+    depth: Depth,
+    item: impl Fn(Message) -> T,
+) -> Result<Vec<Fetched<T>>> {
+    let mut seen = HashSet::new();
+    let ids: Vec<&str> = ids.into_iter().filter(|id| seen.insert(*id)).collect();
+    let mut outcomes: Vec<Outcome> = Vec::with_capacity(ids.len());
+    for chunk in ids.chunks(gmail.client.batch_size) {
+        match get(gmail, chunk, depth).await {
+            Ok(answers) => outcomes.extend(answers),
+            Err(error) if outcomes.is_empty() => return Err(error),
+            Err(error) => {
+                // What came before is kept; the rest waits for the next call, which will say the same if it lasts.
+                outcomes.push(Outcome::NotYet(error));
+                break;
+            }
+        }
+    }
+    let stopped = || Error::new(ErrorKind::Unavailable, "an earlier batch failed").with_service("google");
+    outcomes.resize_with(ids.len(), || Outcome::NotYet(stopped()));
+    if let Some(error) = refused_altogether(&mut outcomes) {
+        return Err(error);
+    }
+    Ok(ids.into_iter().zip(outcomes).map(|(id, outcome)| answer(id, outcome, &item)).collect())
+}
+
+fn answer<T>(id: &str, outcome: Outcome, item: impl Fn(Message) -> T) -> Fetched<T> {
+    let key = ItemKey::new(id);
+    match outcome {
+        Outcome::Gone => Fetched::Gone(key),
+        Outcome::Malformed(raw, reason) => Fetched::Malformed { key, raw, reason },
+        Outcome::NotYet(error) => Fetched::NotYet(key, Arc::new(error)),
+        Outcome::Present(revision, message) => Fetched::Present { key, revision, item: item(*message) },
+    }
+}
+
+/// The error of a fetch that was refused as a whole (a missing scope, a policy): every inner call says so.
+fn refused_altogether(outcomes: &mut Vec<Outcome>) -> Option<Error> {
+    let lasting = |outcome: &Outcome| match outcome {
+        Outcome::NotYet(error) => matches!(
+            error.kind(),
+            ErrorKind::AdminPolicy | ErrorKind::MissingScope | ErrorKind::Misconfigured | ErrorKind::PermissionDenied
+        ),
+        _ => false,
+    };
+    if !outcomes.iter().all(lasting) {
+        return None;
+    }
+    outcomes.drain(..).find_map(|outcome| if let Outcome::NotYet(error) = outcome { Some(error) } else { None })
+}
+
+async fn get(gmail: &Gmail, ids: &[&str], depth: Depth) -> Result<Vec<Outcome>> {
+    if let [id] = ids {
+        return Ok(vec![get_one(gmail, id, depth).await?]);
+    }
+    let boundary = format!("batch_{}", gmail.session.parts().random.token(18));
+    let response = gmail.session.send(gmail.client.batch_get(ids, depth, &boundary)?).await?;
+    let kind = response.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let parts = batch::parse(kind, &response.body).ok_or_else(|| {
+        let message = "the batch's answer is not made of parts";
+        Error::new(ErrorKind::Unavailable, message).with_service("google").with_operation(operation::BATCH)
+    })?;
+    let mut slots: Vec<Option<batch::Inner>> = ids.iter().map(|_| None).collect();
+    for part in parts {
+        // The first answer to a call counts.
+        if let Some(slot) = slots.get_mut(part.index).filter(|slot| slot.is_none()) {
+            *slot = Some(part);
+        }
+    }
+    let mut outcomes = Vec::with_capacity(ids.len());
+    for (id, slot) in ids.iter().zip(slots) {
+        outcomes.push(match slot {
+            Some(part) if part.status.is_success() => decoded(gmail, id, &part.body, depth).await,
+            Some(part) => refused(gmail, id, &part, depth).await,
+            None => not_yet("the batch left this call unanswered"),
+        });
+    }
+    Ok(outcomes)
+}
+
+async fn get_one(gmail: &Gmail, id: &str, depth: Depth) -> Result<Outcome> {
+    match gmail.session.send(gmail.client.message(id, depth)?).await {
+        Ok(response) => Ok(decoded(gmail, id, &response.body, depth).await),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Outcome::Gone),
+        Err(error) => Err(error),
+    }
+}
+
+/// An inner refusal. The outer answer was fine, so the gate hears of it only from here.
+async fn refused(gmail: &Gmail, id: &str, part: &batch::Inner, depth: Depth) -> Outcome {
+    let now = gmail.session.parts().clock.now();
+    let failure = HttpFailure::new(operation::GET, part.status, &part.headers, &part.body, now);
+    match gmail.session.report(&failure).await {
+        Failure::Final(error) if error.kind() == ErrorKind::NotFound => Outcome::Gone,
+        Failure::Final(error) | Failure::Transient(error) | Failure::Throttled { error, .. } => Outcome::NotYet(error),
+        // The token ran out within the batch: a call of its own refreshes it.
+        Failure::Unauthorised(..) => get_one(gmail, id, depth).await.unwrap_or_else(Outcome::NotYet),
+        _ => not_yet("the call was refused"),
+    }
+}
+
+async fn decoded(gmail: &Gmail, id: &str, body: &Bytes, depth: Depth) -> Outcome {
+    let malformed = |reason: Reason| Outcome::Malformed(body.clone(), reason);
+    let mut wire = match serde_json::from_slice::<wire::Message>(body) {
+        Ok(wire) => wire,
+        // Broken JSON says something about the way here, not about the message; too deep JSON is the message's own.
+        Err(error) if error.is_syntax() && !error.to_string().starts_with("recursion limit") => {
+            return not_yet("the message's answer is not JSON");
+        }
+        Err(error) if error.classify() == Category::Eof => return not_yet("the message's answer ended early"),
+        Err(_) => return malformed(Reason::new("the answer is not the JSON of a message")),
+    };
+    if wire.id != id {
+        return malformed(Reason::new("the answer is about another message"));
+    }
+    let full = depth == Depth::Full;
+    if full && let Some(payload) = &mut wire.payload {
+        for (path, attachment) in convert::texts_to_fetch(payload) {
+            match text(gmail, id, &attachment).await {
+                Ok(data) => convert::put_text(payload, &path, data),
+                // Gone meanwhile: the message is what is left of it, and the next change tells.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => return Outcome::NotYet(error),
+            }
+        }
+    }
+    match convert::message(&wire, full) {
+        Ok(message) => Outcome::Present(convert::revision(wire.history_id), Box::new(message)),
+        Err(reason) => malformed(reason),
+    }
+}
+
+/// A text that Gmail left out of its message, still in base64.
+async fn text(gmail: &Gmail, message: &str, attachment: &str) -> Result<String> {
+    let answer = gmail.session.send(gmail.client.attachment(message, attachment)?).await?;
+    Ok(answer.json::<wire::PartBody>()?.data.unwrap_or_default())
+}
+
+fn not_yet(message: &str) -> Outcome {
+    Outcome::NotYet(Error::new(ErrorKind::Unavailable, message).with_service("google").with_operation(operation::GET))
+}
