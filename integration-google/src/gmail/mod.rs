@@ -12,6 +12,9 @@ mod send;
 mod tests;
 mod wire;
 
+#[cfg(test)]
+pub(crate) use tests::every_parameter;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
