@@ -244,10 +244,15 @@ fn google_root(gmail: &Url) -> Url {
     root
 }
 
+/// May this be an id? What may not cannot be asked for: URLs would silently become others.
+pub(crate) fn is_id(text: &str) -> bool {
+    !matches!(text, "" | "." | "..") && !text.contains(char::is_control)
+}
+
 /// Appends segments, percent-encoded: an id can never leave its place.
 fn path(mut url: Url, segments: &[&str]) -> Result<Url> {
-    if segments.iter().any(|segment| matches!(*segment, "" | "." | "..")) {
-        return Err(invalid("an id is empty or a path"));
+    if !segments.iter().all(|segment| is_id(segment)) {
+        return Err(invalid("an id is empty, a path, or holds control characters"));
     }
     let cannot = || Error::new(ErrorKind::Misconfigured, "`endpoints.gmail` cannot have paths").with_service("google");
     url.path_segments_mut().map_err(|()| cannot())?.pop_if_empty().extend(segments);

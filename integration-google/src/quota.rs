@@ -25,7 +25,7 @@ pub enum GmailQuota {
     /// [`GmailQuotaOverrides::costs`] says otherwise: what older projects pay is not stated.
     #[serde(rename = "gmail-classic")]
     GmailClassic,
-    /// No limits; units are counted all the same.
+    /// No limits but the concurrency; units are counted all the same.
     #[serde(rename = "off")]
     Off,
 }
@@ -54,7 +54,7 @@ impl GmailQuota {
         let (user, project, day, slots) = match self {
             Self::Gmail2026 => (Some(6_000), Some(1_200_000), Some(80_000_000), Some(CONCURRENCY)),
             Self::GmailClassic => (Some(15_000), Some(1_200_000), None, Some(CONCURRENCY)),
-            Self::Off => (None, None, None, None),
+            Self::Off => (None, None, None, Some(CONCURRENCY)),
         };
         let windows = [
             (QuotaScope::AppAndAccount, over.user_units_per_minute.or(user), MINUTE),

@@ -64,12 +64,12 @@ fn live_addresses_are_those_google_publishes() {
 fn ids_stay_in_their_place_in_a_path() {
     let call = client().message("../../x?y#z", Depth::Full).unwrap();
     assert_eq!(url(&call).path(), "/gmail/v1/users/me/messages/..%2F..%2Fx%3Fy%23z");
-    for id in ["", ".", ".."] {
+    for id in ["", ".", "..", "c\r\nX: y"] {
         assert!(client().message(id, Depth::Full).is_err());
     }
-    let batch = client().batch_get(&["a b", "c\r\nX: y"], Depth::Full, "x").unwrap();
+    let batch = client().batch_get(&["a b", "c?d=/e"], Depth::Full, "x").unwrap();
     let text = std::str::from_utf8(batch.request().body()).unwrap();
-    assert!(text.contains("/messages/a%20b?") && text.contains("/messages/c%0D%0AX:%20y?"), "{text}");
+    assert!(text.contains("/messages/a%20b?") && text.contains("/messages/c%3Fd=%2Fe?"), "{text}");
 }
 
 #[test]
@@ -95,7 +95,8 @@ fn every_call_costs_what_its_table_says() {
 fn a_batch_is_never_larger_than_the_mailbox_admits() {
     let config = GoogleConfig::desktop("client").with_batch_size(50);
     assert_eq!(Client::new(&config, Some(4)).batch_size, 4);
-    assert_eq!(Client::new(&config, GmailQuota::Off.table().concurrency).batch_size, 50);
+    assert_eq!(Client::new(&config, GmailQuota::Off.table().concurrency).batch_size, 10);
+    assert_eq!(Client::new(&config, None).batch_size, 50);
     assert_eq!(Client::new(&config, Some(0)).batch_size, 1);
 }
 

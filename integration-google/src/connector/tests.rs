@@ -85,7 +85,7 @@ async fn an_account_is_known_by_its_subject_and_by_both_of_its_addresses() {
         Step::get("/gmail/v1/users/me/profile").answers_json(200, &json!({ "emailAddress": "ann@example.org" })),
     ]));
     let google = Arc::new(Google::new(GoogleConfig::desktop("c")).unwrap());
-    let session = test_session(transport.clone(), google.clone()).build_grant();
+    let session = test_session(Arc::clone(&transport) as _, Arc::clone(&google) as _).build_grant();
     let accounts = google.accounts(&session, None).await.unwrap();
     assert_eq!((accounts[0].id.as_str(), accounts[0].label.as_str()), ("42", "Ann@Example.com"));
     assert_eq!(accounts[0].addresses, ["ann@example.com", "ann@example.org"]);
@@ -100,7 +100,7 @@ async fn a_grant_that_only_sends_still_has_an_account() {
         Step::get("/gmail/v1/users/me/profile").answers_json(403, &refusal),
     ]));
     let google = Arc::new(Google::new(GoogleConfig::desktop("c")).unwrap());
-    let session = test_session(transport.clone(), google.clone()).build_grant();
+    let session = test_session(Arc::clone(&transport) as _, Arc::clone(&google) as _).build_grant();
     let accounts = google.accounts(&session, None).await.unwrap();
     assert_eq!(accounts[0].addresses, ["ann@example.com"]);
     transport.finish();
@@ -113,7 +113,7 @@ async fn a_service_account_opens_the_mailbox_it_acts_for() {
         Arc::new(ScriptedTransport::new([Step::get("/gmail/v1/users/me/profile").answers_json(200, &profile)]));
     let google = Arc::new(Google::new(service_account()).unwrap());
     assert!(google.profile().scopes.always.is_empty());
-    let session = test_session(transport.clone(), google.clone()).build_grant();
+    let session = test_session(Arc::clone(&transport) as _, Arc::clone(&google) as _).build_grant();
     let accounts = google.accounts(&session, None).await.unwrap();
     assert_eq!((accounts[0].id.as_str(), accounts[0].addresses.len()), ("ann@example.com", 1));
     transport.finish();

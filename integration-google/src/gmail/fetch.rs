@@ -14,7 +14,10 @@ use integration_core::{
 use serde_json::error::Category;
 
 use super::{Gmail, convert, wire};
-use crate::{batch, client::operation};
+use crate::{
+    batch,
+    client::{is_id, operation},
+};
 
 /// What came of one message.
 pub(super) enum Outcome {
@@ -35,7 +38,8 @@ pub(super) async fn fetch<T>(
     item: impl Fn(Message) -> T,
 ) -> Result<Vec<Fetched<T>>> {
     let mut seen = HashSet::new();
-    let ids: Vec<&str> = ids.into_iter().filter(|id| seen.insert(*id)).collect();
+    // What cannot be an id is no message of this mailbox, and must not spoil the batch of those that are.
+    let (ids, never): (Vec<&str>, Vec<&str>) = ids.into_iter().filter(|id| seen.insert(*id)).partition(|id| is_id(id));
     let mut outcomes: Vec<Outcome> = Vec::with_capacity(ids.len());
     for chunk in ids.chunks(gmail.client.batch_size) {
         match get(gmail, chunk, depth).await {
@@ -53,7 +57,8 @@ pub(super) async fn fetch<T>(
     if let Some(error) = refused_altogether(&mut outcomes) {
         return Err(error);
     }
-    Ok(ids.into_iter().zip(outcomes).map(|(id, outcome)| answer(id, outcome, &item)).collect())
+    let answers = ids.into_iter().zip(outcomes).chain(never.into_iter().map(|id| (id, Outcome::Gone)));
+    Ok(answers.map(|(id, outcome)| answer(id, outcome, &item)).collect())
 }
 
 fn answer<T>(id: &str, outcome: Outcome, item: impl Fn(Message) -> T) -> Fetched<T> {
@@ -75,7 +80,7 @@ fn refused_altogether(outcomes: &mut Vec<Outcome>) -> Option<Error> {
         ),
         _ => false,
     };
-    if !outcomes.iter().all(lasting) {
+    if outcomes.is_empty() || !outcomes.iter().all(lasting) {
         return None;
     }
     outcomes.drain(..).find_map(|outcome| if let Outcome::NotYet(error) = outcome { Some(error) } else { None })

@@ -199,7 +199,7 @@ async fn a_fetched_draft_says_that_it_is_one() {
 #[test]
 fn the_feed_says_what_it_does() {
     let google = Arc::new(Google::new(GoogleConfig::desktop("c")).unwrap());
-    let session = test_session(Arc::new(ScriptedTransport::new([])), google.clone()).build();
+    let session = test_session(Arc::new(ScriptedTransport::new([])), google).build();
     let gmail = Gmail::new(session, super::provider::client());
     let capabilities = gmail.feed().capabilities();
     assert!(capabilities.anchor_first && capabilities.newest_first);

@@ -23,7 +23,7 @@ pub(super) fn client() -> Client {
 pub(super) fn gmail(steps: impl IntoIterator<Item = Step>) -> (Arc<ScriptedTransport>, Gmail) {
     let transport = Arc::new(ScriptedTransport::new(steps));
     let google = Arc::new(Google::new(GoogleConfig::desktop("c")).unwrap());
-    let session = test_session(transport.clone(), google).build();
+    let session = test_session(Arc::clone(&transport) as _, google).build();
     (transport, Gmail::new(session, client()))
 }
 
@@ -134,6 +134,14 @@ async fn a_token_that_runs_out_within_a_batch_is_refreshed_by_a_call_of_its_own(
     ]);
     let fetched = gmail.fetch(&ids(&["a", "b"]), Depth::Full).await.unwrap();
     assert_eq!(brief(&fetched), ["a Offer €", "b Offer €"]);
+    transport.finish();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_an_id_is_gone_and_spoils_no_batch() {
+    let (transport, gmail) = gmail([Step::get(&message_path("a")).answers_json(200, &full("a"))]);
+    let fetched = gmail.fetch(&ids(&["..", "a", "", "x\ny"]), Depth::Full).await.unwrap();
+    assert_eq!(brief(&fetched), ["a Offer €", ".. gone", " gone", "x\ny gone"]);
     transport.finish();
 }
 
@@ -364,4 +372,76 @@ async fn the_raw_message_is_given_byte_for_byte() {
     assert_eq!(gmail.raw(&MessageId::new("a")).await.unwrap(), &raw[..]);
     assert_eq!(gmail.raw(&MessageId::new("a")).await.unwrap_err().kind(), ErrorKind::Validation);
     transport.finish();
+}
+
+/// The same over a real socket: what a scripted transport cannot show is how requests look on the wire.
+#[cfg(feature = "reqwest")]
+mod over_http {
+    use std::sync::Arc;
+
+    use base64::{Engine, engine::general_purpose::URL_SAFE};
+    use bytes::Bytes;
+    use futures_util::TryStreamExt;
+    use integration_core::{
+        connection::Connector,
+        email::EmailProvider,
+        http::ReqwestTransport,
+        ids::{MessageId, PartId},
+        testing::test_session,
+    };
+    use serde_json::json;
+    use wiremock::{
+        Mock, MockServer, ResponseTemplate,
+        matchers::{header, method, path, query_param},
+    };
+
+    use crate::{Google, GoogleConfig, GoogleEndpoints, gmail::tests::full};
+
+    async fn mailbox(server: &MockServer) -> Arc<dyn EmailProvider> {
+        let endpoints = GoogleEndpoints::below(&server.uri().parse().unwrap()).unwrap();
+        let google = Arc::new(Google::new(GoogleConfig::desktop("c").with_endpoints(endpoints)).unwrap());
+        let transport = Arc::new(ReqwestTransport::new().unwrap());
+        google.email(test_session(transport, Arc::clone(&google) as _).build()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn an_attachment_comes_through_a_socket() {
+        let server = MockServer::start().await;
+        let message = ResponseTemplate::new(200).set_body_json(full("a"));
+        Mock::given(method("GET"))
+            .and(path("/gmail/v1/users/me/messages/a"))
+            .and(query_param("format", "full"))
+            .and(header("authorization", "Bearer token-1"))
+            .respond_with(message)
+            .expect(1)
+            .mount(&server)
+            .await;
+        let bytes = vec![7_u8; 300_000];
+        let data = json!({ "size": bytes.len(), "data": URL_SAFE.encode(&bytes) });
+        Mock::given(path("/gmail/v1/users/me/messages/a/attachments/ephemeral"))
+            .respond_with(ResponseTemplate::new(200).set_body_json(data))
+            .expect(1)
+            .mount(&server)
+            .await;
+        let stream = mailbox(&server).await.attachment(&MessageId::new("a"), &PartId::new("1")).await.unwrap();
+        assert_eq!(stream.try_collect::<Vec<Bytes>>().await.unwrap().concat(), bytes);
+    }
+
+    #[tokio::test]
+    async fn a_refused_token_is_renewed_once_and_the_call_made_again() {
+        let server = MockServer::start().await;
+        Mock::given(path("/gmail/v1/users/me/labels"))
+            .and(header("authorization", "Bearer token-1"))
+            .respond_with(ResponseTemplate::new(401))
+            .expect(1)
+            .mount(&server)
+            .await;
+        Mock::given(path("/gmail/v1/users/me/labels"))
+            .and(header("authorization", "Bearer token-2"))
+            .respond_with(ResponseTemplate::new(200).set_body_json(json!({ "labels": [] })))
+            .expect(1)
+            .mount(&server)
+            .await;
+        assert!(mailbox(&server).await.folders().unwrap().list().await.unwrap().is_empty());
+    }
 }
