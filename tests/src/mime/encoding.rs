@@ -44,16 +44,24 @@ impl Encoding {
     }
 }
 
+/// What stands in [`SEXTETS`] for a byte that is no letter of the alphabet.
+const FOREIGN: u8 = 0xff;
+
+/// The six bits of each letter: a table, because attachments are long.
+const SEXTETS: [u8; 256] = {
+    let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut table = [FOREIGN; 256];
+    let mut value = 0;
+    while value < alphabet.len() {
+        table[alphabet[value] as usize] = value as u8;
+        value += 1;
+    }
+    table
+};
+
 fn sextet(byte: u8) -> Option<u32> {
-    let value = match byte {
-        b'A'..=b'Z' => byte - b'A',
-        b'a'..=b'z' => byte - b'a' + 26,
-        b'0'..=b'9' => byte - b'0' + 52,
-        b'+' => 62,
-        b'/' => 63,
-        _ => return None,
-    };
-    Some(u32::from(value))
+    let value = SEXTETS[usize::from(byte)];
+    (value != FOREIGN).then_some(u32::from(value))
 }
 
 /// Base64 with foreign letters passed over; a padding sign ends a group, so concatenated texts decode too.

@@ -97,7 +97,7 @@ const TABLE: [Row; 41] = [
     (Op::MessagesList, "messages.list", Method::GET, "messages", READ, LIST, 5, 5),
     (Op::MessagesSend, "messages.send", Method::POST, "messages/send", &["compose", "modify", "send"], &[], 100, 100),
     (Op::MessagesImport, "messages.import", Method::POST, "messages/import", &["insert", "modify"], IMPORT, 25, 25),
-    (Op::MessagesInsert, "messages.insert", Method::POST, "messages", &["insert", "modify"], IMPORT, 25, 25),
+    (Op::MessagesInsert, "messages.insert", Method::POST, "messages", &["insert", "modify"], INSERT, 25, 25),
     (Op::BatchModify, "messages.batchModify", Method::POST, "messages/batchModify", MODIFY, &[], 50, 50),
     (Op::BatchDelete, "messages.batchDelete", Method::POST, "messages/batchDelete", &[], &[], 50, 50),
     (Op::MessagesGet, "messages.get", Method::GET, "messages/*", READ, FORMAT, 20, 5),
@@ -134,6 +134,7 @@ const TABLE: [Row; 41] = [
 ];
 const HISTORY: &[&str] = &["historyTypes", "labelId", "maxResults", "pageToken", "startHistoryId"];
 const IMPORT: &[&str] = &["deleted", "internalDateSource", "neverMarkSpam", "processForCalendar"];
+const INSERT: &[&str] = &["deleted", "internalDateSource"];
 const DRAFTS: &[&str] = &["includeSpamTrash", "maxResults", "pageToken", "q"];
 const SETTINGS: &[&str] = &["modify", "readonly", "settings.basic"];
 
@@ -273,4 +274,52 @@ pub(super) fn title_case(name: &str) -> String {
         chars.next().map(|first| first.to_ascii_uppercase().to_string() + chars.as_str()).unwrap_or_default()
     };
     name.split('-').map(word).collect::<Vec<_>>().join("-")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use serde_json::Value;
+
+    use super::*;
+
+    fn collect<'a>(resource: &'a Value, found: &mut Vec<&'a Value>) {
+        found.extend(resource["methods"].as_object().into_iter().flatten().map(|(_, m)| m));
+        for below in resource["resources"].as_object().into_iter().flatten().map(|(_, r)| r) {
+            collect(below, found);
+        }
+    }
+
+    #[test]
+    fn every_method_is_as_the_discovery_document_says() {
+        let beside = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared");
+        let root = std::env::var_os("INTEGRATION_SHARED").map_or_else(beside, PathBuf::from);
+        let Ok(text) = std::fs::read(root.join("specs/google/gmail.v1.json")) else {
+            eprintln!("no discovery document under {}: nothing to compare", root.display());
+            return;
+        };
+        let document: Value = serde_json::from_slice(&text).unwrap();
+        let mut methods = Vec::new();
+        collect(&document["resources"]["users"], &mut methods);
+        for spec in SPECS.iter() {
+            let method = methods.iter().find(|m| m["id"] == spec.id).unwrap_or_else(|| panic!("{}", spec.id));
+            assert_eq!(method["httpMethod"], spec.verb.as_str(), "{}", spec.id);
+            let path = method["path"].as_str().unwrap().strip_prefix("gmail/v1/users/{userId}/").unwrap();
+            let path: Vec<_> = path.split('/').map(|s| if s.starts_with('{') { "*" } else { s }).collect();
+            assert_eq!(path.join("/"), spec.path, "{}", spec.id);
+            let scopes = method["scopes"].as_array().unwrap().iter().filter_map(|s| s.as_str()?.strip_prefix(PREFIX));
+            let scopes: BTreeSet<_> = scopes.filter(|s| !s.starts_with("addons.")).collect();
+            assert_eq!(scopes, spec.scopes.iter().copied().collect(), "{}", spec.id);
+            let query = method["parameters"].as_object().unwrap().iter().filter(|(_, p)| p["location"] == "query");
+            let query: BTreeSet<_> = query.map(|(name, _)| name.as_str()).collect();
+            assert_eq!(query, spec.params.iter().copied().collect(), "{}", spec.id);
+            assert_eq!(
+                uploads(spec.op),
+                method.get("mediaUpload").is_some() && spec.op != Op::NotImitated,
+                "{}",
+                spec.id
+            );
+        }
+    }
 }

@@ -369,8 +369,7 @@ impl Account {
 fn bare_subject(subject: &str) -> (String, bool) {
     let mut rest = subject.trim();
     let mut answers = false;
-    loop {
-        let Some((mark, after)) = rest.split_once(':') else { break };
+    while let Some((mark, after)) = rest.split_once(':') {
         match mark.trim().to_ascii_lowercase().as_str() {
             "re" | "aw" | "sv" | "antw" => answers = true,
             "fwd" | "fw" | "wg" => {}
