@@ -49,6 +49,11 @@ async fn dump(database: &Path, origin: &str) -> Vec<String> {
     lines.into_iter().map(|line| line.replace(connection.id.as_str(), "C")).collect()
 }
 
+/// Calls that the sandbox has answered so far.
+async fn calls(sandbox: &FarSandbox) -> u64 {
+    sandbox.ask("GET", "books", "").await["calls"].as_u64().unwrap()
+}
+
 /// What a killed worker had left to do.
 async fn phase(database: &Path, origin: &str) -> &'static str {
     let hub = worker::hub(database, origin).await;
@@ -70,18 +75,20 @@ async fn a_killed_sync_ends_like_an_undisturbed_one() {
     mailbox(&mail);
     let sandbox = FarSandbox::start(&mail);
     let whole = place.path().join("whole.db");
-    let begun = std::time::Instant::now();
     assert!(worker::command("sync", &whole, &sandbox.origin).status().unwrap().success());
-    let took = begun.elapsed();
+    let calls = calls(&sandbox).await;
     let expected = dump(&whole, &sandbox.origin).await;
     assert!(expected.len() > 80, "{} rows", expected.len());
     let mut phases: BTreeMap<&str, u64> = BTreeMap::new();
     for run in 0..runs {
         let database = place.path().join(format!("{run}.db"));
         let mut process = worker::command("sync", &database, &sandbox.origin).spawn().unwrap();
-        // Spread over the time that the undisturbed run took, the process's own start left out.
-        let share = (run * 2 + 1) as f64 / (runs * 2) as f64;
-        tokio::time::sleep(took.mul_f64(0.25 + 0.6 * share)).await;
+        // Spread over the calls that the undisturbed run made, its last one left out.
+        let begun = self::calls(&sandbox).await;
+        let target = 1 + run * (calls - 2) / runs;
+        while self::calls(&sandbox).await < begun + target && process.try_wait().unwrap().is_none() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
         process.kill().unwrap();
         process.wait().unwrap();
         *phases.entry(phase(&database, &sandbox.origin).await).or_default() += 1;
@@ -92,5 +99,5 @@ async fn a_killed_sync_ends_like_an_undisturbed_one() {
     }
     println!("killed {runs} times: {phases:?}");
     let idle = phases.get("nothing left").copied().unwrap_or_default();
-    assert!(idle * 2 < runs, "most kills must meet work: {phases:?}");
+    assert!(idle * 5 <= runs, "most kills must meet work: {phases:?}");
 }
