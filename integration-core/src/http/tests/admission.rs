@@ -192,6 +192,19 @@ async fn interactive_calls_one_second_apart_wait_less_than_a_second_beside_batch
 }
 
 #[tokio::test(start_paused = true)]
+async fn while_a_person_is_there_batches_leave_room_so_that_nobody_waits_at_all() {
+    let world = World::new();
+    let workers = world.backfill(3, Cost::batch(10, 20));
+    tokio::time::sleep(5 * MINUTE).await;
+    world.call(Cost::units(20), Priority::Interactive).await;
+    for _ in 0..120 {
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        assert_eq!(world.call(Cost::units(20), Priority::Interactive).await, Duration::ZERO);
+    }
+    workers.iter().for_each(JoinHandle::abort);
+}
+
+#[tokio::test(start_paused = true)]
 async fn twenty_interactive_calls_at_once_are_through_within_five_seconds_beside_a_backfill() {
     for cost in [Cost::units(20), Cost::batch(10, 20)] {
         let world = World::new();
