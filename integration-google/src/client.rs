@@ -72,7 +72,14 @@ impl Client {
     pub(crate) fn modify(&self, id: &str, add: &[&str], remove: &[&str]) -> Result<Call> {
         let body = serde_json::json!({ "addLabelIds": add, "removeLabelIds": remove });
         let url = self.me(&["messages", id, "modify"], &[])?;
-        post(operation::MODIFY, &url, "application/json", body.to_string().into(), Cost::units(cost::MODIFY), Repeat::Safe)
+        post(
+            operation::MODIFY,
+            &url,
+            "application/json",
+            body.to_string().into(),
+            Cost::units(cost::MODIFY),
+            Repeat::Safe,
+        )
     }
 
     /// Sends a raw message; the multipart form carries any size the service takes.
@@ -118,7 +125,8 @@ impl Client {
 
     fn below(&self, segments: &[&str]) -> Result<Url> {
         let mut url = self.gmail.clone();
-        let wrong = || Error::new(ErrorKind::Misconfigured, "the Gmail endpoint cannot have paths").with_service("google");
+        let wrong =
+            || Error::new(ErrorKind::Misconfigured, "the Gmail endpoint cannot have paths").with_service("google");
         url.path_segments_mut().map_err(|()| wrong())?.pop_if_empty().extend(segments);
         Ok(url)
     }
@@ -129,14 +137,7 @@ fn get(operation: &'static str, url: &Url, units: u32) -> Result<Call> {
     Ok(Call::new(operation, request.map_err(unbuildable)?, Cost::units(units), Repeat::Safe))
 }
 
-fn post(
-    operation: &'static str,
-    url: &Url,
-    kind: &str,
-    body: Bytes,
-    cost: Cost,
-    repeat: Repeat,
-) -> Result<Call> {
+fn post(operation: &'static str, url: &Url, kind: &str, body: Bytes, cost: Cost, repeat: Repeat) -> Result<Call> {
     let request = http::Request::post(url.as_str()).header("content-type", kind).body(body);
     Ok(Call::new(operation, request.map_err(unbuildable)?, cost, repeat))
 }

@@ -44,18 +44,22 @@ pub(crate) fn classify(failure: &HttpFailure<'_>) -> Failure {
     let body = serde_json::from_slice::<Body>(failure.body).unwrap_or_default().error;
     let status = failure.status.as_u16();
     let error = |kind, text: &str| Error::new(kind, text).with_service("google").with_operation(failure.operation);
-    let throttled = |scope, until| Failure::Throttled { error: error(ErrorKind::RateLimited, "too many calls"), until, scope };
+    let throttled =
+        |scope, until| Failure::Throttled { error: error(ErrorKind::RateLimited, "too many calls"), until, scope };
     match status {
         400 | 404 if failure.operation == operation::HISTORY => {
             // For this one call it means that the history id is too old or not one of this mailbox.
             Failure::Final(error(ErrorKind::CursorExpired, "the history id is no longer known"))
         }
         400 if body.has("failedPrecondition") && body.message.contains("Mail service not enabled") => {
-            let remedy = Remedy::new("The account has no Gmail.", Actor::Administrator, "Switch Gmail on for the account.");
+            let remedy =
+                Remedy::new("The account has no Gmail.", Actor::Administrator, "Switch Gmail on for the account.");
             Failure::Final(error(ErrorKind::PermissionDenied, "the account has no mailbox").with_remedy(remedy))
         }
         // "Precondition check failed." passes by itself more often than not.
-        400 if body.has("failedPrecondition") => Failure::Transient(error(ErrorKind::Unavailable, "a precondition failed")),
+        400 if body.has("failedPrecondition") => {
+            Failure::Transient(error(ErrorKind::Unavailable, "a precondition failed"))
+        }
         401 => Failure::Unauthorised(
             error(ErrorKind::ReauthorisationNeeded, "the access token was refused"),
             AuthAction::Refresh,
@@ -72,7 +76,8 @@ pub(crate) fn classify(failure: &HttpFailure<'_>) -> Failure {
 }
 
 fn forbidden(body: &Inner, failure: &HttpFailure<'_>, error: impl Fn(ErrorKind, &str) -> Error) -> Failure {
-    let throttled = |scope, until| Failure::Throttled { error: error(ErrorKind::RateLimited, "too many calls"), until, scope };
+    let throttled =
+        |scope, until| Failure::Throttled { error: error(ErrorKind::RateLimited, "too many calls"), until, scope };
     if body.has("dailyLimitExceeded") {
         return throttled(QuotaScope::App, Some(midnight_pacific(failure.at)));
     }
@@ -83,8 +88,11 @@ fn forbidden(body: &Inner, failure: &HttpFailure<'_>, error: impl Fn(ErrorKind, 
         return throttled(QuotaScope::App, wait(body, failure));
     }
     if body.has("insufficientPermissions") || body.has("ACCESS_TOKEN_SCOPE_INSUFFICIENT") {
-        let remedy = Remedy::new("A right was not granted.", Actor::Person, "Connect the account again and tick every box.");
-        return Failure::Final(error(ErrorKind::MissingScope, "the grant does not cover this call").with_remedy(remedy));
+        let remedy =
+            Remedy::new("A right was not granted.", Actor::Person, "Connect the account again and tick every box.");
+        return Failure::Final(
+            error(ErrorKind::MissingScope, "the grant does not cover this call").with_remedy(remedy),
+        );
     }
     if body.has("accessNotConfigured") || body.has("SERVICE_DISABLED") {
         let action = "Enable the Gmail API in the app's Google Cloud project.";
@@ -127,11 +135,19 @@ pub(crate) fn classify_token(failure: &TokenFailure<'_>) -> TokenFailureClass {
         }
         Some("admin_policy_enforced" | "org_internal") => {
             let cause = "The organisation's policy forbids the app.";
-            TokenFailureClass::AdminPolicy(Remedy::new(cause, Actor::Administrator, "Allow the app for the organisation."))
+            TokenFailureClass::AdminPolicy(Remedy::new(
+                cause,
+                Actor::Administrator,
+                "Allow the app for the organisation.",
+            ))
         }
         Some("deleted_client" | "redirect_uri_mismatch") => {
             let cause = "The app's registration at Google was deleted or changed.";
-            TokenFailureClass::Misconfigured(Remedy::new(cause, Actor::Operator, "Check the app's client id and redirect."))
+            TokenFailureClass::Misconfigured(Remedy::new(
+                cause,
+                Actor::Operator,
+                "Check the app's client id and redirect.",
+            ))
         }
         Some("rate_limit_exceeded") => TokenFailureClass::Throttled,
         _ => TokenFailureClass::standard(failure),

@@ -36,9 +36,9 @@ impl GmailQuota {
                 .with_window(user(6_000))
                 .with_window(project(1_200_000, MINUTE))
                 .with_window(project(80_000_000, DAY)),
-            Self::GmailClassic => QuotaTable::unlimited("gmail-classic")
-                .with_window(user(15_000))
-                .with_window(project(1_200_000, MINUTE)),
+            Self::GmailClassic => {
+                QuotaTable::unlimited("gmail-classic").with_window(user(15_000)).with_window(project(1_200_000, MINUTE))
+            }
             Self::Off => QuotaTable::unlimited("off"),
         };
         table.with_concurrency(CONCURRENCY)

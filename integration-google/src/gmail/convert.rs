@@ -1,6 +1,9 @@
 //! Gmail's messages to the family's: no I/O.
 
-use base64::{Engine, alphabet, engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig}};
+use base64::{
+    Engine, alphabet,
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
+};
 use chrono::{DateTime, Utc};
 use integration_core::{
     Error, ErrorKind, Result,
@@ -22,9 +25,7 @@ const HEADER_BYTES: usize = 8 * 1024;
 
 pub(super) fn decode(data: &str) -> Result<Vec<u8>> {
     let clean: String = data.chars().filter(|letter| !letter.is_ascii_whitespace()).collect();
-    URL_SAFE
-        .decode(clean)
-        .map_err(|error| Error::new(ErrorKind::Validation, "a body is not base64").with_source(error))
+    URL_SAFE.decode(clean).map_err(|error| Error::new(ErrorKind::Validation, "a body is not base64").with_source(error))
 }
 
 pub(super) fn role(label: &str) -> Option<Role> {
@@ -57,12 +58,14 @@ pub(super) fn revision(history_id: Option<&str>) -> Revision {
 
 /// A message from its parsed form.
 pub(super) fn message(wire: wire::Message) -> Result<Message> {
-    let payload = wire.payload.ok_or_else(|| Error::new(ErrorKind::Validation, "the message came without its content"))?;
+    let payload =
+        wire.payload.ok_or_else(|| Error::new(ErrorKind::Validation, "the message came without its content"))?;
     let mut message = Message::default();
     message.id = wire.id;
     message.thread = wire.thread_id.map(ThreadId::new);
     message.flags = flags(&wire.label_ids);
-    message.received_at = wire.internal_date.and_then(|date| date.parse().ok()).and_then(DateTime::<Utc>::from_timestamp_millis);
+    message.received_at =
+        wire.internal_date.and_then(|date| date.parse().ok()).and_then(DateTime::<Utc>::from_timestamp_millis);
     message.size = wire.size_estimate.unwrap_or_default();
     headers(&payload.headers, &mut message);
     if message.headers.all.is_empty() && payload.parts.is_empty() && payload.body.size == 0 {
@@ -87,7 +90,9 @@ fn headers(wire: &[wire::Header], message: &mut Message) {
         value.truncate(cut);
         message.headers.all.push((header.name.clone(), value));
     }
-    let one = |name: &str| wire.iter().find(|header| header.name.eq_ignore_ascii_case(name)).map(|header| header.value.as_str());
+    let one = |name: &str| {
+        wire.iter().find(|header| header.name.eq_ignore_ascii_case(name)).map(|header| header.value.as_str())
+    };
     let addresses = |name: &str| one(name).map(parse::addresses).unwrap_or_default();
     let ids = |name: &str| one(name).map(parse::ids).unwrap_or_default();
     message.date = one("Date").and_then(parse::date);
@@ -144,7 +149,8 @@ fn walk(part: &wire::Part, depth: usize, bodies: &mut Bodies, message: &mut Mess
     attachment.size = part.body.size;
     let id = header("Content-ID").trim().trim_matches(['<', '>']);
     attachment.content_id = (!id.is_empty()).then(|| id.to_owned());
-    attachment.inline = disposition.starts_with("inline") || (disposition.is_empty() && attachment.content_id.is_some());
+    attachment.inline =
+        disposition.starts_with("inline") || (disposition.is_empty() && attachment.content_id.is_some());
     message.attachments.push(attachment);
     Ok(())
 }

@@ -27,9 +27,8 @@ use crate::{
 };
 
 /// What a headers-only fetch asks for.
-const HEADERS: [&str; 11] = [
-    "From", "Sender", "Reply-To", "To", "Cc", "Bcc", "Subject", "Date", "Message-ID", "In-Reply-To", "References",
-];
+const HEADERS: [&str; 11] =
+    ["From", "Sender", "Reply-To", "To", "Cc", "Bcc", "Subject", "Date", "Message-ID", "In-Reply-To", "References"];
 
 /// A Gmail mailbox.
 #[derive(Clone, Debug)]
@@ -76,7 +75,11 @@ impl Gmail {
         }
     }
 
-    async fn get_batch(&self, ids: &[MessageId], query: &[(&str, String)]) -> Result<Vec<(Fetched<Message>, Revision)>> {
+    async fn get_batch(
+        &self,
+        ids: &[MessageId],
+        query: &[(&str, String)],
+    ) -> Result<Vec<(Fetched<Message>, Revision)>> {
         let names: Vec<&str> = ids.iter().map(MessageId::as_str).collect();
         let response = self.session.send(self.client.batch_get(&names, query)?).await?;
         let kind = response.headers.get(http::header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
@@ -87,7 +90,10 @@ impl Gmail {
             answers.push(match parts.remove(&index) {
                 Some(part) if part.status.is_success() => decoded(id, &part.body),
                 Some(part) => (self.refused(id, &part).await, Revision::default()),
-                None => (not_yet(id, Error::new(ErrorKind::Unavailable, "the batch left this call unanswered")), Revision::default()),
+                None => (
+                    not_yet(id, Error::new(ErrorKind::Unavailable, "the batch left this call unanswered")),
+                    Revision::default(),
+                ),
             });
         }
         Ok(answers)
