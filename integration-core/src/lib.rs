@@ -8,6 +8,8 @@ pub mod email;
 pub mod error;
 pub mod event;
 pub mod http;
+#[cfg(feature = "oauth")]
+pub mod hub;
 pub mod ids;
 pub mod oauth;
 pub mod page;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use http::{
-    HeaderName, HeaderValue, Method, Request, Response, StatusCode,
+    HeaderName, HeaderValue, Request, Response, StatusCode,
     header::{CONTENT_TYPE, HOST},
 };
 
@@ -134,9 +134,7 @@ impl Sandbox {
                 _ => inner.google.answer(request, caller.as_ref(), &origin(request), now),
             };
             inner.validator.check(request, Some(&answer));
-            if request.method() != Method::GET {
-                self.touch();
-            }
+            self.touch();
             disturb(answer, verdict.action.as_ref())
         });
         if let Some(record) = entry.record.as_mut() {

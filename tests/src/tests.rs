@@ -321,3 +321,130 @@ async fn the_services_real_urls_reach_the_sandbox_in_process() {
     let nowhere = Request::get("https://www.googleapis.com/x").body(Bytes::new()).unwrap();
     assert_eq!(send(&sandbox, nowhere.map(Body::from)).await.status, StatusCode::NOT_FOUND);
 }
+
+const RAW: &str = "From: Bo <bo@example.net>\r\nTo: ada@example.com\r\nSubject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\r\n\
+     Date: Sun, 01 Mar 2026 07:00:00 +0000\r\nMessage-ID: <1@example.net>\r\nMIME-Version: 1.0\r\n\
+     Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/plain\r\n\r\nHello\r\n\
+     --b\r\nContent-Type: application/pdf; name=a.pdf\r\nContent-Disposition: attachment; filename=a.pdf\r\n\
+     Content-Transfer-Encoding: base64\r\n\r\naGVsbG8/Pz8+Pj4=\r\n--b--\r\n";
+
+fn api(sandbox: &Sandbox, method: &str, path: &str, token: &str, kind: &str, body: String) -> Request<Body> {
+    Request::builder()
+        .method(method)
+        .uri(sandbox.urls().gmail.join(path).unwrap().as_str())
+        .header("authorization", format!("Bearer {token}"))
+        .header("content-type", kind)
+        .body(Body::from(body))
+        .unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_mail_api_keeps_to_its_own_description() {
+    let sandbox = sandbox();
+    println!("validation: {:?}", sandbox.validation());
+    let head = sandbox.gmail().mailbox(ADA).history_id();
+    let id = sandbox.gmail().mailbox(ADA).deliver(RAW, sandbox.now(), &["INBOX", "UNREAD"]);
+    let token = tokens(&sandbox, "https://mail.google.com/").await["access_token"].as_str().unwrap().to_owned();
+    let users = "/gmail/v1/users/me";
+    for path in [
+        format!("{users}/profile"),
+        format!("{users}/messages?maxResults=5&labelIds=INBOX&includeSpamTrash=false"),
+        format!("{users}/messages/{id}?format=full"),
+        format!("{users}/messages/{id}?format=metadata&metadataHeaders=From&metadataHeaders=Subject"),
+        format!("{users}/messages/{id}?format=raw&fields=id,raw"),
+        format!("{users}/messages/{id}?format=minimal"),
+        format!("{users}/threads"),
+        format!("{users}/threads/{id}"),
+        format!("{users}/labels"),
+        format!("{users}/labels/INBOX"),
+        format!("{users}/drafts"),
+        format!("{users}/settings/sendAs"),
+        format!("{users}/history?startHistoryId={head}"),
+    ] {
+        let seen = send(&sandbox, api(&sandbox, "GET", &path, &token, "", String::new())).await;
+        assert_eq!(seen.status, StatusCode::OK, "{path}: {}", seen.text);
+    }
+    let json = "application/json";
+    let message = serde_json::json!({"raw": base64_url(RAW)}).to_string();
+    for (method, path, kind, body) in [
+        ("POST", format!("{users}/messages/{id}/modify"), json, r#"{"addLabelIds":["STARRED"]}"#.to_owned()),
+        ("POST", format!("{users}/messages/{id}/trash"), json, String::new()),
+        ("POST", format!("{users}/messages/{id}/untrash"), json, String::new()),
+        (
+            "POST",
+            format!("{users}/messages/batchModify"),
+            json,
+            format!(r#"{{"ids":["{id}"],"removeLabelIds":["UNREAD"]}}"#),
+        ),
+        ("POST", format!("{users}/messages/send"), json, message.clone()),
+        ("POST", format!("{users}/messages"), json, message),
+        ("POST", format!("/upload{users}/messages/send?uploadType=media"), "message/rfc822", RAW.to_owned()),
+        ("POST", format!("{users}/labels"), json, r#"{"name":"Deals"}"#.to_owned()),
+        ("POST", format!("{users}/watch"), json, r#"{"topicName":"projects/p/topics/t"}"#.to_owned()),
+        ("POST", format!("{users}/stop"), json, String::new()),
+        ("DELETE", format!("{users}/messages/{id}"), json, String::new()),
+    ] {
+        let seen = send(&sandbox, api(&sandbox, method, &path, &token, kind, body)).await;
+        assert!(seen.status.is_success(), "{method} {path}: {} {}", seen.status, seen.text);
+    }
+    let gone = send(&sandbox, api(&sandbox, "GET", &format!("{users}/messages/{id}"), &token, "", String::new())).await;
+    assert_eq!(gone.status, StatusCode::NOT_FOUND);
+    sandbox.assert_conforms();
+}
+
+fn base64_url(text: &str) -> String {
+    use base64::Engine;
+    base64::engine::general_purpose::URL_SAFE.encode(text)
+}
+
+#[tokio::test(start_paused = true)]
+async fn inner_calls_of_a_batch_are_validated_like_any_other() {
+    let sandbox = sandbox();
+    let id = sandbox.gmail().mailbox(ADA).deliver(RAW, sandbox.now(), &["INBOX"]);
+    let token = tokens(&sandbox, READ_MAIL).await["access_token"].as_str().unwrap().to_owned();
+    let part = |number: u32, query: &str| {
+        format!(
+            "--b\r\nContent-Type: application/http\r\nContent-ID: <item-{number}>\r\n\r\n\
+             GET /gmail/v1/users/me/messages/{id}?{query} HTTP/1.1\r\n\r\n"
+        )
+    };
+    let body = format!("{}{}--b--\r\n", part(0, "format=full"), part(1, "format=full&depth=3"));
+    let request = api(&sandbox, "POST", "/batch/gmail/v1", &token, "multipart/mixed; boundary=b", body);
+    let seen = send(&sandbox, request).await;
+    assert!(seen.text.contains("<response-item-0>"), "{}", seen.text);
+    if *sandbox.validation() == Validation::On {
+        let found: Vec<String> = sandbox.violations().iter().map(ToString::to_string).collect();
+        assert_eq!(found, ["gmail.users.messages.get: the request: the parameter depth is unknown"]);
+    }
+    assert_eq!(sandbox.books().operation("gmail.batch"), 1);
+    assert_eq!(sandbox.books().gmail["inner_calls"], 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_that_take_long_occupy_the_mailboxs_places() {
+    let mut settings = SandboxSettings { latency: Duration::from_millis(100), ..SandboxSettings::default() };
+    settings.gmail.concurrency = Some(2);
+    let sandbox = sandbox_with(settings);
+    let token = tokens(&sandbox, READ_MAIL).await["access_token"].as_str().unwrap().to_owned();
+    let call = || send(&sandbox, get(profile(&sandbox), Some(&token)));
+    let seen = tokio::join!(call(), call(), call());
+    let statuses = [seen.0, seen.1, seen.2].map(|seen| seen.status.as_u16());
+    assert_eq!(statuses, [200, 200, 429]);
+    assert_eq!(call().await.status, StatusCode::OK);
+    assert_eq!(sandbox.books().in_flight_peak, 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_saved_mailbox_goes_on_where_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sandbox.json");
+    let open = || Sandbox::google().with_state_file(&path).build().unwrap();
+    let first = open();
+    first.register_person(ADA, "Ada Example");
+    let id = first.gmail().mailbox(ADA).deliver(RAW, first.now(), &["INBOX"]);
+    let units = first.books().gmail["units"].clone();
+    first.save().unwrap();
+    let second = open();
+    assert_eq!(second.gmail().mailbox(ADA).ids(), [id]);
+    assert_eq!(second.books().gmail["units"], units);
+}

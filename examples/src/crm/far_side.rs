@@ -15,7 +15,7 @@ use super::Arguments;
 use crate::{browser::Loopback, mail};
 
 /// The owner of the simulated mailbox.
-pub const OWNER: &str = "ada@northwind-sales.example";
+pub(super) const OWNER: &str = "ada@northwind-sales.example";
 
 /// The other side of a run.
 #[derive(Debug)]

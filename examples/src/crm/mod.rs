@@ -109,7 +109,8 @@ async fn sync(hub: &Hub, tenant: &TenantId, connection: &Connection, stop: &Shut
             },
             JobOutcome::Failed { error, again_in } => {
                 failures += 1;
-                let Some(wait) = again_in.filter(|_| failures < 5 && error.retry() != integration_core::error::Retry::Never)
+                let Some(wait) =
+                    again_in.filter(|_| failures < 5 && error.retry() != integration_core::error::Retry::Never)
                 else {
                     return Err(error);
                 };

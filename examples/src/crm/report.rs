@@ -75,7 +75,8 @@ impl Report<'_> {
     }
 
     fn summary(&self, contacts: usize, deals: usize) {
-        let skipped: Vec<String> = self.counts.skipped.iter().map(|(reason, count)| format!("{reason} {count}")).collect();
+        let skipped: Vec<String> =
+            self.counts.skipped.iter().map(|(reason, count)| format!("{reason} {count}")).collect();
         println!();
         println!(
             "this run: {} messages: {} activities ({contacts} with a contact, {deals} with a deal), {} skipped ({}), {} quarantined",
@@ -105,7 +106,8 @@ fn line(activity: &Activity, people: Option<&CsvDirectory>) -> String {
         Some(integration_core::email::Direction::Outbound) => "→",
         _ => "←",
     };
-    let find = |wanted: fn(&MatchTarget) -> Option<&str>| activity.matches.iter().find_map(|found| wanted(&found.target));
+    let find =
+        |wanted: fn(&MatchTarget) -> Option<&str>| activity.matches.iter().find_map(|found| wanted(&found.target));
     let contact = find(|target| match target {
         MatchTarget::Contact(id) => Some(id),
         _ => None,
@@ -118,7 +120,8 @@ fn line(activity: &Activity, people: Option<&CsvDirectory>) -> String {
         MatchTarget::Deal(id) => Some(id),
         _ => None,
     });
-    let who = contact.and_then(|id| people.and_then(|people| people.name_of(id)).or(Some(id))).or(company).unwrap_or("");
+    let who =
+        contact.and_then(|id| people.and_then(|people| people.name_of(id)).or(Some(id))).or(company).unwrap_or("");
     let why = activity.matches.iter().min_by_key(|found| found.reason).map_or("", reason);
     let (deal, subject) = (deal.unwrap_or(""), clipped(&summary.subject, 48));
     format!("{when} {arrow} {:<22} {:<22} {subject:<48} {why}", clipped(who, 22), clipped(deal, 22))

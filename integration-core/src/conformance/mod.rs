@@ -15,6 +15,9 @@
 //! `fresh` returns anything that derefs to the store: an `Arc`, or a guard that also keeps a temporary directory alive.
 //! Cases wait for real time only where a lease has to run out, and then for multiples of [`SHORT`].
 
+// A test blocks on its case: nothing has to move between threads, and fixtures need not be able to.
+#![allow(clippy::future_not_send)]
+
 pub mod job_store;
 pub mod lease_store;
 mod macros;

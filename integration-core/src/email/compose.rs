@@ -1,4 +1,4 @@
-//! [`Outgoing`](super::Outgoing) to raw RFC 5322 text.
+//! [`Outgoing`] to raw RFC 5322 text.
 
 #[cfg(test)]
 mod tests;

@@ -1,4 +1,4 @@
-//! Raw RFC 5322 text to [`Message`](super::Message).
+//! Raw RFC 5322 text to [`Message`].
 //!
 //! Written for hostile input: nothing here panics, recurses without limit or takes more than linear memory. The
 //! smaller functions are what a service that delivers decoded parts needs to arrive at the same message.

@@ -155,6 +155,11 @@ impl LocalAdmission {
     pub(super) fn remembered(&self) -> usize {
         self.lock().remembered()
     }
+
+    #[cfg(test)]
+    pub(super) fn longest_ledger(&self) -> usize {
+        self.lock().longest_ledger()
+    }
 }
 
 fn lock(gate: &Mutex<Gate>) -> MutexGuard<'_, Gate> {

@@ -110,7 +110,7 @@ impl<'a> Run<'a> {
     }
 
     /// The retry layer.
-    pub(super) async fn to_the_end(mut self) -> Result<Answer> {
+    pub(super) async fn finish(mut self) -> Result<Answer> {
         let result = self.attempts().await;
         let outcome = result.as_ref().map_or_else(|error| error.kind().as_str(), |_| "ok");
         metrics::counter!(

@@ -93,7 +93,7 @@ impl fmt::Debug for Call {
 const DEFAULT_RESPONSE_CAP: usize = 32 * 1024 * 1024;
 
 impl Call {
-    /// A call named `operation` (`gmail.messages.get`), for spans, metrics and errors.
+    /// A call named `operation` (`mail.messages.get`), for spans, metrics and errors.
     #[must_use]
     pub fn new(operation: &'static str, request: http::Request<Bytes>, cost: Cost, repeat: Repeat) -> Self {
         Self {

@@ -354,4 +354,9 @@ impl Gate {
     pub(super) fn remembered(&self) -> usize {
         self.ledgers.len() + self.slots.len() + self.blocks.len()
     }
+
+    #[cfg(test)]
+    pub(super) fn longest_ledger(&self) -> usize {
+        self.ledgers.values().map(Ledger::entries).max().unwrap_or(0)
+    }
 }

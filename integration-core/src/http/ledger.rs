@@ -134,4 +134,9 @@ impl Ledger {
         let past = |until: Option<Instant>| until.is_none_or(|until| until <= now);
         self.used(now) == 0 && past(self.paced_until) && past(self.reserve_until)
     }
+
+    #[cfg(test)]
+    pub(super) fn entries(&self) -> usize {
+        self.settled.len()
+    }
 }

@@ -52,7 +52,7 @@ impl QuotaWindow {
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct QuotaTable {
-    /// The preset's name ("gmail-2026"), for documentation and logs.
+    /// The preset's name ("mail-2026"), for documentation and logs; apps whose tables share it share their accounts' limits.
     pub name: String,
     /// All windows apply together.
     pub windows: Vec<QuotaWindow>,

@@ -217,7 +217,7 @@ impl Session {
         );
         let timeout = call.timeout.unwrap_or(ATTEMPT_TIMEOUT);
         let run = Run::new(parts, call, &self.request_id_headers, streamed, timeout);
-        run.to_the_end().instrument(span).await
+        run.finish().instrument(span).await
     }
 }
 

@@ -141,7 +141,9 @@ fn missing(connector: &dyn Connector, capability: Capability) -> Error {
     let profile = connector.profile();
     let scopes: Vec<String> = profile.scopes.request(&[capability].into()).into_iter().collect();
     let action = format!("Connect the account again and allow: {}.", scopes.join(", "));
-    Error::new(ErrorKind::MissingScope, "this was not granted")
-        .with_service(profile.service)
-        .with_remedy(Remedy::new("The person did not allow this.", Actor::Person, action))
+    Error::new(ErrorKind::MissingScope, "this was not granted").with_service(profile.service).with_remedy(Remedy::new(
+        "The person did not allow this.",
+        Actor::Person,
+        action,
+    ))
 }

@@ -133,8 +133,9 @@ impl Hub {
             let write = if left.sightings.is_empty() {
                 StateWrite::delete(tenant, "activity", key)
             } else {
-                let bytes = serde_json::to_vec(&left)
-                    .map_err(|error| Error::new(ErrorKind::Store, "an activity cannot be written").with_source(error))?;
+                let bytes = serde_json::to_vec(&left).map_err(|error| {
+                    Error::new(ErrorKind::Store, "an activity cannot be written").with_source(error)
+                })?;
                 StateWrite::put(tenant, "activity", key, bytes)
             };
             self.write(&[write]).await?;

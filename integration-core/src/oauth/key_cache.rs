@@ -62,7 +62,7 @@ struct Entry<T> {
     asked_at: Option<DateTime<Utc>>,
 }
 
-impl<T: for<'de> Deserialize<'de>> Documents<T> {
+impl<T: for<'de> Deserialize<'de> + Send + Sync> Documents<T> {
     /// The document; fetched if it is too old or does not `suffice`.
     async fn get(
         &self,

@@ -37,7 +37,8 @@ mod outcome;
 mod refresh;
 #[cfg(feature = "oauth")]
 mod settle;
-#[cfg(all(test, feature = "oauth"))]
+#[cfg(feature = "oauth")]
+#[cfg(test)]
 mod tests;
 #[cfg(feature = "oauth")]
 mod token_endpoint;

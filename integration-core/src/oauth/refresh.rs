@@ -247,7 +247,7 @@ impl Refresher {
         let age = (now - set.granted_at).to_std().ok();
         let class = error.classify(&*self.connector, age);
         self.count(word(&class));
-        if error.had_no_effect() && !interrupted {
+        if error.gave_nothing() && !interrupted {
             set.intent = None;
         }
         match class {
@@ -325,7 +325,8 @@ impl Refresher {
     }
 
     fn refuse(&self, set: &mut TokenSet, mut remedy: Remedy, consent: bool, interrupted: bool) {
-        if interrupted {
+        // Assertions are signed anew each time: with them nothing can be lost.
+        if interrupted && !consent && set.assertion.is_none() {
             remedy.cause =
                 "A renewal of this sign-in was interrupted before its answer was stored, and the service does \
                             not accept the same refresh token a second time."

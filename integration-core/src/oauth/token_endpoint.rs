@@ -131,11 +131,11 @@ impl TokenCallError {
         }
     }
 
-    /// Is it certain that the request was never acted upon?
-    pub(super) fn had_no_effect(&self) -> bool {
+    /// Is it certain that no tokens were given, and lost on their way here?
+    pub(super) fn gave_nothing(&self) -> bool {
         match self {
             Self::Malformed | Self::Timeout => false,
-            Self::Refused(refusal) => refusal.status.is_client_error(),
+            Self::Refused(_) => true,
             Self::Transport(error) => !error.may_have_taken_effect(),
         }
     }

@@ -18,7 +18,7 @@ mod memory;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 mod state;
-#[cfg(all(test, feature = "conformance"))]
+#[cfg(test)]
 mod tests;
 mod token;
 

@@ -1,4 +1,7 @@
 //! The suites, run against the bundled stores and against stores that break a promise.
+#![cfg(feature = "conformance")]
+// The suites take asynchronous constructors.
+#![allow(clippy::unused_async)]
 
 use std::{sync::Arc, time::Duration};
 

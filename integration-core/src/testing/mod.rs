@@ -4,6 +4,8 @@
 
 mod connector;
 mod parts;
+#[cfg(test)]
+mod tests;
 mod transport;
 
 pub use connector::PlainConnector;

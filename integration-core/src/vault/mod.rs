@@ -15,7 +15,8 @@ mod key_ring;
 #[cfg(feature = "crypto")]
 mod rotation;
 mod sealer;
-#[cfg(all(test, feature = "crypto"))]
+#[cfg(feature = "crypto")]
+#[cfg(test)]
 mod tests;
 #[cfg(feature = "crypto")]
 #[allow(clippy::module_inception, reason = "the file is named after its one type")]

@@ -97,7 +97,7 @@ async fn run(options: Options) -> std::io::Result<()> {
     }
     let served = sandbox.serve(options.listen).await?;
     println!("{}", serde_json::to_string(&served.base_urls())?);
-    let stopped = tokio::signal::ctrl_c();
+    let stopped = stopped();
     tokio::pin!(stopped);
     loop {
         tokio::select! {
@@ -110,4 +110,18 @@ async fn run(options: Options) -> std::io::Result<()> {
     }
     served.shutdown().await;
     sandbox.save()
+}
+
+/// Ends when somebody asks the program to stop.
+async fn stopped() -> std::io::Result<()> {
+    #[cfg(unix)]
+    {
+        let mut terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+        tokio::select! {
+            interrupted = tokio::signal::ctrl_c() => interrupted,
+            _ = terminated.recv() => Ok(()),
+        }
+    }
+    #[cfg(not(unix))]
+    tokio::signal::ctrl_c().await
 }

@@ -472,3 +472,37 @@ fn every_shared_sample_is_read_or_refused_with_a_reason() {
     println!("{fine} shared samples read, {refused} refused");
     assert!(fine > 100, "only {fine} read");
 }
+
+#[test]
+fn the_bundled_mailbox_is_read_but_for_its_one_broken_file() {
+    let mail = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../examples/sample/mail");
+    let Ok(files) = fs::read_dir(&mail) else {
+        println!("no sample mailbox at {}: nothing to read", mail.display());
+        return;
+    };
+    let mut files: Vec<_> = files.map(|file| file.unwrap().path()).collect();
+    files.sort();
+    let mut ids = std::collections::HashMap::<String, usize>::new();
+    let (mut refused, mut threaded, mut files_attached, mut invitations) = (Vec::new(), 0, 0, 0);
+    for file in &files {
+        let Ok(message) = message(&fs::read(file).unwrap()) else {
+            refused.push(file.file_name().unwrap().to_string_lossy().into_owned());
+            continue;
+        };
+        assert!(message.date.is_some() && !message.from.is_empty(), "{}", file.display());
+        assert!(!message.snippet.is_empty() && !message.text.contains('\u{fffd}'), "{}", file.display());
+        *ids.entry(message.message_id.unwrap()).or_default() += 1;
+        threaded += usize::from(!message.references.is_empty());
+        files_attached += message.attachments.len();
+        invitations += usize::from(message.calendar.is_some());
+    }
+    let twice = ids.values().filter(|&&count| count > 1).count();
+    println!(
+        "{} files, {threaded} answers, {files_attached} attachments, {invitations} invitations, {twice} twice",
+        files.len()
+    );
+    assert!(files.len() <= 250 && files.len() >= 200);
+    assert_eq!(refused.len(), 1, "{refused:?}");
+    assert!(refused[0].contains("not-a-message"));
+    assert_eq!((invitations, twice), (6, 3));
+}

@@ -1,1 +1,9 @@
-//! Tests of the layers.
+//! Tests of the layers, on virtual time.
+
+mod admission;
+mod breaker;
+mod observed;
+#[cfg(feature = "reqwest")]
+mod reqwest;
+mod retry;
+mod session;

@@ -48,7 +48,8 @@ async fn a_genuine_id_token_names_the_person() {
 #[tokio::test(start_paused = true)]
 async fn an_id_token_for_anything_else_is_refused() {
     let signer = Signer::new("k1");
-    let changes: [(&str, fn(&mut Value)); 9] = [
+    type Change = (&'static str, fn(&mut Value));
+    let changes: [Change; 9] = [
         ("nonce", |claims| claims["nonce"] = "another".into()),
         ("no nonce", |claims| claims["nonce"] = Value::Null),
         ("audience", |claims| claims["aud"] = "app-2".into()),
@@ -82,6 +83,12 @@ async fn a_forged_signature_is_refused() {
     let (genuine, forger) = (Signer::new("k1"), Signer::new("k1"));
     let outcome = sign_in(&world(&genuine), &forger, |_| {}).await;
     assert_eq!(outcome, ConnectOutcome::Mismatched { reason: MismatchReason::IdToken });
+}
+
+#[tokio::test(start_paused = true)]
+async fn rsa_keys_serve_as_well() {
+    let signer = Signer::rsa("k1");
+    assert_eq!(sign_in(&world(&signer), &signer, |_| {}).await.word(), "granted");
 }
 
 #[tokio::test(start_paused = true)]

@@ -128,6 +128,21 @@ async fn giving_up_waiting_does_not_lose_the_answer() {
     assert_eq!(world.service.refreshes(), 1);
 }
 
+#[tokio::test(start_paused = true)]
+async fn the_intent_is_stored_while_the_service_is_asked_and_gone_afterwards() {
+    let world = World::new();
+    let grant = world.connected().await.grant;
+    world.service.with(|state| state.delays.push_back(Duration::from_secs(2)));
+    advance(HOUR * 2).await;
+    let credentials = world.credentials(&grant);
+    let asking = tokio::spawn(async move { credentials.access(None).await });
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let stored = async || world.sign_in.engine.load_tokens(&world.tenant, &grant).await.unwrap().unwrap().1;
+    assert!(stored().await.intent.is_some());
+    asking.await.unwrap().unwrap();
+    assert!(stored().await.intent.is_none());
+}
+
 /// A process that dies after it asked and before it could save: its task is gone, its lease and its intent are not.
 async fn crash_between_answer_and_save(world: &World, grant: &crate::ids::GrantId) {
     let engine = &world.sign_in.engine;

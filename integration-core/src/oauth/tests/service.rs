@@ -9,7 +9,8 @@ use std::{
 use async_trait::async_trait;
 use aws_lc_rs::{
     rand::SystemRandom,
-    signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _},
+    rsa,
+    signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _, RSA_PKCS1_SHA256},
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
@@ -170,27 +171,54 @@ fn respond(status: u16, body: String) -> http::Response<Body> {
 /// A key that signs id tokens.
 pub(super) struct Signer {
     id: String,
-    key: EcdsaKeyPair,
+    key: Key,
+}
+
+enum Key {
+    Ec(EcdsaKeyPair),
+    Rsa(rsa::KeyPair),
 }
 
 impl Signer {
     pub(super) fn new(id: &str) -> Self {
-        Self { id: id.to_owned(), key: EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap() }
+        let key = Key::Ec(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap());
+        Self { id: id.to_owned(), key }
+    }
+
+    pub(super) fn rsa(id: &str) -> Self {
+        let key = Key::Rsa(rsa::KeyPair::generate(rsa::KeySize::Rsa2048).unwrap());
+        Self { id: id.to_owned(), key }
     }
 
     pub(super) fn public(&self) -> Value {
-        let point = self.key.public_key().as_ref();
-        json!({
-            "kty": "EC", "crv": "P-256", "use": "sig", "kid": self.id,
-            "x": URL_SAFE_NO_PAD.encode(&point[1..33]), "y": URL_SAFE_NO_PAD.encode(&point[33..65]),
-        })
+        let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+        match &self.key {
+            Key::Ec(key) => {
+                let point = key.public_key().as_ref();
+                let (x, y) = (encode(&point[1..33]), encode(&point[33..65]));
+                json!({ "kty": "EC", "crv": "P-256", "use": "sig", "kid": self.id, "x": x, "y": y })
+            }
+            Key::Rsa(key) => {
+                let n = encode(key.public_key().modulus().big_endian_without_leading_zero());
+                let e = encode(key.public_key().exponent().big_endian_without_leading_zero());
+                json!({ "kty": "RSA", "use": "sig", "kid": self.id, "n": n, "e": e })
+            }
+        }
     }
 
     pub(super) fn sign(&self, claims: &Value) -> String {
         let encode = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
-        let header = json!({ "alg": "ES256", "typ": "JWT", "kid": self.id });
+        let algorithm = if matches!(self.key, Key::Ec(_)) { "ES256" } else { "RS256" };
+        let header = json!({ "alg": algorithm, "typ": "JWT", "kid": self.id });
         let text = format!("{}.{}", encode(&header), encode(claims));
-        let signature = self.key.sign(&SystemRandom::new(), text.as_bytes()).unwrap();
-        format!("{text}.{}", URL_SAFE_NO_PAD.encode(signature.as_ref()))
+        let signature = match &self.key {
+            Key::Ec(key) => key.sign(&SystemRandom::new(), text.as_bytes()).unwrap().as_ref().to_vec(),
+            Key::Rsa(key) => {
+                let mut signature = vec![0; key.public_modulus_len()];
+                key.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), text.as_bytes(), &mut signature).unwrap();
+                signature
+            }
+        };
+        format!("{text}.{}", URL_SAFE_NO_PAD.encode(signature))
     }
 }

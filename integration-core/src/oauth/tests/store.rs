@@ -156,6 +156,7 @@ impl StoreTransaction for Transaction {
     }
 
     async fn commit(self: Box<Self>) -> Result<()> {
+        tokio::task::yield_now().await;
         let mut rows = self.rows.lock().unwrap();
         let mut next = rows.clone();
         for write in self.writes {

@@ -105,7 +105,7 @@ impl World {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::starting_at(start));
         let (store, service, ring) = (Arc::new(TestStore::default()), Arc::new(Service::new()), KeyRing::generate());
         let sign_in = process(&store, &service, &ring, Arc::clone(&clock));
-        let connector: Arc<dyn Connector> = test_connector.clone();
+        let connector: Arc<dyn Connector> = Arc::<TestConnector>::clone(&test_connector);
         let accounts =
             Mutex::new(vec![RemoteAccount::new("account-1", "ann@example.com").with_address("ann@example.com")]);
         Self { store, service, sign_in, connector, test_connector, clock, tenant: TenantId::new("t"), accounts, ring }
@@ -166,8 +166,9 @@ impl World {
 
 fn process(store: &Arc<TestStore>, service: &Arc<Service>, ring: &KeyRing, clock: Arc<dyn Clock>) -> SignIn {
     let random = Arc::new(SystemRandom);
-    let vault = Arc::new(Vault::new(Arc::new(ring.clone()), random.clone()));
-    let parts = OAuthParts::new(Stores::from_one(Arc::clone(store)), vault, service.clone(), clock, random);
+    let vault = Arc::new(Vault::new(Arc::new(ring.clone()), Arc::<SystemRandom>::clone(&random)));
+    let parts =
+        OAuthParts::new(Stores::from_one(Arc::clone(store)), vault, Arc::<Service>::clone(service), clock, random);
     SignIn::new(parts.with_settings(SignInSettings::default()))
 }
 

@@ -328,6 +328,21 @@ async fn lazy_durability_still_saves_tokens() {
 }
 
 #[tokio::test]
+async fn a_job_of_a_newer_release_does_not_block_the_others() {
+    let place = Place::new();
+    let store = SqliteStore::open(place.file()).await.unwrap();
+    let job = crate::sync::Job::keep_alive(&tenant(), &GrantId::new("g"));
+    store.put(&job, Duration::ZERO).await.unwrap();
+    let mut other = raw(&place.file()).await;
+    run(&mut other, "INSERT INTO integration_job VALUES ('new', '{\"kind\":\"unheard of\"}', 1, 1, NULL, 0, NULL, 0)")
+        .await;
+    let claims = store.claim(5, Duration::from_secs(60)).await.unwrap();
+    assert_eq!(claims.len(), 1);
+    assert_eq!(claims[0].job, job);
+    assert_eq!(numbers(&mut other, "SELECT COUNT(*) FROM integration_job").await, 2);
+}
+
+#[tokio::test]
 async fn a_checkpoint_empties_the_write_ahead_file() {
     let place = Place::new();
     let store = SqliteStore::open(place.file()).await.unwrap();

@@ -1,0 +1,61 @@
+//! A sandbox in a process of its own, and steering it.
+
+use std::{
+    io::{BufRead, BufReader},
+    path::Path,
+    process::{Child, Command, Stdio},
+};
+
+use integration_core::http::{Body, ReqwestTransport, Transport};
+use serde_json::Value;
+
+/// Killed when dropped.
+#[derive(Debug)]
+pub(crate) struct FarSandbox {
+    process: Child,
+    pub(crate) origin: String,
+}
+
+impl FarSandbox {
+    pub(crate) fn start(mail: &Path) -> Self {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_sandbox"))
+            .args(["--listen", "127.0.0.1:0", "--mail"])
+            .arg(mail)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut output = BufReader::new(process.stdout.take().unwrap());
+        let mut text = String::new();
+        let urls: Value = loop {
+            assert!(output.read_line(&mut text).unwrap() > 0, "the sandbox ended: {text}");
+            if let Ok(urls) = serde_json::from_str(&text) {
+                break urls;
+            }
+        };
+        let origin = url::Url::parse(urls["token"].as_str().unwrap()).unwrap().origin().ascii_serialization();
+        Self { process, origin }
+    }
+
+    pub(crate) async fn ask(&self, method: &str, path: &str, body: &str) -> Value {
+        ask(&self.origin, method, path, body).await
+    }
+
+    pub(crate) async fn refreshes(&self) -> u64 {
+        self.ask("GET", "books", "").await["token_requests"]["refresh_token"].as_u64().unwrap_or_default()
+    }
+}
+
+impl Drop for FarSandbox {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+pub(crate) async fn ask(origin: &str, method: &str, path: &str, body: &str) -> Value {
+    let url = format!("{origin}/sandbox/{path}");
+    let request = http::Request::builder().method(method).uri(url).body(Body::from(body.to_owned())).unwrap();
+    let answer = ReqwestTransport::new().unwrap().execute(request).await.unwrap();
+    assert!(answer.status().is_success(), "{method} {path}: {}", answer.status());
+    serde_json::from_slice(&answer.into_body().collect(64 << 20).await.unwrap()).unwrap()
+}
