@@ -397,7 +397,7 @@ mod over_http {
 
     use crate::{Google, GoogleConfig, GoogleEndpoints, gmail::tests::full};
 
-    async fn mailbox(server: &MockServer) -> Arc<dyn EmailProvider> {
+    fn mailbox(server: &MockServer) -> Arc<dyn EmailProvider> {
         let endpoints = GoogleEndpoints::below(&server.uri().parse().unwrap()).unwrap();
         let google = Arc::new(Google::new(GoogleConfig::desktop("c").with_endpoints(endpoints)).unwrap());
         let transport = Arc::new(ReqwestTransport::new().unwrap());
@@ -423,7 +423,7 @@ mod over_http {
             .expect(1)
             .mount(&server)
             .await;
-        let stream = mailbox(&server).await.attachment(&MessageId::new("a"), &PartId::new("1")).await.unwrap();
+        let stream = mailbox(&server).attachment(&MessageId::new("a"), &PartId::new("1")).await.unwrap();
         assert_eq!(stream.try_collect::<Vec<Bytes>>().await.unwrap().concat(), bytes);
     }
 
@@ -442,6 +442,6 @@ mod over_http {
             .expect(1)
             .mount(&server)
             .await;
-        assert!(mailbox(&server).await.folders().unwrap().list().await.unwrap().is_empty());
+        assert!(mailbox(&server).folders().unwrap().list().await.unwrap().is_empty());
     }
 }
