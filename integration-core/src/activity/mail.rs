@@ -249,14 +249,10 @@ impl Work {
         for identity in identities {
             let row = StateKey::new([identity]);
             let Some(mut activity) = self.activities.get(&row).cloned() else { continue };
-            let copies: Vec<Sighting> = activity.sightings.values().flat_map(BTreeMap::values).cloned().collect();
-            let Some(first) = copies.first() else {
+            if !activity.settle() {
                 self.activities.set(row, None);
                 continue;
-            };
-            activity.summary = first.summary.clone();
-            let all = copies.iter().flat_map(|copy| copy.matches.iter().cloned()).collect();
-            activity.matches = super::matching::strongest(all);
+            }
             let here: Vec<String> =
                 activity.sightings.get(&applier.connection).into_iter().flatten().map(|(key, _)| key.clone()).collect();
             self.decisions.load(applier, here.iter().map(|key| applier.decision_key(key)).collect::<Vec<_>>()).await?;

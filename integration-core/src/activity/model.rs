@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::matching::Match;
+use super::matching::{Match, strongest};
 use crate::{
     email::{Direction, Message, Role},
     ids::{ActivityId, ConnectionId, ThreadId},
@@ -162,6 +162,18 @@ pub struct Activity {
     pub matches: Vec<Match>,
     /// Where it was seen: per connection the message ids that carry it, the first one shown.
     pub sightings: BTreeMap<ConnectionId, BTreeMap<String, Sighting>>,
+}
+
+impl Activity {
+    /// Shows the first copy, and what any copy matches; false if no copy is left.
+    pub(crate) fn settle(&mut self) -> bool {
+        let copies = || self.sightings.values().flat_map(BTreeMap::values);
+        let Some(first) = copies().next() else { return false };
+        let summary = first.summary.clone();
+        self.matches = strongest(copies().flat_map(|copy| copy.matches.iter().cloned()).collect());
+        self.summary = summary;
+        true
+    }
 }
 
 /// One copy of the message behind an activity.

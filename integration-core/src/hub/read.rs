@@ -85,7 +85,7 @@ fn last(key: &StateKey) -> String {
     key.segments().pop().unwrap_or_default()
 }
 
-fn decoded<T: DeserializeOwned>(row: &StateRow) -> Result<T> {
+pub(super) fn decoded<T: DeserializeOwned>(row: &StateRow) -> Result<T> {
     serde_json::from_slice(&row.bytes)
         .map_err(|error| Error::new(ErrorKind::Store, "a stored row cannot be read").with_source(error))
 }

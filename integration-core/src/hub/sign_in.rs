@@ -6,15 +6,16 @@ use async_trait::async_trait;
 
 use super::Hub;
 use crate::{
+    activity::Activity,
     connection::{Connection, Connector, Grant, RemoteAccount},
     error::{Error, ErrorKind, Result},
     http::{Breaker, BreakerSettings, Credentials, GrantSession, Priority},
-    ids::{AppId, ConnectionId, GrantId, TenantId},
+    ids::{ActivityId, AppId, ConnectionId, GrantId, TenantId},
     oauth::{
         AppOnly, Authorisation, Authorise, BrowserBinding, Callback, CallbackQuery, Completion, ConnectOutcome,
         Disconnected, Forget, SignInHost,
     },
-    store::{StateKey, StateQuery, StateWrite},
+    store::{Expect, StateKey, StateQuery, StateWrite, read_one},
     sync::Job,
 };
 
@@ -125,20 +126,9 @@ impl Hub {
     async fn erase(&self, tenant: &TenantId, id: &ConnectionId) -> Result<()> {
         const PAGE: usize = 1_000;
         for activity in self.activities(tenant).await? {
-            let mut left = activity.clone();
-            if left.sightings.remove(id).is_none() {
-                continue;
+            if activity.sightings.contains_key(id) {
+                self.strike(tenant, id, &activity.id).await?;
             }
-            let key = StateKey::new([activity.id.as_str()]);
-            let write = if left.sightings.is_empty() {
-                StateWrite::delete(tenant, "activity", key)
-            } else {
-                let bytes = serde_json::to_vec(&left).map_err(|error| {
-                    Error::new(ErrorKind::Store, "an activity cannot be written").with_source(error)
-                })?;
-                StateWrite::put(tenant, "activity", key, bytes)
-            };
-            self.write(&[write]).await?;
         }
         for space in SYNCED {
             loop {
@@ -151,6 +141,30 @@ impl Hub {
                 if writes.len() < PAGE {
                     break;
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a connection's copies off one activity; another mailbox may be writing to it at the same time.
+    async fn strike(&self, tenant: &TenantId, id: &ConnectionId, activity: &ActivityId) -> Result<()> {
+        const TRIES: u32 = 5;
+        for attempt in 1.. {
+            let key = StateKey::new([activity.as_str()]);
+            let Some(row) = read_one(&*self.0.stores.sync, tenant, "activity", key.clone()).await? else { break };
+            let mut left: Activity = super::read::decoded(&row)?;
+            left.sightings.remove(id);
+            let write = if left.settle() {
+                let bytes = serde_json::to_vec(&left).map_err(|error| {
+                    Error::new(ErrorKind::Store, "an activity cannot be written").with_source(error)
+                })?;
+                StateWrite::put(tenant, "activity", key, bytes)
+            } else {
+                StateWrite::delete(tenant, "activity", key)
+            };
+            match self.write(&[write.expecting(Expect::Version(row.version))]).await {
+                Err(error) if error.kind() == ErrorKind::Conflict && attempt < TRIES => {}
+                done => return done,
             }
         }
         Ok(())

@@ -4,6 +4,8 @@
 //! is applied, quarantined or stored as pending in the same transaction as the cursor that passes it. Network and
 //! look-ups happen before a transaction opens.
 
+mod pending;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     panic::AssertUnwindSafe,
@@ -12,17 +14,16 @@ use std::{
 };
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures_util::FutureExt;
 
+use self::pending::FetchEnd;
 use super::{
-    change::{Body, Change, ChangePage, Fetched, Next, Reason, Removal, Revision},
+    change::{Body, Change, ChangePage, Next, Removal, Revision},
     cursor::Window,
     feed::{Feed, SyncItem},
     rows::{
-        Keys, Lane, MEMBERS, MemberRow, PARTITIONS, PENDING, PartitionRow, PendingRow, QUARANTINE, QuarantineRow,
-        SnapshotRow, decode,
+        Keys, Lane, MEMBERS, MemberRow, PARTITIONS, PENDING, PartitionRow, PendingRow, QUARANTINE, SnapshotRow, decode,
     },
     shutdown::Shutdown,
 };
@@ -36,7 +37,7 @@ use crate::{
         CounterKey, LeaseGuard, LeaseKey, LeaseStore, StateKey, StateQuery, StateRow, StateWrite, SyncStore,
         inside_transaction,
     },
-    vault::{SealContext, Sealer},
+    vault::Sealer,
 };
 
 /// How a connection is synced.
@@ -210,8 +211,6 @@ impl<I: SyncItem> Engine<I> {
         Ok(())
     }
 
-    // ---- head ------------------------------------------------------------------------------------------------------
-
     async fn follow_head(&self, slice: &mut Slice, partition: &PartitionId, row: &mut PartitionRow) -> Result<()> {
         if row.head.is_none() && row.snapshot.is_none() && !row.complete {
             return self.start_over(slice, partition, row).await;
@@ -247,8 +246,6 @@ impl<I: SyncItem> Engine<I> {
         let write = self.keys.put(PARTITIONS, self.keys.partition(partition), row)?;
         self.commit(slice, vec![write], Vec::new()).await
     }
-
-    // ---- enumeration -----------------------------------------------------------------------------------------------
 
     async fn enumerate(&self, slice: &mut Slice, partition: &PartitionId, row: &mut PartitionRow) -> Result<()> {
         let Some(snapshot) = row.snapshot.clone() else { return Ok(()) };
@@ -310,8 +307,6 @@ impl<I: SyncItem> Engine<I> {
         writes.push(self.keys.put(PARTITIONS, self.keys.partition(partition), row)?);
         self.commit(slice, writes, Vec::new()).await
     }
-
-    // ---- a page of changes -----------------------------------------------------------------------------------------
 
     async fn take_page(
         &self,
@@ -437,101 +432,6 @@ impl<I: SyncItem> Engine<I> {
         writes.push(self.keys.delete(QUARANTINE, self.keys.quarantine(item.as_str())));
     }
 
-    // ---- waiting items ---------------------------------------------------------------------------------------------
-
-    async fn fetch_pending(&self, slice: &mut Slice, partitions: &[PartitionId]) -> Result<FetchEnd> {
-        let capabilities = self.live.capabilities();
-        let query = StateQuery::Range {
-            tenant: self.keys.tenant.clone(),
-            space: PENDING,
-            prefix: self.keys.feed().below(),
-            after: None,
-            limit: capabilities.fetch_batch.max(1),
-        };
-        let waiting = self.store.read(&query).await?;
-        let Some(first) = waiting.first() else { return Ok(FetchEnd::Nothing) };
-        let lane = first.key.segments().get(2).cloned().unwrap_or_default();
-        let mut places: BTreeMap<ItemKey, (StateKey, PartitionId)> = BTreeMap::new();
-        for row in waiting {
-            let pending: PendingRow = decode(PENDING, &row.bytes)?;
-            let item = ItemKey::new(row.key.segments().pop().unwrap_or_default());
-            places.insert(item, (row.key, pending.partition));
-        }
-        let feed = if lane == "0" { &self.live } else { &self.backfill };
-        let asked: Vec<ItemKey> = places.keys().cloned().collect();
-        let answers = feed.fetch(&asked).await?;
-        let mut members = BTreeMap::new();
-        for partition in partitions {
-            let here = places.iter().filter(|(_, (_, own))| own == partition).map(|(item, _)| item.clone());
-            members.extend(self.members(partition, here.collect()).await?);
-        }
-        self.take_fetched(slice, answers, places, members).await
-    }
-
-    async fn take_fetched(
-        &self,
-        slice: &mut Slice,
-        answers: Vec<Fetched<I>>,
-        mut places: BTreeMap<ItemKey, (StateKey, PartitionId)>,
-        mut members: BTreeMap<ItemKey, MemberRow>,
-    ) -> Result<FetchEnd> {
-        let (mut writes, mut inputs, mut refused) = (Vec::new(), Vec::new(), None);
-        for answer in answers {
-            let key = match &answer {
-                Fetched::Gone(key) | Fetched::NotYet(key, _) => key.clone(),
-                Fetched::Malformed { key, .. } | Fetched::Present { key, .. } => key.clone(),
-            };
-            // An answer that was not asked for, or twice, has no place to settle.
-            let Some((place, partition)) = places.remove(&key) else { continue };
-            let mut member = members.remove(&key).unwrap_or_default();
-            match answer {
-                Fetched::NotYet(_, error) => {
-                    refused = Some(error.retry_after().unwrap_or(Duration::from_secs(5)));
-                    continue;
-                }
-                Fetched::Gone(key) => {
-                    self.forget(slice, &partition, &key, &member, &mut writes);
-                    inputs.push(Input::Gone { key });
-                    continue;
-                }
-                Fetched::Malformed { key, raw, reason } => {
-                    writes.push(self.quarantine(Some(&key), &raw, &reason).await?);
-                }
-                Fetched::Present { key, revision, item } => {
-                    writes.push(self.keys.delete(QUARANTINE, self.keys.quarantine(key.as_str())));
-                    member.revision = revision;
-                    inputs.push(Input::Present { key, item });
-                }
-            }
-            member.known = true;
-            member.pending = None;
-            slice.pending = slice.pending.saturating_sub(1);
-            writes.push(self.keys.delete(PENDING, place));
-            writes.push(self.keys.put(MEMBERS, self.keys.member(&partition, &key), &member)?);
-        }
-        if writes.is_empty() && inputs.is_empty() {
-            return Ok(FetchEnd::Refused(refused.unwrap_or(Duration::from_secs(5))));
-        }
-        self.settle(slice, inputs, writes).await?;
-        Ok(FetchEnd::Some)
-    }
-
-    async fn quarantine(&self, key: Option<&ItemKey>, raw: &Bytes, reason: &Reason) -> Result<StateWrite> {
-        use sha2::Digest;
-        // Without a key the content names the item, so that meeting it again does not add another entry.
-        let record =
-            key.map_or_else(|| format!("sha256:{}", hex::encode(sha2::Sha256::digest(raw))), ToString::to_string);
-        let kept = raw.slice(..raw.len().min(self.options.quarantine_cap));
-        let context = SealContext::new(self.keys.tenant.clone(), record.clone(), "quarantine");
-        let sealed = self.sealer.seal(&context, &kept).await?;
-        let row = QuarantineRow::new(I::KIND, reason.as_str(), raw.len(), &sealed);
-        let event = Event::Quarantined { key: Some(record.clone()), reason: reason.as_str().to_owned() };
-        self.events.on_event(&self.keys.tenant, &self.keys.connection, &event);
-        self.keys.put(QUARANTINE, self.keys.quarantine(&record), &row)
-    }
-
-    // ---- committing ------------------------------------------------------------------------------------------------
-
     /// Prepares effects and commits them with the bookkeeping. Another mailbox's write to the same activity is a reason to
     /// prepare again, not to fail.
     async fn settle(&self, slice: &mut Slice, inputs: Vec<Input<I>>, writes: Vec<StateWrite>) -> Result<()> {
@@ -610,11 +510,4 @@ fn settled(member: &MemberRow, revision: &Revision, lane: Lane) -> bool {
     }
     let same = revision.order.is_some() && revision.order <= member.revision.order;
     member.known && (matches!(lane, Lane::Backfill) && *revision == Revision::default() || same)
-}
-
-/// What fetching waiting items came to.
-enum FetchEnd {
-    Nothing,
-    Refused(Duration),
-    Some,
 }
