@@ -14,6 +14,6 @@ pub const VARIABLE: &str = "INTEGRATION_KEY";
 pub fn key_ring(beside: &Path) -> Result<KeyRing> {
     match std::env::var(VARIABLE) {
         Ok(text) if !text.trim().is_empty() => KeyRing::from_base64(&text),
-        _ => KeyRing::load_or_create_file(&beside.with_extension("key")),
+        _ => KeyRing::load_or_create_file(beside.with_extension("key")),
     }
 }

@@ -142,7 +142,7 @@ impl fmt::Display for Remedy {
 
 /// A failure, small and without secrets.
 ///
-/// `Display` is one line (`send at google: rate limited (retry after 30s)`); causes go through
+/// `Display` is one line (`send at example: rate limited (retry after 30s)`); causes go through
 /// [`source`](StdError::source) and are not repeated in the text.
 pub struct Error(Box<Inner>);
 
@@ -183,7 +183,7 @@ impl Error {
         }))
     }
 
-    /// Names the operation (`gmail.messages.get`).
+    /// Names the operation (`mail.messages.get`).
     #[must_use]
     pub fn with_operation(mut self, operation: &'static str) -> Self {
         self.0.operation = Some(operation);

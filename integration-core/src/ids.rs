@@ -47,7 +47,7 @@ macro_rules! opaque_id {
 opaque_id! {
     /// The host's customer; every row and every call belongs to one.
     TenantId,
-    /// One client registration at a service ("google-eu"), not the service's name.
+    /// One client registration at a service ("example-eu"), not the service's name.
     AppId,
     /// What one person or administrator consented to with one app.
     GrantId,

@@ -284,7 +284,7 @@ impl Work {
         for (key, activity) in self.activities.changed() {
             let id = ActivityId::new(key.segments().pop().unwrap_or_default());
             effects.changes.push(match activity {
-                Some(activity) => ActivityChange::Upserted { activity: activity.clone() },
+                Some(activity) => ActivityChange::Upserted { activity: Box::new(activity.clone()) },
                 None => ActivityChange::Removed { id },
             });
         }

@@ -187,6 +187,6 @@ pub enum ActivityChange {
     /// It is new or has changed.
     Upserted {
         /// In full.
-        activity: Activity,
+        activity: Box<Activity>,
     },
 }

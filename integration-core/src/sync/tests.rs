@@ -256,9 +256,8 @@ impl Rig {
 
     async fn sync(&self) {
         for _ in 0..1_000 {
-            match self.engine().slice(&Shutdown::default()).await {
-                Ok(SliceEnd::UpToDate) => return,
-                Ok(_) | Err(_) => {}
+            if let Ok(SliceEnd::UpToDate) = self.engine().slice(&Shutdown::default()).await {
+                return;
             }
         }
         panic!("never up to date");

@@ -68,7 +68,7 @@ pub(super) struct Part {
     pub(super) filename: String,
     pub(super) headers: Vec<Header>,
     pub(super) body: PartBody,
-    pub(super) parts: Vec<Part>,
+    pub(super) parts: Vec<Self>,
 }
 
 #[derive(Debug, Default, Deserialize)]
