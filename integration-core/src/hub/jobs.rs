@@ -6,17 +6,12 @@ use async_trait::async_trait;
 
 use super::Hub;
 use crate::{
-    activity::MailApplier,
-    connection::{Connection, ConnectionStatus, Grant},
+    connection::ConnectionStatus,
     error::{Error, ErrorKind, Result},
     event::Event,
     http::Priority,
     ids::{ConnectionId, TenantId},
-    sync::{
-        Job, JobKind, JobOutcome, JobRunner, Shutdown,
-        engine::{Engine, SliceEnd},
-        rows::Keys,
-    },
+    sync::{Job, JobKind, JobOutcome, JobRunner, MailSync, Shutdown, SliceEnd},
 };
 
 /// How long another worker's lease is waited for before asking again.
@@ -76,30 +71,14 @@ impl Hub {
         let connector = self.connector(&connection.app)?;
         let live = connector.email(session.clone())?.feed();
         let backfill = connector.email(session.with_priority(Priority::Background))?.feed();
-        self.engine(&connection, &grant, live, backfill).slice(stop).await
-    }
-
-    fn engine(
-        &self,
-        connection: &Connection,
-        grant: &Grant,
-        live: Arc<dyn crate::sync::Feed<Item = crate::email::MailItem>>,
-        backfill: Arc<dyn crate::sync::Feed<Item = crate::email::MailItem>>,
-    ) -> Engine<crate::email::MailItem> {
         let inner = &self.0;
-        let applier = MailApplier {
-            tenant: grant.tenant.clone(),
-            connection: connection.id.clone(),
-            own: connection.account.addresses.clone(),
-            own_domains: inner.sync.own_domains.clone(),
-            directory: Arc::clone(&inner.directory),
-            store: Arc::clone(&inner.stores.sync),
-        };
-        Engine {
-            keys: Keys { tenant: grant.tenant.clone(), connection: connection.id.clone(), kind: "mail" },
+        let sync = MailSync {
+            tenant: tenant.clone(),
+            connection: connection.id,
+            own: connection.account.addresses,
             live,
             backfill,
-            applier: Arc::new(applier),
+            directory: Arc::clone(&inner.directory),
             store: Arc::clone(&inner.stores.sync),
             leases: Arc::clone(&inner.stores.leases),
             sealer: Arc::clone(&inner.sealer),
@@ -107,7 +86,8 @@ impl Hub {
             clock: Arc::clone(&inner.clock),
             events: Arc::clone(&inner.events),
             options: inner.sync.clone(),
-        }
+        };
+        sync.slice(stop).await
     }
 }
 

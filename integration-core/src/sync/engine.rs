@@ -119,7 +119,7 @@ pub(crate) struct Engine<I: SyncItem> {
 
 /// How a slice ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum SliceEnd {
+pub enum SliceEnd {
     /// Somebody else works on it.
     Busy,
     /// There is more to do at once.

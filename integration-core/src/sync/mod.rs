@@ -4,6 +4,7 @@ mod change;
 mod cursor;
 mod feed;
 mod job;
+mod mail;
 
 pub use change::{Body, Change, ChangePage, Fetched, Next, Reason, Removal, Revision};
 pub use cursor::{Cursor, Fingerprint, Window};
@@ -15,7 +16,8 @@ pub(crate) mod rows;
 mod scheduler;
 mod shutdown;
 
-pub use engine::SyncOptions;
+pub use engine::{SliceEnd, SyncOptions};
+pub use mail::MailSync;
 pub use scheduler::{BundledScheduler, JobRunner, SchedulerOptions};
 pub use shutdown::Shutdown;
 

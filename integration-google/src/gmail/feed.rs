@@ -135,7 +135,7 @@ fn upsert(id: String, revision: Revision, body: Body<MailItem>) -> Change<MailIt
 }
 
 /// One change a message: the last one of the page wins, but an arrival within the page stays one.
-fn changes(history: Vec<wire::History>) -> Vec<Change<MailItem>> {
+pub(super) fn changes(history: Vec<wire::History>) -> Vec<Change<MailItem>> {
     enum Last {
         Arrived,
         Deleted,

@@ -243,3 +243,6 @@ impl Folders for Gmail {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -153,3 +153,6 @@ pub(crate) fn classify_token(failure: &TokenFailure<'_>) -> TokenFailureClass {
         _ => TokenFailureClass::standard(failure),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,85 @@
+//! The engine for one mailbox, usable without a hub.
+
+use std::sync::Arc;
+
+use super::{
+    engine::{Engine, SliceEnd, SyncOptions},
+    feed::Feed,
+    rows::Keys,
+    shutdown::Shutdown,
+};
+use crate::{
+    activity::{Directory, MailApplier, Sink},
+    clock::Clock,
+    email::MailItem,
+    error::Result,
+    event::EventListener,
+    ids::{ConnectionId, TenantId},
+    store::{LeaseStore, SyncStore},
+    vault::Sealer,
+};
+
+/// Everything the sync of one mailbox is made of. The hub makes one from its own parts.
+#[derive(Clone, Debug)]
+pub struct MailSync {
+    /// Whose.
+    pub tenant: TenantId,
+    /// Which connection.
+    pub connection: ConnectionId,
+    /// The mailbox's own addresses, lower case.
+    pub own: Vec<String>,
+    /// The feed for the head and what it brings.
+    pub live: Arc<dyn Feed<Item = MailItem>>,
+    /// The same feed for history, with lower priority.
+    pub backfill: Arc<dyn Feed<Item = MailItem>>,
+    /// The host's contacts.
+    pub directory: Arc<dyn Directory>,
+    /// Rows and transactions.
+    pub store: Arc<dyn SyncStore>,
+    /// Who works on what.
+    pub leases: Arc<dyn LeaseStore>,
+    /// Seals quarantined items.
+    pub sealer: Arc<dyn Sealer>,
+    /// Where the host receives activities.
+    pub sink: Arc<dyn Sink>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Who wants to know.
+    pub events: Arc<dyn EventListener>,
+    /// How it works.
+    pub options: SyncOptions,
+}
+
+impl MailSync {
+    /// Works for at most [`SyncOptions::slice`]. Safe to call again at any time, from any process.
+    ///
+    /// # Errors
+    /// What the service, the directory, the sink or the store reports; nothing is lost, the next slice goes on.
+    pub async fn slice(self, stop: &Shutdown) -> Result<SliceEnd> {
+        self.engine().slice(stop).await
+    }
+
+    pub(crate) fn engine(self) -> Engine<MailItem> {
+        let applier = MailApplier {
+            tenant: self.tenant.clone(),
+            connection: self.connection.clone(),
+            own: self.own,
+            own_domains: self.options.own_domains.clone(),
+            directory: self.directory,
+            store: Arc::clone(&self.store),
+        };
+        Engine {
+            keys: Keys { tenant: self.tenant, connection: self.connection, kind: "mail" },
+            live: self.live,
+            backfill: self.backfill,
+            applier: Arc::new(applier),
+            store: self.store,
+            leases: self.leases,
+            sealer: self.sealer,
+            sink: self.sink,
+            clock: self.clock,
+            events: self.events,
+            options: self.options,
+        }
+    }
+}
