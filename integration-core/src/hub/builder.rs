@@ -180,6 +180,8 @@ impl HubBuilder {
             events: self.events,
             sync: self.sync,
             breakers: std::sync::Mutex::default(),
+            running: std::sync::Mutex::default(),
+            runs: std::sync::atomic::AtomicU64::default(),
         })))
     }
 }

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use super::Hub;
 use crate::{
-    connection::ConnectionStatus,
+    connection::{Connection, ConnectionStatus, Grant},
     error::{Error, ErrorKind, Result},
     event::Event,
     http::Priority,
@@ -22,15 +22,22 @@ pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(7 * 24 * 3600);
 impl Hub {
     /// Runs one slice of a job: what a host's scheduler calls; the bundled one does too. Safe to run again at any time.
     pub async fn run(&self, job: Job, stop: &Shutdown) -> JobOutcome {
+        let tenant = &job.tenant;
         match &job.kind {
-            JobKind::SyncMail { connection } => match self.sync_mail(&job.tenant, connection, stop).await {
-                Ok(SliceEnd::More) => JobOutcome::Continue,
-                Ok(SliceEnd::Busy) => JobOutcome::Done { again_in: Some(BUSY) },
-                Ok(SliceEnd::Wait(wait)) => JobOutcome::Done { again_in: Some(wait) },
-                Ok(SliceEnd::UpToDate) => JobOutcome::Done { again_in: Some(self.0.sync.poll) },
-                Err(error) => self.failed(&job.tenant, connection, error),
+            JobKind::SyncMail { connection } => match self.sync_mail(tenant, connection, stop).await {
+                Ok(None) => JobOutcome::Done { again_in: None },
+                Ok(Some(SliceEnd::More)) => JobOutcome::Continue,
+                Ok(Some(SliceEnd::Busy)) => JobOutcome::Done { again_in: Some(BUSY) },
+                Ok(Some(SliceEnd::Wait(wait))) => JobOutcome::Done { again_in: Some(wait) },
+                Ok(Some(SliceEnd::UpToDate)) => JobOutcome::Done { again_in: Some(self.0.sync.poll) },
+                Err(error) => self.failed(tenant, connection, error),
             },
-            JobKind::KeepAlive { grant } => match self.keep_alive(&job.tenant, grant).await {
+            JobKind::ReplayQuarantine { connection } => match self.replay(tenant, connection).await {
+                Ok(Some(_)) => JobOutcome::Done { again_in: None },
+                Ok(None) => JobOutcome::Done { again_in: Some(BUSY) },
+                Err(error) => self.failed(tenant, connection, error),
+            },
+            JobKind::KeepAlive { grant } => match self.keep_alive(tenant, grant).await {
                 Ok(()) => JobOutcome::Done { again_in: Some(KEEP_ALIVE) },
                 Err(error) => JobOutcome::Failed { error, again_in: Some(Duration::from_secs(24 * 3600)) },
             },
@@ -62,18 +69,37 @@ impl Hub {
         JobOutcome::Failed { error, again_in: (!person).then_some(wait) }
     }
 
-    async fn sync_mail(&self, tenant: &TenantId, id: &ConnectionId, stop: &Shutdown) -> Result<SliceEnd> {
+    /// One slice; `None` for a connection that is not to be worked on.
+    async fn sync_mail(&self, tenant: &TenantId, id: &ConnectionId, stop: &Shutdown) -> Result<Option<SliceEnd>> {
         let (connection, grant) = self.usable(tenant, id).await?;
         if connection.status == ConnectionStatus::Paused {
-            return Ok(SliceEnd::UpToDate);
+            return Ok(None);
         }
-        let session = self.session_of(&connection, &grant, Priority::Live)?;
+        let sync = self.mail_sync(connection, &grant).await?;
+        let running = self.begin_run(id, stop);
+        let end = sync.slice(&running.stop).await?;
+        let cancelled = running.stop.stopping() && !stop.stopping();
+        Ok(if cancelled { None } else { Some(end) })
+    }
+
+    async fn replay(&self, tenant: &TenantId, id: &ConnectionId) -> Result<Option<u64>> {
+        let (connection, grant) = self.usable(tenant, id).await?;
+        let queued = self.mail_sync(connection, &grant).await?.replay().await?;
+        if queued.is_some_and(|queued| queued > 0) {
+            self.sync_now(tenant, id).await?;
+        }
+        Ok(queued)
+    }
+
+    async fn mail_sync(&self, connection: Connection, grant: &Grant) -> Result<MailSync> {
+        let session = self.session_of(&connection, grant, Priority::Live)?;
         let connector = self.connector(&connection.app)?;
+        let usage = self.0.admission.usage(&session.parts().admission_key()).await;
         let live = connector.email(session.clone())?.feed();
         let backfill = connector.email(session.with_priority(Priority::Background))?.feed();
         let inner = &self.0;
-        let sync = MailSync {
-            tenant: tenant.clone(),
+        Ok(MailSync {
+            tenant: connection.tenant,
             connection: connection.id,
             own: connection.account.addresses,
             live,
@@ -86,8 +112,8 @@ impl Hub {
             clock: Arc::clone(&inner.clock),
             events: Arc::clone(&inner.events),
             options: inner.sync.clone(),
-        };
-        sync.slice(stop).await
+            units_per_second: usage.background_rate,
+        })
     }
 }
 

@@ -1,6 +1,8 @@
 //! The hub: what a host holds. Concrete, cheap to clone; everything pluggable is behind it.
 
 mod builder;
+mod control;
+mod erase;
 mod jobs;
 mod read;
 mod sign_in;
@@ -21,7 +23,7 @@ use crate::{
     ids::{AppId, ConnectionId, TenantId},
     oauth::SignIn,
     store::Stores,
-    sync::{Scheduler, SyncOptions},
+    sync::{Scheduler, Shutdown, SyncOptions},
     vault::Sealer,
 };
 
@@ -46,6 +48,9 @@ struct Inner {
     sign_in: SignIn,
     /// A breaker per connection, so that a failing one is left alone while others go on.
     breakers: std::sync::Mutex<BTreeMap<ConnectionId, Arc<Breaker>>>,
+    /// The slices that run in this process; several of one connection while all but one are turned away.
+    running: std::sync::Mutex<BTreeMap<(ConnectionId, u64), Shutdown>>,
+    runs: std::sync::atomic::AtomicU64,
 }
 
 impl fmt::Debug for Hub {

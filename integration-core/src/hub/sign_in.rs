@@ -6,21 +6,17 @@ use async_trait::async_trait;
 
 use super::Hub;
 use crate::{
-    activity::Activity,
     connection::{Connection, Connector, Grant, RemoteAccount},
     error::{Error, ErrorKind, Result},
     http::{Breaker, BreakerSettings, Credentials, GrantSession, Priority},
-    ids::{ActivityId, AppId, ConnectionId, GrantId, TenantId},
+    ids::{AppId, ConnectionId, GrantId, TenantId},
     oauth::{
         AppOnly, Authorisation, Authorise, BrowserBinding, Callback, CallbackQuery, Completion, ConnectOutcome,
         Disconnected, Forget, SignInHost,
     },
-    store::{Expect, StateKey, StateQuery, StateWrite, read_one},
+    store::{StateKey, StateQuery},
     sync::Job,
 };
-
-/// The families of rows that a sync makes for one connection.
-const SYNCED: [&str; 6] = ["decision", "member", "partition", "pending", "quarantine", "thread"];
 
 impl Hub {
     /// Begins a sign-in: the URL to send the browser to, and the binding to put into its cookie.
@@ -55,17 +51,21 @@ impl Hub {
         Ok(completion)
     }
 
-    /// Revokes at the service (with the last connection of a grant) and forgets: the secrets, or everything synced too.
+    /// Revokes at the service (with the last connection of a grant) and forgets: the secrets, or everything synced too; the
+    /// sink is told which activities went. Interrupted, it can be called again.
     ///
     /// # Errors
-    /// `NotFound` for an unknown connection of this tenant; `Store`.
+    /// `NotFound` for an unknown connection of this tenant; `Conflict` while a worker that cannot be stopped from here still
+    /// syncs it: try again; `Store`.
     pub async fn disconnect(&self, tenant: &TenantId, id: &ConnectionId, data: Forget) -> Result<Disconnected> {
         let (connection, _) = self.known(tenant, id).await?;
         let connector = Arc::clone(self.connector(&connection.app)?);
-        self.0.scheduler.cancel(&Job::sync_mail(tenant, id).key).await?;
-        let disconnected = self.0.sign_in.disconnect(tenant, &connector, id, data).await?;
+        self.cancel_sync(tenant, id).await?;
+        // The connection's row goes last: whoever is interrupted can call again.
+        let disconnected = self.0.sign_in.disconnect(tenant, &connector, id, Forget::SecretsOnly).await?;
         if data == Forget::Everything {
             self.erase(tenant, id).await?;
+            self.0.sign_in.disconnect(tenant, &connector, id, Forget::Everything).await?;
         }
         Ok(disconnected)
     }
@@ -120,60 +120,6 @@ impl Hub {
             self.sync_now(tenant, &connection.id).await?;
         }
         self.0.scheduler.schedule(&Job::keep_alive(tenant, grant), super::jobs::KEEP_ALIVE).await
-    }
-
-    /// Deletes what the sync made for a connection. Activities that other mailboxes saw too stay, without this one.
-    async fn erase(&self, tenant: &TenantId, id: &ConnectionId) -> Result<()> {
-        const PAGE: usize = 1_000;
-        for activity in self.activities(tenant).await? {
-            if activity.sightings.contains_key(id) {
-                self.strike(tenant, id, &activity.id).await?;
-            }
-        }
-        for space in SYNCED {
-            loop {
-                let prefix = StateKey::new([id.as_str()]).below();
-                let query = StateQuery::Range { tenant: tenant.clone(), space, prefix, after: None, limit: PAGE };
-                let rows = self.0.stores.sync.read(&query).await?;
-                let writes: Vec<StateWrite> =
-                    rows.into_iter().map(|row| StateWrite::delete(tenant, space, row.key)).collect();
-                self.write(&writes).await?;
-                if writes.len() < PAGE {
-                    break;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Takes a connection's copies off one activity; another mailbox may be writing to it at the same time.
-    async fn strike(&self, tenant: &TenantId, id: &ConnectionId, activity: &ActivityId) -> Result<()> {
-        const TRIES: u32 = 5;
-        for attempt in 1.. {
-            let key = StateKey::new([activity.as_str()]);
-            let Some(row) = read_one(&*self.0.stores.sync, tenant, "activity", key.clone()).await? else { break };
-            let mut left: Activity = super::read::decoded(&row)?;
-            left.sightings.remove(id);
-            let write = if left.settle() {
-                let bytes = serde_json::to_vec(&left).map_err(|error| {
-                    Error::new(ErrorKind::Store, "an activity cannot be written").with_source(error)
-                })?;
-                StateWrite::put(tenant, "activity", key, bytes)
-            } else {
-                StateWrite::delete(tenant, "activity", key)
-            };
-            match self.write(&[write.expecting(Expect::Version(row.version))]).await {
-                Err(error) if error.kind() == ErrorKind::Conflict && attempt < TRIES => {}
-                done => return done,
-            }
-        }
-        Ok(())
-    }
-
-    async fn write(&self, writes: &[StateWrite]) -> Result<()> {
-        let mut tx = self.0.stores.sync.begin(None).await?;
-        tx.write(writes).await?;
-        tx.commit().await
     }
 }
 

@@ -4,39 +4,31 @@
 //! is applied, quarantined or stored as pending in the same transaction as the cursor that passes it. Network and
 //! look-ups happen before a transaction opens.
 
+mod page;
 mod pending;
+mod replay;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    panic::AssertUnwindSafe,
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use futures_util::FutureExt;
 
 use self::pending::FetchEnd;
 use super::{
-    change::{Body, Change, ChangePage, Next, Removal, Revision},
+    change::Next,
     cursor::Window,
     feed::{Feed, SyncItem},
-    rows::{
-        Keys, Lane, MEMBERS, MemberRow, PARTITIONS, PENDING, PartitionRow, PendingRow, QUARANTINE, SnapshotRow, decode,
-    },
+    publish::{Publication, publish},
+    rows::{Keys, Lane, MEMBERS, MemberRow, PARTITIONS, PENDING, PartitionRow, SnapshotRow, decode},
     shutdown::Shutdown,
 };
 use crate::{
-    activity::{ActivityChange, Batch, Outcome, Sink},
+    activity::{ActivityChange, Outcome, Sink},
     clock::Clock,
     error::{Error, ErrorKind, Result},
     event::{Event, EventListener, Phase, Progress},
-    ids::{ItemKey, PartitionId},
-    store::{
-        CounterKey, LeaseGuard, LeaseKey, LeaseStore, StateKey, StateQuery, StateRow, StateWrite, SyncStore,
-        inside_transaction,
-    },
+    ids::{ConnectionId, ItemKey, PartitionId, TenantId},
+    store::{LeaseGuard, LeaseKey, LeaseStore, StateKey, StateQuery, StateWrite, SyncStore},
     vault::Sealer,
 };
 
@@ -116,6 +108,8 @@ pub(crate) struct Engine<I: SyncItem> {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) events: Arc<dyn EventListener>,
     pub(crate) options: SyncOptions,
+    /// What the quota gives history in the long run, for the time that is left.
+    pub(crate) units_per_second: Option<f64>,
 }
 
 /// How a slice ended.
@@ -131,6 +125,11 @@ pub enum SliceEnd {
     Wait(Duration),
 }
 
+/// Who works on a connection's feed.
+pub(crate) fn sync_lease(tenant: &TenantId, connection: &ConnectionId, kind: &str) -> LeaseKey {
+    LeaseKey::new(["sync", tenant.as_str(), connection.as_str(), kind])
+}
+
 /// One slice's state.
 struct Slice {
     guard: LeaseGuard,
@@ -143,15 +142,20 @@ struct Slice {
 impl<I: SyncItem> Engine<I> {
     /// Works for at most the configured time.
     pub(crate) async fn slice(&self, stop: &Shutdown) -> Result<SliceEnd> {
-        let lease = LeaseKey::new(["sync", self.keys.tenant.as_str(), self.keys.connection.as_str(), self.keys.kind]);
-        let Some(guard) = self.leases.acquire(&lease, self.options.lease).await? else { return Ok(SliceEnd::Busy) };
-        let now = self.clock.now();
-        let pending = self.count(PENDING).await?;
-        let ends = now + chrono::TimeDelta::from_std(self.options.slice).unwrap_or_default();
-        let mut slice = Slice { guard, renewed: now, ends, pending, settled: 0 };
+        let Some(mut slice) = self.begin().await? else { return Ok(SliceEnd::Busy) };
         let result = self.work(&mut slice, stop).await;
         self.leases.release(slice.guard).await?;
         result
+    }
+
+    /// Takes the lease; `None` while somebody else has it.
+    async fn begin(&self) -> Result<Option<Slice>> {
+        let lease = sync_lease(&self.keys.tenant, &self.keys.connection, self.keys.kind);
+        let Some(guard) = self.leases.acquire(&lease, self.options.lease).await? else { return Ok(None) };
+        let now = self.clock.now();
+        let pending = self.count(PENDING).await?;
+        let ends = now + chrono::TimeDelta::from_std(self.options.slice).unwrap_or_default();
+        Ok(Some(Slice { guard, renewed: now, ends, pending, settled: 0 }))
     }
 
     async fn work(&self, slice: &mut Slice, stop: &Shutdown) -> Result<SliceEnd> {
@@ -308,130 +312,6 @@ impl<I: SyncItem> Engine<I> {
         self.commit(slice, writes, Vec::new()).await
     }
 
-    async fn take_page(
-        &self,
-        slice: &mut Slice,
-        partition: &PartitionId,
-        row: &mut PartitionRow,
-        page: ChangePage<I>,
-        lane: Lane,
-    ) -> Result<()> {
-        let keys = page.changes.iter().filter_map(|change| match change {
-            Change::Upsert { key, .. } | Change::Removed { key, .. } => Some(key.clone()),
-            Change::Malformed { .. } | Change::GroupReset { .. } => None,
-        });
-        let mut members = self.members(partition, keys.collect()).await?;
-        let (mut writes, mut inputs, mut touched) = (Vec::new(), Vec::new(), BTreeSet::new());
-        for change in page.changes {
-            match change {
-                Change::Malformed { key, raw, reason } => {
-                    writes.push(self.quarantine(key.as_ref(), &raw, &reason).await?);
-                }
-                // No feed groups its items yet; a reset of an unknown group changes nothing.
-                Change::GroupReset { .. } => {}
-                Change::Removed { key, how } => {
-                    let Some(member) = members.get_mut(&key) else { continue };
-                    match how {
-                        Removal::Gone => {
-                            self.forget(slice, partition, &key, member, &mut writes);
-                            members.remove(&key);
-                            touched.remove(&key);
-                            inputs.retain(|input: &Input<I>| *input.key() != key);
-                            inputs.push(Input::Gone { key });
-                        }
-                        Removal::LeftPartition => {
-                            slice.pending += u64::from(member.pending.is_none());
-                            self.queue(row, partition, &key, member, Lane::Live, &mut writes)?;
-                            touched.insert(key);
-                        }
-                    }
-                }
-                Change::Upsert { key, revision, body, .. } => {
-                    let member = members.entry(key.clone()).or_default();
-                    member.seen = row.generation;
-                    touched.insert(key.clone());
-                    match body {
-                        Body::Deferred if settled(member, &revision, lane) => {}
-                        Body::Inline(item) if member.known && !revision.is_older_than(&member.revision) => {
-                            member.revision = revision;
-                            inputs.retain(|input: &Input<I>| *input.key() != key);
-                            inputs.push(Input::Present { key, item });
-                        }
-                        Body::Inline(_) if member.known || member.pending.is_some() => {}
-                        Body::Inline(item) if !item.is_partial() => {
-                            member.revision = revision;
-                            member.known = true;
-                            inputs.push(Input::Present { key, item });
-                        }
-                        Body::Deferred | Body::Inline(_) => {
-                            slice.pending += u64::from(member.pending.is_none());
-                            self.queue(row, partition, &key, member, lane, &mut writes)?;
-                        }
-                    }
-                }
-            }
-        }
-        for key in &touched {
-            if let Some(member) = members.get(key) {
-                writes.push(self.keys.put(MEMBERS, self.keys.member(partition, key), member)?);
-            }
-        }
-        writes.push(self.keys.put(PARTITIONS, self.keys.partition(partition), row)?);
-        self.settle(slice, inputs, writes).await
-    }
-
-    async fn members(&self, partition: &PartitionId, items: Vec<ItemKey>) -> Result<BTreeMap<ItemKey, MemberRow>> {
-        let keys: BTreeSet<StateKey> = items.iter().map(|item| self.keys.member(partition, item)).collect();
-        if keys.is_empty() {
-            return Ok(BTreeMap::new());
-        }
-        let keys = keys.into_iter().collect();
-        let query = StateQuery::Keys { tenant: self.keys.tenant.clone(), space: MEMBERS, keys };
-        let rows = self.store.read(&query).await?;
-        let member = |row: StateRow| {
-            let item = ItemKey::new(row.key.segments().pop().unwrap_or_default());
-            Ok((item, decode(MEMBERS, &row.bytes)?))
-        };
-        rows.into_iter().map(member).collect()
-    }
-
-    /// Gives an item a place in the queue, in front of where it waited before if the lane is live.
-    fn queue(
-        &self,
-        row: &mut PartitionRow,
-        partition: &PartitionId,
-        item: &ItemKey,
-        member: &mut MemberRow,
-        lane: Lane,
-        writes: &mut Vec<StateWrite>,
-    ) -> Result<()> {
-        if let Some(old) = member.pending.take() {
-            writes.push(self.keys.delete(PENDING, StateKey::from_stored(old)));
-        }
-        row.queued += 1;
-        let place = self.keys.pending(lane, row.queued, item);
-        member.pending = Some(place.as_str().to_owned());
-        writes.push(self.keys.put(PENDING, place, &PendingRow { partition: partition.clone() })?);
-        writes.push(self.keys.put(MEMBERS, self.keys.member(partition, item), member)?);
-        Ok(())
-    }
-
-    fn forget(
-        &self,
-        slice: &mut Slice,
-        partition: &PartitionId,
-        item: &ItemKey,
-        member: &MemberRow,
-        writes: &mut Vec<StateWrite>,
-    ) {
-        if let Some(old) = &member.pending {
-            slice.pending = slice.pending.saturating_sub(1);
-            writes.push(self.keys.delete(PENDING, StateKey::from_stored(old.clone())));
-        }
-        writes.push(self.keys.delete(MEMBERS, self.keys.member(partition, item)));
-        writes.push(self.keys.delete(QUARANTINE, self.keys.quarantine(item.as_str())));
-    }
-
     /// Prepares effects and commits them with the bookkeeping. Another mailbox's write to the same activity is a reason to
     /// prepare again, not to fail.
     async fn settle(&self, slice: &mut Slice, inputs: Vec<Input<I>>, writes: Vec<StateWrite>) -> Result<()> {
@@ -457,27 +337,15 @@ impl<I: SyncItem> Engine<I> {
     }
 
     async fn commit(&self, slice: &Slice, writes: Vec<StateWrite>, changes: Vec<ActivityChange>) -> Result<()> {
-        let mut tx = self.store.begin(Some(&slice.guard)).await?;
-        tx.write(&writes).await?;
-        if !changes.is_empty() {
-            let sequence = tx.next(&CounterKey::new(self.keys.tenant.clone(), "batch")).await?;
-            let (tenant, connection) = (self.keys.tenant.clone(), self.keys.connection.clone());
-            let batch = Batch { tenant, connection, sequence, activities: changes };
-            let call = AssertUnwindSafe(inside_transaction(self.sink.apply(&batch, &mut *tx))).catch_unwind();
-            match tokio::time::timeout(self.options.lease, call).await {
-                Ok(Ok(result)) => result?,
-                Ok(Err(_)) => {
-                    return Err(Error::new(ErrorKind::Store, "the host's sink panicked; the batch was rolled back"));
-                }
-                Err(_) => {
-                    return Err(Error::new(
-                        ErrorKind::Store,
-                        "the host's sink did not come back; the batch was rolled back",
-                    ));
-                }
-            }
-        }
-        tx.commit().await
+        let publication = Publication {
+            store: &*self.store,
+            sink: &*self.sink,
+            tenant: &self.keys.tenant,
+            connection: &self.keys.connection,
+            guard: Some(&slice.guard),
+            patience: self.options.lease,
+        };
+        publish(&publication, &writes, changes).await
     }
 
     async fn load(&self, partition: &PartitionId) -> Result<PartitionRow> {
@@ -498,16 +366,16 @@ impl<I: SyncItem> Engine<I> {
             (false, 0) => Phase::UpToDate,
             (false, _) => Phase::Fetching,
         };
-        let progress = Progress { phase, listed, pending: slice.pending, settled: slice.settled, eta: None };
+        let eta = if listing { None } else { self.eta(slice.pending) };
+        let progress = Progress { phase, listed, pending: slice.pending, settled: slice.settled, eta };
         self.events.on_event(&self.keys.tenant, &self.keys.connection, &Event::Progress(progress));
     }
-}
 
-/// Is what the listing names settled already? A listing without revisions says only that the item is there.
-fn settled(member: &MemberRow, revision: &Revision, lane: Lane) -> bool {
-    if member.pending.is_some() {
-        return true;
+    /// The time that the waiting items take at the pace the quota allows.
+    fn eta(&self, pending: u64) -> Option<Duration> {
+        let pace = self.units_per_second.filter(|pace| *pace > 0.0)?;
+        let units = pending.saturating_mul(u64::from(self.live.capabilities().fetch_cost));
+        #[allow(clippy::cast_precision_loss, reason = "a time shown to a person")]
+        Duration::try_from_secs_f64(units as f64 / pace).ok()
     }
-    let same = revision.order.is_some() && revision.order <= member.revision.order;
-    member.known && (matches!(lane, Lane::Backfill) && *revision == Revision::default() || same)
 }

@@ -37,6 +37,11 @@ pub enum JobKind {
         /// Which.
         grant: GrantId,
     },
+    /// Try again what lies in a connection's quarantine.
+    ReplayQuarantine {
+        /// Which.
+        connection: ConnectionId,
+    },
     /// Sync a connection's mail: head changes, then pending work, then the snapshot.
     SyncMail {
         /// Which.
@@ -50,6 +55,13 @@ impl Job {
     pub fn sync_mail(tenant: &TenantId, connection: &ConnectionId) -> Self {
         let key = JobKey::new(format!("sync-mail/{tenant}/{connection}"));
         Self { key, tenant: tenant.clone(), kind: JobKind::SyncMail { connection: connection.clone() } }
+    }
+
+    /// The job that tries again what lies in a connection's quarantine.
+    #[must_use]
+    pub fn replay_quarantine(tenant: &TenantId, connection: &ConnectionId) -> Self {
+        let key = JobKey::new(format!("replay-quarantine/{tenant}/{connection}"));
+        Self { key, tenant: tenant.clone(), kind: JobKind::ReplayQuarantine { connection: connection.clone() } }
     }
 
     /// The job that keeps a grant alive.

@@ -48,6 +48,9 @@ pub struct MailSync {
     pub events: Arc<dyn EventListener>,
     /// How it works.
     pub options: SyncOptions,
+    /// Units a second that the quota gives history in the long run ([`Usage`](crate::http::Usage)); absent: the progress
+    /// names no time.
+    pub units_per_second: Option<f64>,
 }
 
 impl MailSync {
@@ -57,6 +60,15 @@ impl MailSync {
     /// What the service, the directory, the sink or the store reports; nothing is lost, the next slice goes on.
     pub async fn slice(self, stop: &Shutdown) -> Result<SliceEnd> {
         self.engine().slice(stop).await
+    }
+
+    /// Gives everything in quarantine that can be asked for again a place in the queue; the next slices fetch it. Returns
+    /// how many; `None` while another worker is busy with this mailbox. Safe to repeat.
+    ///
+    /// # Errors
+    /// `Store` if the storage fails.
+    pub async fn replay(self) -> Result<Option<u64>> {
+        self.engine().replay().await
     }
 
     pub(crate) fn engine(self) -> Engine<MailItem> {
@@ -80,6 +92,7 @@ impl MailSync {
             clock: self.clock,
             events: self.events,
             options: self.options,
+            units_per_second: self.units_per_second,
         }
     }
 }

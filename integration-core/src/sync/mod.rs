@@ -12,10 +12,13 @@ pub use feed::{Feed, FeedCapabilities, Partition, PartitionPage, SyncItem};
 pub use job::{Job, JobKey, JobKind, JobOutcome, Scheduler};
 
 pub(crate) mod engine;
+pub(crate) mod publish;
 pub(crate) mod rows;
 mod scheduler;
 mod shutdown;
 
+#[cfg(feature = "oauth")]
+pub(crate) use engine::sync_lease;
 pub use engine::{SliceEnd, SyncOptions};
 pub use mail::MailSync;
 pub use scheduler::{BundledScheduler, JobRunner, SchedulerOptions};

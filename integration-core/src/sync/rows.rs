@@ -6,10 +6,11 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use super::{change::Revision, cursor::Cursor};
 use crate::{
     error::{Error, ErrorKind, Result},
-    ids::{ConnectionId, ItemKey, PartitionId, TenantId},
+    ids::{ConnectionId, GroupKey, ItemKey, PartitionId, TenantId},
     store::{Space, StateKey, StateWrite},
 };
 
+pub(crate) const GROUPS: Space = "group";
 pub(crate) const PARTITIONS: Space = "partition";
 pub(crate) const MEMBERS: Space = "member";
 pub(crate) const PENDING: Space = "pending";
@@ -54,6 +55,12 @@ pub(crate) struct MemberRow {
     pub(crate) pending: Option<String>,
     /// It has been applied or quarantined at least once.
     pub(crate) known: bool,
+    /// It lies in quarantine.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) quarantined: bool,
+    /// What the service resets together with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) group: Option<GroupKey>,
 }
 
 /// Work that waits: the item's key is the last segment of the row's key.
@@ -71,12 +78,26 @@ pub(crate) struct QuarantineRow {
     /// Bytes of the item; more than what is kept if it was above the cap.
     pub(crate) size: usize,
     pub(crate) sealed: String,
+    /// Where it came from.
+    #[serde(default)]
+    pub(crate) partition: Option<PartitionId>,
+    /// The row's key ends with the item's key, so that it can be asked for again.
+    #[serde(default)]
+    pub(crate) keyed: bool,
 }
 
 impl QuarantineRow {
     pub(crate) fn new(kind: &str, reason: &str, size: usize, sealed: &[u8]) -> Self {
         let sealed = base64::engine::general_purpose::STANDARD.encode(sealed);
-        Self { version: 1, kind: kind.to_owned(), reason: reason.to_owned(), size, sealed }
+        Self {
+            version: 1,
+            kind: kind.to_owned(),
+            reason: reason.to_owned(),
+            size,
+            sealed,
+            partition: None,
+            keyed: false,
+        }
     }
 }
 
@@ -106,6 +127,10 @@ impl Keys {
 
     pub(crate) fn member(&self, partition: &PartitionId, item: &ItemKey) -> StateKey {
         self.partition(partition).child(item)
+    }
+
+    pub(crate) fn group(&self, partition: &PartitionId, group: &GroupKey) -> StateKey {
+        self.partition(partition).child(group)
     }
 
     pub(crate) fn pending(&self, lane: Lane, order: u64, item: &ItemKey) -> StateKey {

@@ -1,5 +1,7 @@
 //! The engine against a small mailbox, with failures at every commit.
 
+mod groups;
+
 use std::{
     collections::BTreeMap,
     sync::{
@@ -251,6 +253,7 @@ impl Rig {
             clock: Arc::new(SystemClock::new()),
             events: Arc::new(NoListener),
             options: SyncOptions::default(),
+            units_per_second: None,
         }
     }
 

@@ -4,5 +4,6 @@
 
 mod far;
 mod kill;
+mod steer;
 mod storm;
 mod worker;

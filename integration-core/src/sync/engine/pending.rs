@@ -82,10 +82,13 @@ impl<I: SyncItem> Engine<I> {
                     continue;
                 }
                 Fetched::Malformed { key, raw, reason } => {
-                    writes.push(self.quarantine(Some(&key), &raw, &reason).await?);
+                    writes.push(self.quarantine(&partition, Some(&key), &raw, &reason).await?);
+                    member.quarantined = true;
                 }
                 Fetched::Present { key, revision, item } => {
-                    writes.push(self.keys.delete(QUARANTINE, self.keys.quarantine(key.as_str())));
+                    if std::mem::take(&mut member.quarantined) {
+                        writes.push(self.keys.delete(QUARANTINE, self.keys.quarantine(key.as_str())));
+                    }
                     member.revision = revision;
                     inputs.push(Input::Present { key, item });
                 }
@@ -103,7 +106,13 @@ impl<I: SyncItem> Engine<I> {
         Ok(FetchEnd::Some)
     }
 
-    pub(super) async fn quarantine(&self, key: Option<&ItemKey>, raw: &Bytes, reason: &Reason) -> Result<StateWrite> {
+    pub(super) async fn quarantine(
+        &self,
+        partition: &PartitionId,
+        key: Option<&ItemKey>,
+        raw: &Bytes,
+        reason: &Reason,
+    ) -> Result<StateWrite> {
         use sha2::Digest;
         // Without a key the content names the item, so that meeting it again does not add another entry.
         let record =
@@ -111,7 +120,8 @@ impl<I: SyncItem> Engine<I> {
         let kept = raw.slice(..raw.len().min(self.options.quarantine_cap));
         let context = SealContext::new(self.keys.tenant.clone(), record.clone(), "quarantine");
         let sealed = self.sealer.seal(&context, &kept).await?;
-        let row = QuarantineRow::new(I::KIND, reason.as_str(), raw.len(), &sealed);
+        let mut row = QuarantineRow::new(I::KIND, reason.as_str(), raw.len(), &sealed);
+        (row.partition, row.keyed) = (Some(partition.clone()), key.is_some());
         let event = Event::Quarantined { key: Some(record.clone()), reason: reason.as_str().to_owned() };
         self.events.on_event(&self.keys.tenant, &self.keys.connection, &event);
         self.keys.put(QUARANTINE, self.keys.quarantine(&record), &row)

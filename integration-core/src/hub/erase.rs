@@ -1,0 +1,127 @@
+//! Deleting what the sync made for a connection.
+
+use std::time::Duration;
+
+use super::{Hub, read::decoded};
+use crate::{
+    activity::{Activity, ActivityChange},
+    error::{Error, ErrorKind, Result, Retry},
+    ids::{ActivityId, ConnectionId, TenantId},
+    store::{Expect, LeaseGuard, StateKey, StateQuery, StateWrite, read_one},
+    sync::{
+        publish::{Publication, publish},
+        sync_lease,
+    },
+};
+
+/// The families of rows that a sync makes for one connection.
+const SYNCED: [&str; 7] = ["decision", "group", "member", "partition", "pending", "quarantine", "thread"];
+
+impl Hub {
+    /// Deletes what the sync made for a connection; the sink is told which activities went. Activities that other mailboxes
+    /// saw too stay, without this one.
+    pub(super) async fn erase(&self, tenant: &TenantId, id: &ConnectionId) -> Result<()> {
+        let guard = self.hold(tenant, id).await?;
+        let erased = self.erase_alone(tenant, id, &guard).await;
+        self.0.stores.leases.release(guard).await?;
+        erased
+    }
+
+    /// The lease of the connection's sync: a slice that still runs elsewhere cannot commit after us.
+    async fn hold(&self, tenant: &TenantId, id: &ConnectionId) -> Result<LeaseGuard> {
+        const PAUSE: Duration = Duration::from_millis(200);
+        let key = sync_lease(tenant, id, "mail");
+        let patience = self.0.sync.slice + self.0.sync.lease * 2;
+        let mut waited = Duration::ZERO;
+        while waited < patience {
+            if let Some(guard) = self.0.stores.leases.acquire(&key, self.0.sync.lease).await? {
+                return Ok(guard);
+            }
+            self.0.clock.sleep(PAUSE).await;
+            waited += PAUSE;
+        }
+        let message = "a worker still syncs the connection; try again";
+        Err(Error::new(ErrorKind::Conflict, message).with_retry(Retry::Temporary))
+    }
+
+    async fn erase_alone(&self, tenant: &TenantId, id: &ConnectionId, guard: &LeaseGuard) -> Result<()> {
+        const PAGE: usize = 1_000;
+        for activity in self.activities(tenant).await? {
+            if activity.sightings.contains_key(id) {
+                self.strike(tenant, id, &activity.id, guard).await?;
+            }
+        }
+        for space in SYNCED {
+            loop {
+                let prefix = StateKey::new([id.as_str()]).below();
+                let query = StateQuery::Range { tenant: tenant.clone(), space, prefix, after: None, limit: PAGE };
+                let rows = self.0.stores.sync.read(&query).await?;
+                let writes: Vec<StateWrite> =
+                    rows.into_iter().map(|row| StateWrite::delete(tenant, space, row.key)).collect();
+                self.publish(tenant, id, guard, &writes, Vec::new()).await?;
+                self.0.stores.leases.renew(guard, self.0.sync.lease).await?;
+                if writes.len() < PAGE {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a connection's copies off one activity; another mailbox may be writing to it at the same time.
+    async fn strike(
+        &self,
+        tenant: &TenantId,
+        id: &ConnectionId,
+        activity: &ActivityId,
+        guard: &LeaseGuard,
+    ) -> Result<()> {
+        const TRIES: u32 = 5;
+        for attempt in 1.. {
+            let key = StateKey::new([activity.as_str()]);
+            let Some(row) = read_one(&*self.0.stores.sync, tenant, "activity", key.clone()).await? else { break };
+            let mut left: Activity = decoded(&row)?;
+            left.sightings.remove(id);
+            let (write, change) = if left.settle() {
+                let bytes = serde_json::to_vec(&left).map_err(|error| {
+                    Error::new(ErrorKind::Store, "an activity cannot be written").with_source(error)
+                })?;
+                let change = ActivityChange::Upserted { activity: Box::new(left) };
+                (StateWrite::put(tenant, "activity", key, bytes), change)
+            } else {
+                (StateWrite::delete(tenant, "activity", key), ActivityChange::Removed { id: activity.clone() })
+            };
+            let write = write.expecting(Expect::Version(row.version));
+            match self.publish(tenant, id, guard, &[write], vec![change]).await {
+                Err(error) if error.kind() == ErrorKind::Conflict && attempt < TRIES => {}
+                done => return done,
+            }
+        }
+        Ok(())
+    }
+
+    async fn publish(
+        &self,
+        tenant: &TenantId,
+        connection: &ConnectionId,
+        guard: &LeaseGuard,
+        writes: &[StateWrite],
+        activities: Vec<ActivityChange>,
+    ) -> Result<()> {
+        let to = Publication {
+            store: &*self.0.stores.sync,
+            sink: &*self.0.sink,
+            tenant,
+            connection,
+            guard: Some(guard),
+            patience: self.0.sync.lease,
+        };
+        publish(&to, writes, activities).await
+    }
+
+    pub(super) async fn write(&self, writes: &[StateWrite]) -> Result<()> {
+        let mut tx = self.0.stores.sync.begin(None).await?;
+        tx.write(writes).await?;
+        tx.commit().await
+    }
+}

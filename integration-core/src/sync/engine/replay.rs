@@ -1,0 +1,69 @@
+//! Trying again what lies in quarantine.
+
+use std::collections::BTreeMap;
+
+use super::{Engine, page::item_of};
+use crate::{
+    error::Result,
+    ids::{ItemKey, PartitionId},
+    store::{StateQuery, StateWrite},
+    sync::{
+        feed::SyncItem,
+        rows::{Lane, PARTITIONS, QUARANTINE, QuarantineRow, decode},
+    },
+};
+
+impl<I: SyncItem> Engine<I> {
+    /// Gives every quarantined item that has a key a place in the queue: it is fetched again, and leaves the quarantine
+    /// once it can be understood, or once the service says that it is gone. `None` while somebody else works on the feed.
+    pub(crate) async fn replay(&self) -> Result<Option<u64>> {
+        let Some(mut slice) = self.begin().await? else { return Ok(None) };
+        let result = self.replay_in(&mut slice).await;
+        self.leases.release(slice.guard).await?;
+        result.map(Some)
+    }
+
+    async fn replay_in(&self, slice: &mut super::Slice) -> Result<u64> {
+        const PAGE: usize = 200;
+        let (mut queued, mut after) = (0, None);
+        loop {
+            let query = StateQuery::Range {
+                tenant: self.keys.tenant.clone(),
+                space: QUARANTINE,
+                prefix: self.keys.feed().below(),
+                after,
+                limit: PAGE,
+            };
+            let rows = self.store.read(&query).await?;
+            let mut places: BTreeMap<PartitionId, Vec<ItemKey>> = BTreeMap::new();
+            for row in &rows {
+                let stored: QuarantineRow = decode(QUARANTINE, &row.bytes)?;
+                // What came without a key cannot be asked for.
+                if let Some(partition) = stored.partition.filter(|_| stored.keyed) {
+                    places.entry(partition).or_default().push(item_of(row));
+                }
+            }
+            let mut writes: Vec<StateWrite> = Vec::new();
+            for (partition, items) in places {
+                let mut place = self.load(&partition).await?;
+                let mut members = self.members(&partition, items.clone()).await?;
+                for item in items {
+                    let member = members.entry(item.clone()).or_default();
+                    if member.pending.is_none() {
+                        queued += 1;
+                        self.queue(&mut place, &partition, &item, member, Lane::Live, &mut writes)?;
+                    }
+                }
+                writes.push(self.keys.put(PARTITIONS, self.keys.partition(&partition), &place)?);
+            }
+            self.renew(slice).await?;
+            if !writes.is_empty() {
+                self.commit(slice, writes, Vec::new()).await?;
+            }
+            if rows.len() < PAGE {
+                return Ok(queued);
+            }
+            after = rows.last().map(|row| row.key.clone());
+        }
+    }
+}
