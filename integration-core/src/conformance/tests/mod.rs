@@ -7,3 +7,4 @@
 mod mailboxes;
 mod schedulers;
 mod sinks;
+mod stores;

@@ -179,7 +179,18 @@ async fn the_suite_notices_effects_that_survive_the_rollback() {
 #[tokio::test]
 async fn the_suite_notices_a_sink_that_begins_a_transaction_of_its_own() {
     let broken = suite::an_empty_batch_is_fine(&Reentrant(Arc::new(MemoryStore::new()))).await.unwrap_err();
-    assert_eq!(broken.promise, "a sink writes through the transaction it is handed, and calls neither hub nor store");
+    assert_eq!(broken.promise, WITHIN);
+}
+
+const WITHIN: &str = "a sink writes through the transaction it is handed, and calls neither hub nor store";
+
+#[cfg(feature = "sqlite")]
+#[tokio::test]
+async fn a_file_refuses_a_transaction_within_a_transaction_too() {
+    let directory = tempfile::TempDir::new().unwrap();
+    let store = crate::store::SqliteStore::open(directory.path().join("store.db")).await.unwrap();
+    let broken = suite::an_empty_batch_is_fine(&Reentrant(Arc::new(store))).await.unwrap_err();
+    assert_eq!(broken.promise, WITHIN);
 }
 
 /// Beside a table that nobody writes.
