@@ -156,3 +156,77 @@ macro_rules! scheduler_conformance {
         }
     };
 }
+
+/// Tests of a [`Sink`](crate::activity::Sink): `fresh` makes a [`SinkFixture`](crate::conformance::sink::SinkFixture) with
+/// an empty store and nothing to show.
+#[macro_export]
+macro_rules! sink_conformance {
+    ($fresh:expr) => {
+        $crate::conformance_tests! { sink, $fresh;
+            effects_are_shown_with_the_commit
+            effects_are_rolled_back_with_the_transaction
+            a_refused_commit_leaves_no_effect
+            a_batch_applied_again_after_a_rollback_counts_once
+            an_upsert_replaces
+            removing_takes_one_away
+            removing_what_is_unknown_is_fine
+            an_empty_batch_is_fine
+            many_changes_in_one_batch_all_arrive
+            sequence_numbers_are_kept
+            tenants_are_walls
+        }
+    };
+}
+
+/// Tests of an [`EmailProvider`](crate::email::EmailProvider): `fresh` makes a
+/// [`MailboxFixture`](crate::conformance::email_provider::MailboxFixture) on an empty mailbox.
+#[macro_export]
+macro_rules! email_provider_conformance {
+    ($fresh:expr) => {
+        $crate::conformance_tests! { email_provider, $fresh;
+            search_pages_through_every_match_once
+            an_empty_mailbox_has_nothing_to_find
+            a_page_token_can_be_used_again
+            a_token_that_is_none_is_refused
+            search_filters_by_time
+            search_filters_by_participant
+            search_filters_by_message_id
+            search_filters_by_folder
+            search_finds_words
+            junk_and_trash_are_left_out_unless_asked_for
+            conditions_of_a_search_apply_together
+            a_fetch_answers_every_id_once
+            an_unknown_id_is_gone
+            headers_come_without_content
+            attachments_stream_with_the_right_bytes
+            part_ids_are_stable
+            the_raw_text_is_what_was_delivered
+            a_message_is_what_its_raw_text_says
+            a_message_tells_where_it_lies
+            a_snapshot_lists_every_message_once
+            a_snapshot_keeps_to_its_window
+            what_arrives_after_the_head_was_taken_is_reported
+            no_arrival_is_lost_over_a_pages_border
+            a_walk_goes_on_from_any_stored_cursor
+            marks_are_reported
+            removals_are_reported_and_proved
+            a_message_that_moved_is_not_called_gone
+            a_cursor_whose_history_is_gone_is_refused
+            a_cursor_of_other_parameters_is_refused
+            a_broken_message_is_reported_and_the_rest_goes_on
+            the_feed_fetches_every_key_once
+            revisions_never_go_back
+            an_idle_poll_costs_one_call_a_partition
+            a_throttled_call_succeeds_later
+            what_is_sent_lies_in_the_sent_folder
+            sent_mail_is_found_by_its_key
+            a_key_used_twice_finds_one_message
+            a_reply_joins_its_conversation
+            unsendable_mail_is_refused
+            folders_are_listed
+            a_message_is_moved_between_folders
+            moving_what_is_not_there_is_refused
+            a_draft_is_kept_and_not_sent
+        }
+    };
+}

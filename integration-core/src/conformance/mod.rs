@@ -13,17 +13,37 @@
 //! ```
 //!
 //! `fresh` returns anything that derefs to the store: an `Arc`, or a guard that also keeps a temporary directory alive.
+//! Suites of what needs more than itself (a sink its store, a provider its mailbox) take a *fixture*: a small trait that
+//! arranges the far side and reads it back.
+//!
+//! | macro | proves a |
+//! |---|---|
+//! | `token_store_conformance!` | [`TokenStore`](crate::store::TokenStore) |
+//! | `lease_store_conformance!` | [`LeaseStore`](crate::store::LeaseStore) |
+//! | `sync_store_conformance!` | [`SyncStore`](crate::store::SyncStore) |
+//! | `job_store_conformance!` | [`JobStore`](crate::store::JobStore) |
+//! | `scheduler_conformance!` | [`Scheduler`](crate::sync::Scheduler) |
+//! | `sink_conformance!` | [`Sink`](crate::activity::Sink) |
+//! | `email_provider_conformance!` (feature `mail`) | [`EmailProvider`](crate::email::EmailProvider) with its feed |
+//!
 //! Cases wait for real time only where a lease has to run out, and then for multiples of [`SHORT`].
 
 // A test blocks on its case: nothing has to move between threads, and fixtures need not be able to.
 #![allow(clippy::future_not_send)]
 
+#[cfg(feature = "mail")]
+pub mod email_provider;
 pub mod job_store;
 pub mod lease_store;
 mod macros;
+#[cfg(feature = "mail")]
+pub mod memory_mailbox;
 pub mod saboteur;
 pub mod scheduler;
+pub mod sink;
 pub mod sync_store;
+#[cfg(test)]
+mod tests;
 pub mod token_store;
 
 use std::{fmt, time::Duration};

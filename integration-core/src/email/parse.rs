@@ -4,6 +4,8 @@
 //! smaller functions are what a service that delivers decoded parts needs to arrive at the same message.
 
 mod header;
+#[cfg(test)]
+mod hostile;
 mod html;
 mod mime;
 #[cfg(test)]

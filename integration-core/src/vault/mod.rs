@@ -9,6 +9,9 @@ mod aead;
 #[cfg(feature = "crypto")]
 mod envelope;
 #[cfg(feature = "crypto")]
+#[cfg(test)]
+mod hostile;
+#[cfg(feature = "crypto")]
 mod key_provider;
 #[cfg(feature = "crypto")]
 mod key_ring;

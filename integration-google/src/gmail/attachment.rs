@@ -176,7 +176,7 @@ impl Decoder {
             (Escape::Begun | Escape::Hex(..), _) => {
                 // What is escaped in other texts does not matter; an escaped name cannot be the one.
                 self.escape = Escape::None;
-                self.name.push(b'\\');
+                self.name_byte(b'\\');
                 return Ok(());
             }
             (Escape::None, _) => {}
@@ -197,9 +197,7 @@ impl Decoder {
                 self.at
             }
             (At::Name, _) => {
-                if self.name.len() <= NAME.len() {
-                    self.name.push(byte);
-                }
+                self.name_byte(byte);
                 At::Name
             }
             (At::Colon, b':') => At::Value,
@@ -222,6 +220,12 @@ impl Decoder {
             _ => return Err(not_json()),
         };
         Ok(())
+    }
+
+    fn name_byte(&mut self, byte: u8) {
+        if self.name.len() <= NAME.len() {
+            self.name.push(byte);
+        }
     }
 
     /// Google writes `=` as `\u003d` at times.

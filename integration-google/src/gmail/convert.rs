@@ -1,5 +1,7 @@
 //! Gmail's messages to the family's: no I/O. What comes out is what parsing the raw text gives.
 
+use std::collections::HashMap;
+
 use base64::{
     Engine, alphabet,
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
@@ -139,20 +141,21 @@ pub(super) fn texts_to_fetch(payload: &wire::Part) -> Vec<(String, String)> {
     leaves(payload).into_iter().filter(wanted).filter_map(id).collect()
 }
 
-/// Puts a text that was fetched by itself where it belongs.
-pub(super) fn put_text(payload: &mut wire::Part, path: &str, data: String) {
-    fn find<'a>(part: &'a mut wire::Part, at: &str, path: &str) -> Option<&'a mut wire::Part> {
-        if at == path {
-            return Some(part);
+/// Puts texts that were fetched by themselves where they belong, in one pass: there may be as many as parts.
+pub(super) fn put_texts(payload: &mut wire::Part, mut texts: HashMap<String, String>) {
+    fn visit(part: &mut wire::Part, at: &str, texts: &mut HashMap<String, String>) {
+        if let Some(text) = texts.remove(at) {
+            part.body.data = Some(text);
         }
-        part.parts.iter_mut().enumerate().find_map(|(index, child)| {
+        for (index, child) in part.parts.iter_mut().enumerate() {
+            if texts.is_empty() {
+                return;
+            }
             let at = child_path(at, index, child);
-            find(child, &at, path)
-        })
+            visit(child, &at, texts);
+        }
     }
-    if let Some(part) = find(payload, "", path) {
-        part.body.data = Some(data);
-    }
+    visit(payload, "", &mut texts);
 }
 
 /// The part at this path, containers included.

@@ -1,6 +1,9 @@
 //! Getting messages, in batches, each with an answer of its own.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
@@ -152,14 +155,16 @@ async fn decoded(gmail: &Gmail, id: &str, body: &Bytes, depth: Depth) -> Outcome
     }
     let full = depth == Depth::Full;
     if full && let Some(payload) = &mut wire.payload {
+        let mut texts = HashMap::new();
         for (path, attachment) in convert::texts_to_fetch(payload) {
             match text(gmail, id, &attachment).await {
-                Ok(data) => convert::put_text(payload, &path, data),
+                Ok(data) => drop(texts.insert(path, data)),
                 // Gone meanwhile: the message is what is left of it, and the next change tells.
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 Err(error) => return Outcome::NotYet(error),
             }
         }
+        convert::put_texts(payload, texts);
     }
     match convert::message(&wire, full) {
         Ok(message) => Outcome::Present(convert::revision(wire.history_id), Box::new(message)),

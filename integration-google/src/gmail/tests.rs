@@ -3,6 +3,7 @@
 mod convert;
 mod decoder;
 mod feed;
+mod hostile;
 mod provider;
 
 use integration_core::{email::MessageQuery, ids::FolderId, page::PageToken};

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests: what cannot be set up has failed")]
 
+mod conformance;
 mod far;
 mod kill;
 mod steer;

@@ -1,4 +1,5 @@
 mod connect;
+mod hostile;
 mod identity;
 mod lifecycle;
 mod refresh;

@@ -166,7 +166,7 @@ fn a_large_text_is_asked_for_and_put_in_its_place() {
     let mut wire: wire::Message = serde_json::from_value(json!({ "id": "m", "payload": tree })).unwrap();
     let payload = wire.payload.as_mut().unwrap();
     assert_eq!(convert::texts_to_fetch(payload), [("0".to_owned(), "big".to_owned())]);
-    convert::put_text(payload, "0", URL_SAFE.encode("long"));
+    convert::put_texts(payload, [("0".to_owned(), URL_SAFE.encode("long"))].into());
     let message = convert::message(&wire, true).unwrap();
     assert_eq!(message.text, "long");
     // What is too large for a text stays an attachment, to be read as a stream.

@@ -1,4 +1,4 @@
-//! Stores that break one promise each, to show that the suites notice.
+//! Stores.
 
 use std::{any::Any, collections::HashMap, sync::Mutex, time::Duration};
 
