@@ -184,7 +184,10 @@ mod tests {
     fn a_mailbox_follows_files_sent_from_afar() {
         let sandbox = Sandbox::google().build();
         let put = |name: &str, text: &str| {
-            assert_eq!(steer(&sandbox, "POST", &format!("/sandbox/file?account=ada@example.com&name={name}"), text).0, 200);
+            assert_eq!(
+                steer(&sandbox, "POST", &format!("/sandbox/file?account=ada@example.com&name={name}"), text).0,
+                200
+            );
         };
         put("a", "Subject: a\r\n\r\na");
         put("b", "Subject: b\r\n\r\nb");

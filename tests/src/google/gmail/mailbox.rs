@@ -172,8 +172,12 @@ impl Mailbox {
     /// Deletes the messages of all files but those that `keep` names; other messages stay.
     pub fn keep_files(&self, keep: impl Fn(&str) -> bool, now: DateTime<Utc>) {
         self.with(|account| {
-            let gone: Vec<(String, u64)> =
-                account.files.iter().filter(|(name, _)| !keep(name)).map(|(name, (id, _))| (name.clone(), *id)).collect();
+            let gone: Vec<(String, u64)> = account
+                .files
+                .iter()
+                .filter(|(name, _)| !keep(name))
+                .map(|(name, (id, _))| (name.clone(), *id))
+                .collect();
             for (name, id) in gone {
                 account.files.remove(&name);
                 account.remove(id, now);
