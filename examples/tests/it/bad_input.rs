@@ -6,7 +6,6 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    time::Duration,
 };
 
 use integration_core::store::{SyncStore, sqlite::SqliteStore};
@@ -218,9 +217,7 @@ async fn a_service_that_is_unplugged_in_the_middle_is_named_and_the_next_run_fin
     let mut sync = place.sync();
     sync.args(["--sandbox", &sandbox.origin]).stdout(Stdio::piped()).stderr(Stdio::piped());
     let process = sync.spawn().unwrap();
-    while sandbox.ask("GET", "books", "").await["by_operation"]["batch"].as_u64() < Some(2) {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    sandbox.batches(2).await;
     sandbox.ask("POST", "save", "").await;
     sandbox.kill();
     let output = process.wait_with_output().unwrap();

@@ -3,7 +3,6 @@
 use std::{
     io::{BufRead, BufReader},
     process::{Child, Command, Stdio},
-    time::Duration,
 };
 
 use crate::run::{Place, Ran, Sandbox, example, number, run};
@@ -31,9 +30,7 @@ async fn ctrl_c_stops_cleanly_says_how_to_go_on_and_the_next_run_does() {
     let mut sync = place.sync();
     sync.args(["--sandbox", &sandbox.origin]);
     let process = start(sync);
-    while sandbox.ask("GET", "books", "").await["by_operation"]["batch"].as_u64() < Some(2) {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    sandbox.batches(2).await;
     interrupt(&process);
     let stopped = end(process);
     let first = stopped.counts();

@@ -5,6 +5,7 @@ use std::{
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    time::Duration,
 };
 
 use integration_core::http::{Body, ReqwestTransport, Transport};
@@ -161,6 +162,17 @@ impl Sandbox {
     pub(crate) async fn books(&self) -> (u64, u64) {
         let books = self.ask("GET", "books", "").await;
         (number(&books, "calls"), number(&books["gmail"], "units"))
+    }
+
+    /// Waits until so many batches were answered.
+    pub(crate) async fn batches(&self, count: u64) {
+        for _ in 0..3_000 {
+            if number(&self.ask("GET", "books", "").await["gmail"], "batches") >= count {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("never {count} batches: {}", self.ask("GET", "books", "").await);
     }
 
     pub(crate) fn kill(&mut self) {
