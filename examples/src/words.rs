@@ -38,9 +38,11 @@ pub fn of(outcome: &ConnectOutcome) -> String {
             "This answer came in another browser than the one you began in. Nothing was changed; begin again here."
                 .to_owned()
         }
-        ConnectOutcome::Refused { missing } if missing.is_empty() => "You said no. Nothing was connected.".to_owned(),
         ConnectOutcome::Refused { missing } => {
-            format!("You said no to {}. Nothing was connected.", list(missing))
+            // Nobody who says no thinks of being known as something that was asked for.
+            let missing: BTreeSet<_> = missing.iter().copied().filter(|one| *one != Capability::Identity).collect();
+            let to = if missing.is_empty() { String::new() } else { format!(" to {}", list(&missing)) };
+            format!("You said no{to}. Nothing was connected.")
         }
         ConnectOutcome::Replayed => "This answer was used before. Nothing was changed.".to_owned(),
         ConnectOutcome::ServiceError { error, remedy } => {

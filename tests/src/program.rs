@@ -86,8 +86,9 @@ pub async fn run(arguments: impl IntoIterator<Item = String>) -> ExitCode {
 
 async fn serve(options: Options) -> io::Result<()> {
     let (sandbox, served) = start(options).await?;
+    // Before anybody can know that it runs.
+    let stopped = stopped()?;
     println!("{}", serde_json::to_string(&served.base_urls())?);
-    let stopped = stopped();
     tokio::pin!(stopped);
     loop {
         tokio::select! {
@@ -128,16 +129,20 @@ async fn start(options: Options) -> io::Result<(Sandbox, Served)> {
     Ok((sandbox, served))
 }
 
-/// Ends when somebody asks the program to stop.
-async fn stopped() -> io::Result<()> {
+/// Listens from now on; the future ends when somebody asks the program to stop.
+fn stopped() -> io::Result<impl Future<Output = io::Result<()>>> {
     #[cfg(unix)]
     {
-        let mut terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-        tokio::select! {
-            interrupted = tokio::signal::ctrl_c() => interrupted,
-            _ = terminated.recv() => Ok(()),
-        }
+        use tokio::signal::unix::{SignalKind, signal};
+        let (mut interrupted, mut terminated) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        Ok(async move {
+            tokio::select! {
+                _ = interrupted.recv() => {}
+                _ = terminated.recv() => {}
+            }
+            Ok(())
+        })
     }
     #[cfg(not(unix))]
-    tokio::signal::ctrl_c().await
+    Ok(tokio::signal::ctrl_c())
 }

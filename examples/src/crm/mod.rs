@@ -116,23 +116,34 @@ struct Visit<'a> {
 impl Visit<'_> {
     /// True when up to date, false when it was asked to stop.
     async fn bring_up_to_date(&self) -> Result<bool> {
-        let known = self.hub.connections(&self.tenant).await?;
-        let known = known.into_iter().find(|known| known.app == self.far_side.app());
-        self.far_side.load(known.as_ref()).await?;
-        let mut connection = match known {
-            Some(known) => known,
-            None => self.sign_in(None).await?,
+        let stop = stop_on_interrupt();
+        let mut connection = tokio::select! {
+            connected = self.connect() => connected?,
+            () = stop.stopped() => return Ok(false),
         };
         // What the far side knows by now, the database relies on from here.
         self.far_side.save()?;
-        let stop = stop_on_interrupt();
         match self.sync(&connection, &stop).await {
             Err(error) if matches!(error.kind(), ErrorKind::ReauthorisationNeeded | ErrorKind::NeedsConsent) => {
-                connection = self.sign_in(Some(&connection)).await?;
+                connection = tokio::select! {
+                    connected = self.sign_in(Some(&connection)) => connected?,
+                    () = stop.stopped() => return Ok(false),
+                };
                 self.far_side.save()?;
                 self.sync(&connection, &stop).await
             }
             done => done,
+        }
+    }
+
+    /// The connection of an earlier run, or a new one, with its mailbox as it is to be.
+    async fn connect(&self) -> Result<Connection> {
+        let known = self.hub.connections(&self.tenant).await?;
+        let known = known.into_iter().find(|known| known.app == self.far_side.app());
+        self.far_side.load(known.as_ref()).await?;
+        match known {
+            Some(known) => Ok(known),
+            None => self.sign_in(None).await,
         }
     }
 

@@ -51,6 +51,10 @@ impl Drop for Host {
 #[allow(clippy::unused_async, reason = "the suite takes asynchronous constructors")]
 async fn fresh(_: &str) -> Box<Host> {
     tokio::time::pause();
+    host()
+}
+
+fn host() -> Box<Host> {
     let host = Host { queue: HostQueue::default(), recorder: Arc::default(), stop: Shutdown::default() };
     let (queue, recorder, stop) = (host.queue.clone(), Arc::clone(&host.recorder), host.stop.clone());
     tokio::spawn(async move { queue.work(recorder, &stop).await });
@@ -75,7 +79,7 @@ impl SchedulerFixture for Host {
 integration_core::scheduler_conformance!(fresh);
 
 async fn runs_within(answer: JobOutcome, by: Duration) -> usize {
-    let host = fresh("").await;
+    let host = host();
     host.recorder.answers.lock().unwrap().push(answer);
     let job = Job::sync_mail(&TenantId::new("tenant"), &ConnectionId::new("c"));
     host.queue.schedule(&job, Duration::ZERO).await.unwrap();
@@ -85,7 +89,7 @@ async fn runs_within(answer: JobOutcome, by: Duration) -> usize {
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_an_outcome_asks_for_is_done() {
     let error = || Error::new(ErrorKind::Unavailable, "down");
     assert_eq!(runs_within(JobOutcome::Continue, Duration::from_millis(10)).await, 2);
