@@ -184,26 +184,11 @@ impl Visitor {
         Ok(())
     }
 
-    /// Fills in the form of the consent page as it is and presses one of its buttons.
     async fn press(&self, page: &Url, html: &str, decision: Decision) -> Result<Response<Bytes>> {
-        let fields = |tag: &'static str| html.split('<').filter(move |piece| piece.starts_with(tag));
-        let mut form = url::form_urlencoded::Serializer::new(String::new());
-        for field in fields("input ") {
-            let (Some(name), Some(value)) = (attribute(field, "name"), attribute(field, "value")) else { continue };
-            let box_of_one = attribute(field, "type").as_deref() == Some("checkbox");
-            // A box that is not ticked is not sent.
-            if !(box_of_one && decision == Decision::Untick && !value.contains("readonly")) {
-                form.append_pair(&name, &value);
-            }
-        }
-        let chosen =
-            fields("option ").find(|option| option.contains(" selected")).and_then(|it| attribute(it, "value"));
-        form.append_pair("account", &chosen.unwrap_or_default());
-        form.append_pair("decision", if decision == Decision::Refuse { "cancel" } else { "allow" });
-        let action = fields("form ").find_map(|form| attribute(form, "action")).unwrap_or_default();
+        let (action, form) = filled_in(html, decision);
         let action = page.join(&action).map_err(|error| broken(&error.to_string()))?;
         let request = Request::post(action.as_str()).header("content-type", "application/x-www-form-urlencoded");
-        self.ask(request, form.finish().into()).await
+        self.ask(request, form.into()).await
     }
 
     async fn come_back(&self, url: &Url, cookie: Option<&str>) -> Result<()> {
@@ -225,6 +210,24 @@ impl Visitor {
         let (parts, body) = self.transport.execute(request).await.map_err(failed)?.into_parts();
         Ok(Response::from_parts(parts, body.collect(1 << 20).await.map_err(failed)?))
     }
+}
+
+/// The form of the consent page as it is, with one of its buttons pressed: where it goes, and what is sent.
+fn filled_in(html: &str, decision: Decision) -> (String, String) {
+    let fields = |tag: &'static str| html.split('<').filter(move |piece| piece.starts_with(tag));
+    let mut form = url::form_urlencoded::Serializer::new(String::new());
+    for field in fields("input ") {
+        let (Some(name), Some(value)) = (attribute(field, "name"), attribute(field, "value")) else { continue };
+        let is_box = attribute(field, "type").as_deref() == Some("checkbox");
+        // A box that is not ticked is not sent.
+        if !(is_box && decision == Decision::Untick && !value.contains("readonly")) {
+            form.append_pair(&name, &value);
+        }
+    }
+    let chosen = fields("option ").find(|option| option.contains(" selected")).and_then(|it| attribute(it, "value"));
+    form.append_pair("account", &chosen.unwrap_or_default());
+    form.append_pair("decision", if decision == Decision::Refuse { "cancel" } else { "allow" });
+    (fields("form ").find_map(|form| attribute(form, "action")).unwrap_or_default(), form.finish())
 }
 
 fn location(answer: &Response<Bytes>) -> Result<Url> {

@@ -163,7 +163,8 @@ async fn a_letter_carries_its_flags_and_its_parts() {
     let raw = "From: ann@acme.example\r\nSubject: s\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n\
                --b\r\n\r\nHello\r\n--b\r\nContent-Type: text/csv; name=a.csv\r\nContent-Transfer-Encoding: base64\r\n\r\nMSwy\r\n--b--\r\n";
     let id = MessageId::new(mailbox.service.deliver(raw, "junk", true, Utc::now()));
-    let Fetched::Present { item, .. } = mailbox.provider.fetch(&[id.clone()], Depth::Full).await.unwrap().remove(0)
+    let Fetched::Present { item, .. } =
+        mailbox.provider.fetch(std::slice::from_ref(&id), Depth::Full).await.unwrap().remove(0)
     else {
         panic!("it is there")
     };
