@@ -5,22 +5,26 @@
 
 use std::process::ExitCode;
 
-use integration_examples::crm::{self, Arguments};
+use integration_examples::crm::{self, Arguments, Asked};
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = match Arguments::parse(std::env::args().skip(1)) {
-        Ok(arguments) => arguments,
+        Ok(Asked::Run(arguments)) => arguments,
+        Ok(Asked::Help) => {
+            println!("{}\n{}", crm::USAGE, crm::HELP);
+            return ExitCode::SUCCESS;
+        }
         Err(problem) => {
-            eprintln!("crm_sync: {problem}\n{}", crm::USAGE);
+            eprintln!("crm_sync: {problem} (--help lists the options)");
             return ExitCode::from(2);
         }
     };
-    match crm::run(arguments).await {
+    match crm::run(&arguments).await {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("crm_sync: {error}{}", error.remedy().map(|remedy| format!(" {remedy}")).unwrap_or_default());
+            eprintln!("crm_sync: {}", crm::complaint(&error, &arguments));
             ExitCode::FAILURE
         }
     }

@@ -42,7 +42,11 @@ impl CsvDirectory {
         Self::parse(&bytes).map_err(|problem| bad(path, &problem))
     }
 
-    fn parse(bytes: &[u8]) -> std::result::Result<Self, String> {
+    /// Reads the text of such a file.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(bytes: &[u8]) -> std::result::Result<Self, String> {
         let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(bytes);
         let header: Vec<String> =
             reader.headers().map_err(|error| error.to_string())?.iter().map(str::to_owned).collect();

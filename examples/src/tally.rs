@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     io::IsTerminal,
     sync::Mutex,
+    time::{Duration, Instant},
 };
 
 use integration_core::{
@@ -23,7 +24,15 @@ pub struct Tally {
 struct State {
     outcomes: BTreeMap<String, Option<Outcome>>,
     quarantined: BTreeSet<String>,
-    printed: Option<Progress>,
+    /// Entries of which not even the key was understood.
+    nameless: usize,
+    shown: Option<(Phase, Instant)>,
+}
+
+impl State {
+    fn quarantined(&self) -> usize {
+        self.quarantined.len() + self.nameless
+    }
 }
 
 /// A run in numbers: messages = activities + skipped + quarantined.
@@ -37,6 +46,8 @@ pub struct Counts {
     pub skipped: BTreeMap<&'static str, usize>,
     /// Those that could not be understood.
     pub quarantined: usize,
+    /// Those that are gone at the service; not among the messages.
+    pub gone: usize,
     /// Those on the timeline, by id.
     pub logged: BTreeSet<String>,
 }
@@ -55,7 +66,7 @@ impl Tally {
     #[must_use]
     pub fn counts(&self) -> Counts {
         let state = self.state.lock().expect("counting does not panic");
-        let mut counts = Counts { quarantined: state.quarantined.len(), ..Counts::default() };
+        let mut counts = Counts { quarantined: state.quarantined(), ..Counts::default() };
         for (message, outcome) in &state.outcomes {
             match outcome {
                 Some(Outcome::Logged { .. }) => {
@@ -63,34 +74,62 @@ impl Tally {
                     counts.logged.insert(message.clone());
                 }
                 Some(Outcome::Skipped { reason }) => *counts.skipped.entry(reason.as_str()).or_default() += 1,
-                None => {}
+                None => counts.gone += 1,
             }
         }
         counts.messages = counts.activities + counts.skipped.values().sum::<usize>() + counts.quarantined;
         counts
     }
 
-    fn show(&self, state: &mut State, progress: Progress) {
-        if self.quiet || state.printed == Some(progress) {
-            return;
-        }
-        state.printed = Some(progress);
-        let phase = match progress.phase {
-            Phase::Listing => "listing",
-            Phase::Fetching => "fetching",
-            _ => "up to date",
-        };
-        let (done, waiting) = (progress.settled, progress.pending);
-        if std::io::stderr().is_terminal() {
-            let width = 30;
-            // Never full while anything is still waiting to be listed or fetched.
-            let filled = done * width / (done + waiting).max(1);
-            let bar: String = (0..width).map(|at| if at < filled { '█' } else { '░' }).collect();
-            eprint!("\r\x1b[2K{bar} {done} done, {waiting} waiting ({phase})");
-        } else {
-            eprintln!("{phase}: {done} done, {waiting} waiting");
+    /// Leaves the progress bar's line.
+    ///
+    /// # Panics
+    /// If another thread panicked while counting.
+    pub fn end(&self) {
+        let shown = self.state.lock().expect("counting does not panic").shown.is_some();
+        if shown && std::io::stderr().is_terminal() {
+            eprintln!();
         }
     }
+
+    fn show(&self, state: &mut State, progress: Progress) {
+        let terminal = std::io::stderr().is_terminal();
+        let pause = if terminal { Duration::from_millis(50) } else { Duration::from_secs(1) };
+        let soon = |&(phase, at): &(Phase, Instant)| phase == progress.phase && at.elapsed() < pause;
+        if self.quiet || state.shown.as_ref().is_some_and(soon) {
+            return;
+        }
+        state.shown = Some((progress.phase, Instant::now()));
+        let line = status(progress, state.outcomes.len() + state.quarantined());
+        if terminal {
+            eprint!("\r\x1b[2K{} {line}", bar(progress, state.outcomes.len() + state.quarantined()));
+        } else {
+            eprintln!("{line}");
+        }
+    }
+}
+
+/// What is happening, how much is done, how much is left, and how long that takes where it is known.
+fn status(progress: Progress, done: usize) -> String {
+    let phase = match progress.phase {
+        Phase::Listing => "listing",
+        Phase::Fetching => "fetching",
+        _ => return format!("up to date: {done} done"),
+    };
+    let eta = progress.eta.filter(|eta| eta.as_secs() > 0);
+    let eta = eta.map(|eta| format!(", about {} s left within the quota", eta.as_secs())).unwrap_or_default();
+    format!("{phase}: {done} done, {} waiting{eta}", progress.pending)
+}
+
+/// Full only when everything is done: what is not listed yet is not known.
+fn bar(progress: Progress, done: usize) -> String {
+    const WIDTH: usize = 30;
+    let waiting = usize::try_from(progress.pending).unwrap_or(usize::MAX);
+    let filled = match progress.phase {
+        Phase::UpToDate => WIDTH,
+        _ => (done.saturating_mul(WIDTH) / done.saturating_add(waiting).max(1)).min(WIDTH - 1),
+    };
+    (0..WIDTH).map(|at| if at < filled { '█' } else { '░' }).collect()
 }
 
 impl EventListener for Tally {
@@ -107,6 +146,7 @@ impl EventListener for Tally {
                 state.outcomes.remove(key);
                 state.quarantined.insert(key.clone());
             }
+            Event::Quarantined { key: None, .. } => state.nameless += 1,
             Event::Progress(progress) => self.show(&mut state, *progress),
             _ => {}
         }

@@ -12,6 +12,8 @@
 //! | `POST /sandbox/apps`                     | registers a client; JSON ([`AppRegistration`])                   |
 //! | `POST /sandbox/consent`                  | `{"url", "decision": "grant"\|"refuse", "as"?, "untick"?: []}` → `{"url"}` |
 //! | `POST /sandbox/deliver?account=&labels=` | the body, a raw message, arrives in a mailbox; labels by comma   |
+//! | `POST /sandbox/file?account=&name=`      | the body becomes the named file of a mailbox: arrives if it is new or has changed |
+//! | `POST /sandbox/files?account=`           | a JSON list of names: messages of other files are deleted        |
 //! | `POST /sandbox/generate?account=&count=&attachment_bytes=` | messages arrive whose bodies are made when read |
 //! | `POST /sandbox/faults`                   | adds a [`Fault`](crate::Fault); `DELETE` forgets all             |
 //! | `POST /sandbox/token_delay?milliseconds=`| holds back the token endpoint's answers                          |
@@ -21,7 +23,7 @@
 //! | `POST /sandbox/jwks_outage?on=`          | makes the key endpoint unavailable                               |
 //! | `POST /sandbox/save`                     | writes the state file                                            |
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header::CONTENT_TYPE, header::HeaderValue};
@@ -96,6 +98,14 @@ fn handle(sandbox: &Sandbox, request: &Request<Bytes>) -> Answered {
             let labels = query.one("labels").unwrap_or("INBOX,UNREAD");
             return deliver(sandbox, needed("account")?, labels, request.body());
         }
+        ("POST", "file") => {
+            let (account, name) = (needed("account")?, needed("name")?);
+            sandbox.gmail().mailbox(account).put_file(name, request.body(), sandbox.now());
+        }
+        ("POST", "files") => {
+            let names: BTreeSet<String> = serde_json::from_slice(request.body()).map_err(wrong)?;
+            sandbox.gmail().mailbox(needed("account")?).keep_files(|name| names.contains(name), sandbox.now());
+        }
         ("POST", "generate") => {
             return generate(sandbox, needed("account")?, number("count")?, number("attachment_bytes")?);
         }
@@ -168,6 +178,24 @@ mod tests {
         let (status, body) = steer(&sandbox, "POST", "/sandbox/consent", &body);
         assert_eq!(status, StatusCode::OK);
         assert!(body["url"].as_str().unwrap().starts_with("http://127.0.0.1:9/?state=s&iss="));
+    }
+
+    #[test]
+    fn a_mailbox_follows_files_sent_from_afar() {
+        let sandbox = Sandbox::google().build();
+        let put = |name: &str, text: &str| {
+            assert_eq!(
+                steer(&sandbox, "POST", &format!("/sandbox/file?account=ada@example.com&name={name}"), text).0,
+                200
+            );
+        };
+        put("a", "Subject: a\r\n\r\na");
+        put("b", "Subject: b\r\n\r\nb");
+        let first = sandbox.gmail().mailbox("ada@example.com").ids();
+        put("a", "Subject: a\r\n\r\na");
+        assert_eq!(sandbox.gmail().mailbox("ada@example.com").ids(), first, "the same file again changes nothing");
+        assert_eq!(steer(&sandbox, "POST", "/sandbox/files?account=ada@example.com", r#"["b"]"#).0, 200);
+        assert_eq!(sandbox.gmail().mailbox("ada@example.com").ids().len(), 1);
     }
 
     #[test]

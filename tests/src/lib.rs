@@ -12,7 +12,7 @@
 //! | I want to …                                   | start at                                             |
 //! |-----------------------------------------------|------------------------------------------------------|
 //! | drive a client against it, on virtual time    | [`Sandbox::transport`]                               |
-//! | run it as a server                            | [`Sandbox::serve`], or the program `sandbox`         |
+//! | run it as a server                            | [`Sandbox::serve`], or the program `sandbox` ([`program`]) |
 //! | press the buttons of the consent page         | [`Sandbox::consent`]                                 |
 //! | make things go wrong                          | [`Sandbox::script`] with a [`Fault`]                 |
 //! | count calls, tokens and units                 | [`Sandbox::books`]                                   |
@@ -31,6 +31,7 @@ pub mod faults;
 pub mod google;
 pub mod mail;
 pub mod mime;
+pub mod program;
 mod server;
 pub mod spec;
 mod state;

@@ -2,27 +2,52 @@
 
 use std::path::PathBuf;
 
-/// What is shown after a mistake.
+use integration_google::GmailQuota;
+use url::Url;
+
+/// The command line in short.
 pub const USAGE: &str = "usage: crm_sync [--mail PATH]... [--people FILE.csv] [--db FILE] \
 [--quota gmail-2026|gmail-classic|off] [--sandbox URL] [--json] [--live google]";
 
-/// What was asked for.
+/// What is shown on request.
+pub const HELP: &str = "
+  --mail PATH     a directory (every file one message, except *.json, *.jsonl and *.md) or an mbox file, loaded into the
+                  simulated mailbox; may be repeated; without it the bundled sample
+  --people FILE   your contacts: a CSV file with the columns name,email,company,deal
+  --db FILE       where everything is kept; crm_sync.db unless given. The key and the simulated service are kept beside it
+  --quota NAME    the limits to keep; off unless given (units are counted all the same)
+  --sandbox URL   a running sandbox instead of one of its own; with --mail, the files are loaded into it
+  --json          one object with the counts of this run on standard output, and nothing else
+  --live google   the real service, with GOOGLE_CLIENT_ID and GOOGLE_CLIENT_SECRET
+
+exit code: 0 up to date, 1 failed or stopped, 2 wrong usage";
+
+/// What a command line asks for.
+#[derive(Clone, Debug)]
+pub enum Asked {
+    /// To be told how to ask.
+    Help,
+    /// A run.
+    Run(Arguments),
+}
+
+/// A run.
 #[derive(Clone, Debug)]
 pub struct Arguments {
-    /// Directories or mbox files; empty: the bundled messages.
+    /// Directories or mbox files; empty: the bundled messages, where the mailbox is ours.
     pub mail: Vec<PathBuf>,
     /// The people.
     pub people: Option<PathBuf>,
     /// The database.
     pub db: PathBuf,
-    /// The quota preset.
-    pub quota: String,
+    /// The quota preset; absent: off, and at the real service its own.
+    pub quota: Option<GmailQuota>,
     /// A running sandbox.
-    pub sandbox: Option<String>,
+    pub sandbox: Option<Url>,
     /// One JSON object on stdout, nothing else.
     pub json: bool,
     /// The real service.
-    pub live: Option<String>,
+    pub live: bool,
 }
 
 impl Arguments {
@@ -30,16 +55,16 @@ impl Arguments {
     ///
     /// # Errors
     /// A sentence that names the mistake.
-    pub fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Self, String> {
+    pub fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Asked, String> {
         let mut arguments = arguments.into_iter();
         let mut parsed = Self {
             mail: Vec::new(),
             people: None,
             db: PathBuf::from("crm_sync.db"),
-            quota: "off".to_owned(),
+            quota: None,
             sandbox: None,
             json: false,
-            live: None,
+            live: false,
         };
         while let Some(option) = arguments.next() {
             let mut value = || arguments.next().ok_or_else(|| format!("{option} needs a value"));
@@ -47,49 +72,69 @@ impl Arguments {
                 "--mail" => parsed.mail.push(value()?.into()),
                 "--people" => parsed.people = Some(value()?.into()),
                 "--db" => parsed.db = value()?.into(),
-                "--quota" => parsed.quota = value()?,
-                "--sandbox" => parsed.sandbox = Some(value()?),
+                "--quota" => parsed.quota = Some(quota(&value()?)?),
+                "--sandbox" => parsed.sandbox = Some(origin(&value()?)?),
                 "--json" => parsed.json = true,
-                "--live" => parsed.live = Some(value()?),
+                "--live" => parsed.live = live(&value()?)?,
+                "--help" | "-h" => return Ok(Asked::Help),
                 _ => return Err(format!("unknown option {option}")),
             }
         }
-        if !["gmail-2026", "gmail-classic", "off"].contains(&parsed.quota.as_str()) {
-            return Err(format!("--quota is gmail-2026, gmail-classic or off, not {}", parsed.quota));
-        }
-        if parsed.live.as_deref().is_some_and(|service| service != "google") {
-            return Err("--live knows only google".to_owned());
-        }
-        if parsed.live.is_some() && (parsed.sandbox.is_some() || !parsed.mail.is_empty()) {
+        if parsed.live && (parsed.sandbox.is_some() || !parsed.mail.is_empty()) {
             return Err("--live goes with neither --sandbox nor --mail".to_owned());
         }
-        if parsed.people.is_none() && parsed.mail.is_empty() && parsed.live.is_none() {
+        let bundled = parsed.mail.is_empty() && parsed.sandbox.is_none() && !parsed.live;
+        if parsed.people.is_none() && bundled {
             parsed.people = Some(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("sample/people.csv"));
         }
-        Ok(parsed)
+        Ok(Asked::Run(parsed))
     }
+}
+
+fn quota(name: &str) -> Result<GmailQuota, String> {
+    name.parse().map_err(|_| format!("--quota is gmail-2026, gmail-classic or off, not {name}"))
+}
+
+fn origin(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text).map_err(|error| format!("--sandbox {text} is no URL: {error}"))?;
+    let usable = matches!(url.scheme(), "http" | "https") && url.has_host();
+    usable.then_some(url).ok_or_else(|| format!("--sandbox {text} is no URL of a server"))
+}
+
+fn live(service: &str) -> Result<bool, String> {
+    if service == "google" { Ok(true) } else { Err(format!("--live knows only google, not {service}")) }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Arguments;
+    use super::{Arguments, Asked};
 
-    fn parse(line: &str) -> Result<Arguments, String> {
-        Arguments::parse(line.split_whitespace().map(str::to_owned))
+    fn wrong(line: &str) -> String {
+        Arguments::parse(line.split_whitespace().map(str::to_owned)).unwrap_err()
     }
 
     #[test]
-    fn an_unknown_option_is_named() {
-        assert_eq!(parse("--male x").unwrap_err(), "unknown option --male");
+    fn what_is_wrong_is_named() {
+        for (line, told) in [
+            ("--male x", "unknown option --male"),
+            ("--db", "--db needs a value"),
+            ("--quota lots", "--quota is gmail-2026, gmail-classic or off, not lots"),
+            ("--sandbox 127.0.0.1:80", "--sandbox 127.0.0.1:80 is no URL: relative URL without a base"),
+            ("--sandbox file:///x", "--sandbox file:///x is no URL of a server"),
+            ("--live bing", "--live knows only google, not bing"),
+            ("--live google --sandbox http://127.0.0.1:1", "--live goes with neither --sandbox nor --mail"),
+            ("--live google --mail x", "--live goes with neither --sandbox nor --mail"),
+        ] {
+            assert_eq!(wrong(line), told);
+        }
     }
 
     #[test]
-    fn a_missing_value_is_named() {
-        assert_eq!(parse("--db").unwrap_err(), "--db needs a value");
-    }
-
-    #[test]
-    fn live_and_sandbox_exclude_each_other() {
-        assert!(parse("--live google --sandbox http://127.0.0.1:1").is_err());
+    fn the_bundled_people_belong_to_the_bundled_mail() {
+        for (line, people) in [("", true), ("--mail x", false), ("--live google", false)] {
+            let asked = Arguments::parse(line.split_whitespace().map(str::to_owned)).unwrap();
+            let Asked::Run(arguments) = asked else { panic!("a run was asked for") };
+            assert_eq!(arguments.people.is_some(), people, "{line}");
+        }
     }
 }

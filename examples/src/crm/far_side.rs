@@ -1,18 +1,20 @@
 //! Who is on the other side: a sandbox of our own, a running one, or the real service.
 
-use std::{path::PathBuf, sync::Arc};
+use std::sync::Arc;
 
+use bytes::Bytes;
 use integration_core::{
     Error, ErrorKind, Result,
+    connection::Connection,
     http::{Body, ReqwestTransport, Transport},
     ids::AppId,
 };
 use integration_google::{GmailQuota, Google, GoogleConfig, GoogleEndpoints};
-use integration_testing::{DEFAULT_CLIENT, Sandbox, SandboxSettings, Served};
+use integration_testing::{DEFAULT_CLIENT, Sandbox, SandboxSettings, Served, google::gmail::QuotaPreset};
 use url::Url;
 
 use super::Arguments;
-use crate::{browser::Loopback, mail};
+use crate::{browser::Loopback, mail::Named};
 
 /// The owner of the simulated mailbox.
 pub(super) const OWNER: &str = "ada@northwind-sales.example";
@@ -21,14 +23,14 @@ pub(super) const OWNER: &str = "ada@northwind-sales.example";
 #[derive(Debug)]
 pub(super) struct FarSide {
     kind: Kind,
-    quota: String,
+    quota: GmailQuota,
 }
 
 #[derive(Debug)]
 enum Kind {
     Live { client_id: String, client_secret: Option<String> },
     Ours { sandbox: Sandbox, served: Option<Served>, origin: Url },
-    Running { origin: Url },
+    Running { far: Remote, mail: Vec<Named> },
 }
 
 fn wrong(message: impl Into<String>) -> Error {
@@ -36,28 +38,44 @@ fn wrong(message: impl Into<String>) -> Error {
 }
 
 impl FarSide {
-    pub(super) async fn start(arguments: &Arguments) -> Result<Self> {
-        let kind = if arguments.live.is_some() {
+    /// With `mail` in the mailbox; `None`: whatever is in it.
+    pub(super) async fn start(arguments: &Arguments, mail: Option<Vec<Named>>) -> Result<Self> {
+        let quota = arguments.quota.unwrap_or(if arguments.live { GmailQuota::Gmail2026 } else { GmailQuota::Off });
+        let kind = if arguments.live {
             let client_id = std::env::var("GOOGLE_CLIENT_ID").map_err(|_| {
                 wrong("--live google needs GOOGLE_CLIENT_ID (and GOOGLE_CLIENT_SECRET) of a desktop client in the environment")
             })?;
             Kind::Live { client_id, client_secret: std::env::var("GOOGLE_CLIENT_SECRET").ok() }
         } else if let Some(origin) = &arguments.sandbox {
-            let origin = Url::parse(origin).map_err(|error| wrong(format!("--sandbox {origin} is no URL: {error}")))?;
-            Kind::Running { origin }
+            Kind::Running { far: Remote::reach(origin).await?, mail: mail.unwrap_or_default() }
         } else {
-            ours(arguments).await?
+            ours(arguments, quota, mail.unwrap_or_default()).await?
         };
-        Ok(Self { kind, quota: arguments.quota.clone() })
+        Ok(Self { kind, quota })
+    }
+
+    /// Makes the mailbox of a running sandbox follow the files; ours does already.
+    pub(super) async fn load(&self, known: Option<&Connection>) -> Result<()> {
+        let Kind::Running { far, mail } = &self.kind else { return Ok(()) };
+        if mail.is_empty() {
+            return Ok(());
+        }
+        let account = match known {
+            Some(connection) => connection.account.addresses.first().map_or(OWNER, String::as_str),
+            None => {
+                far.steer("people", &[("account", OWNER), ("name", "Ada")], Bytes::new()).await?;
+                OWNER
+            }
+        };
+        for (name, raw) in mail {
+            far.steer("file", &[("account", account), ("name", name)], raw.clone()).await?;
+        }
+        let names: Vec<&str> = mail.iter().map(|(name, _)| name.as_str()).collect();
+        far.steer("files", &[("account", account)], serde_json::json!(names).to_string().into()).await?;
+        Ok(())
     }
 
     pub(super) fn connector(&self) -> Result<Google> {
-        let quota = match self.quota.as_str() {
-            "gmail-2026" => GmailQuota::Gmail2026,
-            "gmail-classic" => GmailQuota::GmailClassic,
-            _ if matches!(self.kind, Kind::Live { .. }) => GmailQuota::Gmail2026,
-            _ => GmailQuota::Off,
-        };
         let config = match &self.kind {
             Kind::Live { client_id, client_secret } => {
                 let config = GoogleConfig::desktop(client_id.clone()).with_endpoints(GoogleEndpoints::live());
@@ -66,11 +84,11 @@ impl FarSide {
                     None => config,
                 }
             }
-            Kind::Ours { origin, .. } | Kind::Running { origin } => {
+            Kind::Ours { origin, .. } | Kind::Running { far: Remote { origin, .. }, .. } => {
                 GoogleConfig::desktop(DEFAULT_CLIENT).with_endpoints(GoogleEndpoints::below(origin)?)
             }
         };
-        Google::new(config.with_quota(quota))
+        Google::new(config.with_quota(self.quota))
     }
 
     pub(super) fn app(&self) -> AppId {
@@ -86,51 +104,99 @@ impl FarSide {
 
     /// The redirect to ask for, and who follows the authorisation to it.
     pub(super) async fn browser(&self) -> Result<(String, Browser)> {
-        match &self.kind {
+        let (far, person) = match &self.kind {
             Kind::Live { .. } => {
                 let loopback = Loopback::bind().await?;
-                Ok((loopback.redirect()?, Browser::Person(loopback)))
+                return Ok((loopback.redirect()?, Browser::Person(loopback)));
             }
-            Kind::Ours { origin, .. } | Kind::Running { origin } => {
-                Ok(("http://127.0.0.1:1/callback".to_owned(), Browser::Simulated(origin.clone())))
-            }
-        }
+            Kind::Ours { origin, .. } => (Remote::new(origin)?, Some(OWNER)),
+            Kind::Running { far, mail } => (far.clone(), (!mail.is_empty()).then_some(OWNER)),
+        };
+        Ok(("http://127.0.0.1:1/callback".to_owned(), Browser::Simulated(far, person)))
+    }
+
+    /// Keeps what the simulated service knows: whoever is killed after this goes on with it.
+    pub(super) fn save(&self) -> Result<()> {
+        let Kind::Ours { sandbox, .. } = &self.kind else { return Ok(()) };
+        sandbox.save().map_err(|error| {
+            Error::new(ErrorKind::Store, "the state of the simulated service cannot be kept beside the database")
+                .with_source(error)
+        })
     }
 
     pub(super) async fn stop(&mut self) -> Result<()> {
-        if let Kind::Ours { sandbox, served, .. } = &mut self.kind {
-            if let Some(served) = served.take() {
-                served.shutdown().await;
-            }
-            sandbox.save().map_err(|error| wrong(format!("the sandbox's state cannot be kept: {error}")))?;
+        if let Kind::Ours { served, .. } = &mut self.kind
+            && let Some(served) = served.take()
+        {
+            served.shutdown().await;
         }
-        Ok(())
+        self.save()
     }
 }
 
 /// A sandbox on a free loopback port; what it served is kept in a file beside the database.
-async fn ours(arguments: &Arguments) -> Result<Kind> {
+async fn ours(arguments: &Arguments, quota: GmailQuota, mail: Vec<Named>) -> Result<Kind> {
     let state = arguments.db.with_extension("sandbox.json");
     let mut settings = SandboxSettings::default();
-    settings.gmail.quota = match arguments.quota.as_str() {
-        "gmail-2026" => integration_testing::google::gmail::QuotaPreset::Gmail2026,
-        "gmail-classic" => integration_testing::google::gmail::QuotaPreset::Classic,
-        _ => integration_testing::google::gmail::QuotaPreset::Off,
+    settings.gmail.quota = match quota {
+        GmailQuota::Gmail2026 => QuotaPreset::Gmail2026,
+        GmailQuota::GmailClassic => QuotaPreset::Classic,
+        _ => QuotaPreset::Off,
     };
     let sandbox = Sandbox::google().with_settings(settings).with_state_file(&state).build();
-    let sandbox = sandbox.map_err(|error| wrong(format!("{} cannot be used: {error}", state.display())))?;
+    let sandbox = sandbox.map_err(|error| wrong(error.to_string()))?;
     sandbox.register_person(OWNER, "Ada");
-    let bundled = [mail::bundled()];
-    let paths: &[PathBuf] = if arguments.mail.is_empty() { &bundled } else { &arguments.mail };
-    let mut files = Vec::new();
-    for (index, path) in paths.iter().enumerate() {
-        files.extend(mail::load(path)?.into_iter().map(|(name, bytes)| (format!("{index}/{name}"), bytes)));
-    }
-    sandbox.gmail().mailbox(OWNER).sync_folder(files, chrono::Utc::now());
+    sandbox.gmail().mailbox(OWNER).sync_folder(mail, sandbox.now());
     let served = sandbox.serve(([127, 0, 0, 1], 0).into()).await;
     let served = served.map_err(|error| wrong(format!("the sandbox finds no free port: {error}")))?;
     let origin = Url::parse(&format!("http://{}", served.addr())).map_err(|error| wrong(error.to_string()))?;
     Ok(Kind::Ours { sandbox, served: Some(served), origin })
+}
+
+/// A sandbox that is steered over HTTP.
+#[derive(Clone, Debug)]
+pub(super) struct Remote {
+    origin: Url,
+    transport: Arc<dyn Transport>,
+}
+
+impl Remote {
+    fn new(origin: &Url) -> Result<Self> {
+        Ok(Self { origin: origin.clone(), transport: Arc::new(ReqwestTransport::new()?) })
+    }
+
+    /// Makes sure that somebody answers before anything is begun.
+    async fn reach(origin: &Url) -> Result<Self> {
+        let far = Self::new(origin)?;
+        far.ask(http::Method::GET, "books", &[], Bytes::new()).await?;
+        Ok(far)
+    }
+
+    async fn steer(&self, path: &str, query: &[(&str, &str)], body: Bytes) -> Result<Bytes> {
+        self.ask(http::Method::POST, path, query, body).await
+    }
+
+    async fn ask(&self, method: http::Method, path: &str, query: &[(&str, &str)], body: Bytes) -> Result<Bytes> {
+        let mut url = self.origin.join(&format!("/sandbox/{path}")).map_err(|error| wrong(error.to_string()))?;
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        let request = http::Request::builder().method(method).uri(url.as_str()).body(Body::from(body));
+        let request = request.map_err(|error| wrong(error.to_string()))?;
+        let unreachable = |error| {
+            let message =
+                format!("no sandbox answers at {}; start one with `cargo run --example sandbox`", self.origin);
+            Error::new(ErrorKind::Transport, message).with_source(error)
+        };
+        let answer = self.transport.execute(request).await.map_err(unreachable)?;
+        let status = answer.status();
+        let body = answer.into_body().collect(64 << 20).await.map_err(unreachable)?;
+        if status.is_success() {
+            return Ok(body);
+        }
+        let told = String::from_utf8_lossy(&body[..body.len().min(200)]).into_owned();
+        Err(wrong(format!("what answers at {} is no sandbox, or refuses: {status} {told}", self.origin)))
+    }
 }
 
 /// Who follows an authorisation URL.
@@ -138,8 +204,8 @@ async fn ours(arguments: &Arguments) -> Result<Kind> {
 pub(super) enum Browser {
     /// A person, in a real browser.
     Person(Loopback),
-    /// Somebody in the sandbox who grants everything.
-    Simulated(Url),
+    /// Somebody in the sandbox who grants everything; whom the page suggests unless named.
+    Simulated(Remote, Option<&'static str>),
 }
 
 impl Browser {
@@ -155,27 +221,19 @@ impl Browser {
                 }
                 loopback.query().await
             }
-            Self::Simulated(origin) => press_allow(origin, url).await,
+            Self::Simulated(far, person) => press_allow(far, url, *person).await,
         }
     }
 }
 
-async fn press_allow(origin: &Url, url: &Url) -> Result<String> {
+async fn press_allow(far: &Remote, url: &Url, person: Option<&str>) -> Result<String> {
     #[derive(serde::Deserialize)]
     struct Back {
         url: Url,
     }
-    let control = origin.join("/sandbox/consent").map_err(|error| wrong(error.to_string()))?;
-    let body = serde_json::json!({ "url": url, "decision": "grant" }).to_string();
-    let request = http::Request::post(control.as_str()).body(Body::from(body));
-    let request = request.map_err(|error| wrong(error.to_string()))?;
-    let unreachable = |error| {
-        Error::new(ErrorKind::Transport, format!("no sandbox answers at {origin}; is it running?")).with_source(error)
-    };
-    let transport: Arc<dyn Transport> = Arc::new(ReqwestTransport::new()?);
-    let answer = transport.execute(request).await.map_err(unreachable)?;
-    let body = answer.into_body().collect(64 * 1024).await.map_err(unreachable)?;
-    let back: Back = serde_json::from_slice(&body)
-        .map_err(|_| wrong(format!("the sandbox refuses: {}", String::from_utf8_lossy(&body))))?;
+    let body = serde_json::json!({ "url": url, "decision": "grant", "as": person }).to_string();
+    let answer = far.steer("consent", &[], body.into()).await?;
+    let back: Back = serde_json::from_slice(&answer)
+        .map_err(|_| wrong(format!("the sandbox answers {}", String::from_utf8_lossy(&answer))))?;
     Ok(back.url.query().unwrap_or_default().to_owned())
 }

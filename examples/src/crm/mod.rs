@@ -1,47 +1,62 @@
 //! What `crm_sync` does.
 
 mod arguments;
+mod complaint;
 mod far_side;
 mod report;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use integration_core::{
     Error, ErrorKind, Result,
     activity::{Directory, EmptyDirectory},
     clock::{Clock, SystemClock},
     connection::{Capability, Connection, Connector},
+    error::Retry,
     event::EventListener,
     http::{LocalAdmission, ReqwestTransport},
     hub::Hub,
     ids::TenantId,
     oauth::{Authorise, CallbackQuery, ConnectOutcome},
-    store::{Stores, sqlite::SqliteStore},
+    store::{SqliteOptions, Stores, sqlite::SqliteStore},
     sync::{Job, JobOutcome, Shutdown, SyncOptions},
 };
 
-pub use self::arguments::{Arguments, USAGE};
+pub use self::{
+    arguments::{Arguments, Asked, HELP, USAGE},
+    complaint::complaint,
+};
 use self::{far_side::FarSide, report::Report};
 use crate::{
-    keys,
+    keys, mail,
     meter::{Meter, MeteredAdmission, MeteredTransport},
     people::CsvDirectory,
     tally::Tally,
+    words,
 };
+
+/// How long another program may hold the database.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How often a slice may fail in a row.
+const TRIES: u32 = 5;
 
 /// Runs once; true when up to date, false when it was stopped before.
 ///
 /// # Errors
-/// One line that says what is wrong and what to do.
-pub async fn run(arguments: Arguments) -> Result<bool> {
+/// What went wrong; [`complaint`] makes one line of it.
+pub async fn run(arguments: &Arguments) -> Result<bool> {
     let begun = std::time::Instant::now();
-    let mut far_side = FarSide::start(&arguments).await?;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let store = Arc::new(SqliteStore::open(&arguments.db).await?);
+    // What a person handed in is read first: a mistake in it leaves everything as it was.
     let directory = arguments.people.as_deref().map(CsvDirectory::read).transpose()?;
+    let files = files(arguments)?;
+    let store = SqliteStore::open_with(SqliteOptions::new(&arguments.db).with_busy_timeout(PATIENCE)).await?;
+    let store = Arc::new(store);
+    let key = keys::key_ring(&arguments.db, &*store).await?;
+    let mut far_side = FarSide::start(arguments, files).await?;
     let tally = Arc::new(Tally::new(arguments.json));
     let meter = Arc::new(Meter::default());
     let connector = far_side.connector()?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let admission = LocalAdmission::new(Arc::clone(&clock))
         .with_table(connector.profile().app.clone(), connector.profile().quota.clone());
     let mut options = SyncOptions::default();
@@ -50,7 +65,7 @@ pub async fn run(arguments: Arguments) -> Result<bool> {
         Some(directory) => Arc::new(directory.clone()),
         None => Arc::new(EmptyDirectory),
     };
-    let hub = Hub::builder(Stores::from_one(Arc::clone(&store)), Arc::new(keys::key_ring(&arguments.db)?))
+    let hub = Hub::builder(Stores::from_one(Arc::clone(&store)), Arc::new(key))
         .with_transport(Arc::new(MeteredTransport(Arc::new(ReqwestTransport::new()?), Arc::clone(&meter))))
         .with_admission(Arc::new(MeteredAdmission(Arc::new(admission), Arc::clone(&meter))))
         .with_directory(people)
@@ -59,73 +74,140 @@ pub async fn run(arguments: Arguments) -> Result<bool> {
         .with_clock(clock)
         .with_connector(connector)
         .build()?;
-    let tenant = TenantId::new("demo");
-    let connection = connect(&hub, &tenant, &far_side).await?;
-    let stop = stop_on_interrupt();
-    let up_to_date = sync(&hub, &tenant, &connection, &stop).await?;
-    let report = Report { counts: tally.counts(), meter: &meter, took: begun.elapsed(), up_to_date };
-    report.print(&hub, &tenant, &arguments, directory.as_ref()).await?;
+    let visit = Visit { hub: &hub, tenant: TenantId::new("demo"), far_side: &far_side };
+    let done = visit.bring_up_to_date().await;
+    tally.end();
+    let shown = match &done {
+        Ok(up_to_date) => {
+            let (took, quota) = (begun.elapsed(), arguments.quota.unwrap_or_default());
+            let report = Report { counts: tally.counts(), meter: &meter, took, quota, up_to_date: *up_to_date };
+            report.print(&hub, &visit.tenant, arguments, directory.as_ref()).await
+        }
+        Err(_) => Ok(()),
+    };
     drop(hub);
+    let stopped = far_side.stop().await;
+    let up_to_date = done?;
+    shown?;
+    stopped?;
     store.close().await?;
-    far_side.stop().await?;
     if !up_to_date {
-        eprintln!("stopped; run the same command again to go on where it stopped");
+        eprintln!("stopped; what is done is kept: run the same command again to go on where it stopped");
     }
     Ok(up_to_date)
 }
 
-/// The connection of an earlier run, or a new one after signing in.
-async fn connect(hub: &Hub, tenant: &TenantId, far_side: &FarSide) -> Result<Connection> {
-    if let Some(known) = hub.connections(tenant).await?.into_iter().find(|known| known.app == far_side.app()) {
-        return Ok(known);
+/// The messages to be in the simulated mailbox; `None`: those that are there.
+fn files(arguments: &Arguments) -> Result<Option<Vec<mail::Named>>> {
+    if !arguments.mail.is_empty() {
+        return mail::load_all(&arguments.mail).map(Some);
     }
-    let (redirect, browser) = far_side.browser().await?;
-    let ask = Authorise::new([Capability::Identity, Capability::MailRead], redirect);
-    let authorisation = hub.authorise(tenant, &far_side.app(), ask).await?;
-    let query = browser.visit(&authorisation.url).await?;
-    let completion = hub.complete(&CallbackQuery::parse(&query)?, &authorisation.binding).await?;
-    match completion.outcome {
-        ConnectOutcome::Granted { mut connections, .. } | ConnectOutcome::GrantedInPart { mut connections, .. } => {
-            connections.pop().ok_or_else(|| Error::new(ErrorKind::NotFound, "the sign-in opened no account"))
-        }
-        other => {
-            let message = format!("the sign-in ended without a connection: {other:?}");
-            Err(Error::new(ErrorKind::NeedsConsent, message))
-        }
-    }
+    let ours = !arguments.live && arguments.sandbox.is_none();
+    ours.then(|| mail::load_all(&[mail::bundled()])).transpose()
 }
 
-/// Slices until nothing is waiting, or until it is to stop.
-async fn sync(hub: &Hub, tenant: &TenantId, connection: &Connection, stop: &Shutdown) -> Result<bool> {
-    let job = Job::sync_mail(tenant, &connection.id);
-    let mut failures = 0;
-    loop {
-        match hub.run(job.clone(), stop).await {
-            _ if stop.stopping() => return Ok(false),
-            JobOutcome::Continue => failures = 0,
-            JobOutcome::Done { again_in } => match hub.pending(tenant, &connection.id).await? {
-                0 => return Ok(true),
-                _ => tokio::time::sleep(again_in.unwrap_or_default()).await,
-            },
-            JobOutcome::Failed { error, again_in } => {
-                failures += 1;
-                let Some(wait) =
-                    again_in.filter(|_| failures < 5 && error.retry() != integration_core::error::Retry::Never)
-                else {
-                    return Err(error);
+/// One run against the other side.
+struct Visit<'a> {
+    hub: &'a Hub,
+    tenant: TenantId,
+    far_side: &'a FarSide,
+}
+
+impl Visit<'_> {
+    /// True when up to date, false when it was asked to stop.
+    async fn bring_up_to_date(&self) -> Result<bool> {
+        let stop = stop_on_interrupt();
+        let mut connection = tokio::select! {
+            connected = self.connect() => connected?,
+            () = stop.stopped() => return Ok(false),
+        };
+        // What the far side knows by now, the database relies on from here.
+        self.far_side.save()?;
+        match self.sync(&connection, &stop).await {
+            Err(error) if matches!(error.kind(), ErrorKind::ReauthorisationNeeded | ErrorKind::NeedsConsent) => {
+                connection = tokio::select! {
+                    connected = self.sign_in(Some(&connection)) => connected?,
+                    () = stop.stopped() => return Ok(false),
                 };
-                tokio::time::sleep(wait.min(std::time::Duration::from_secs(5))).await;
+                self.far_side.save()?;
+                self.sync(&connection, &stop).await
             }
-            _ => return Err(Error::new(ErrorKind::Unsupported, "the sync ended in an unknown way")),
+            done => done,
+        }
+    }
+
+    /// The connection of an earlier run, or a new one, with its mailbox as it is to be.
+    async fn connect(&self) -> Result<Connection> {
+        let known = self.hub.connections(&self.tenant).await?;
+        let known = known.into_iter().find(|known| known.app == self.far_side.app());
+        self.far_side.load(known.as_ref()).await?;
+        match known {
+            Some(known) => Ok(known),
+            None => self.sign_in(None).await,
+        }
+    }
+
+    /// Connects an account; with `again`, the same once more.
+    async fn sign_in(&self, again: Option<&Connection>) -> Result<Connection> {
+        let (redirect, browser) = self.far_side.browser().await?;
+        let mut ask = Authorise::new([Capability::Identity, Capability::MailRead], redirect);
+        if let Some(connection) = again {
+            ask = ask.with_reconnect(connection.id.clone()).with_login_hint(&connection.account.label);
+        }
+        let authorisation = self.hub.authorise(&self.tenant, &self.far_side.app(), ask).await?;
+        let query = browser.visit(&authorisation.url).await?;
+        let completion = self.hub.complete(&CallbackQuery::parse(&query)?, &authorisation.binding).await?;
+        match completion.outcome {
+            ConnectOutcome::Granted { mut connections, .. } | ConnectOutcome::GrantedInPart { mut connections, .. } => {
+                connections.pop().ok_or_else(|| Error::new(ErrorKind::NotFound, "the sign-in opened no account"))
+            }
+            other => Err(Error::new(ErrorKind::NeedsConsent, words::of(&other))),
+        }
+    }
+
+    /// Slices until nothing is waiting, or until it is to stop.
+    async fn sync(&self, connection: &Connection, stop: &Shutdown) -> Result<bool> {
+        let job = Job::sync_mail(&self.tenant, &connection.id);
+        let mut failures = 0;
+        loop {
+            let wait = match self.hub.run(job.clone(), stop).await {
+                _ if stop.stopping() => return Ok(false),
+                JobOutcome::Continue => {
+                    failures = 0;
+                    continue;
+                }
+                JobOutcome::Done { again_in } => match self.hub.pending(&self.tenant, &connection.id).await? {
+                    0 => return Ok(true),
+                    _ => again_in.unwrap_or_default(),
+                },
+                JobOutcome::Failed { error, again_in } => {
+                    failures += 1;
+                    // Calls that failed were repeated already: what is left is a limit that passes, or a busy database.
+                    let passes = error.retry() == Retry::Temporary || error.kind() == ErrorKind::RateLimited;
+                    match again_in {
+                        Some(wait) if passes && failures < TRIES => wait.min(Duration::from_secs(5)),
+                        _ => return Err(error),
+                    }
+                }
+                _ => return Err(Error::new(ErrorKind::Unsupported, "the sync ended in an unknown way")),
+            };
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = stop.stopped() => return Ok(false),
+            }
         }
     }
 }
 
+/// The first Ctrl-C stops at the next safe point, the second at once.
 fn stop_on_interrupt() -> Shutdown {
     let stop = Shutdown::default();
     let asked = stop.clone();
     tokio::spawn(async move {
-        if tokio::signal::ctrl_c().await.is_ok() {
+        while tokio::signal::ctrl_c().await.is_ok() {
+            if asked.stopping() {
+                std::process::exit(1);
+            }
             asked.stop();
         }
     });

@@ -1,19 +1,21 @@
 //! What a run shows at its end.
 
-use std::{io::IsTerminal, time::Duration};
+use std::{
+    fmt::Write as _,
+    io::{self, Write as _},
+    time::Duration,
+};
 
 use integration_core::{
-    Result,
+    Error, ErrorKind, Result,
     activity::{Activity, Match, MatchReason, MatchTarget},
     hub::Hub,
     ids::TenantId,
 };
+use integration_google::GmailQuota;
 
 use super::Arguments;
 use crate::{meter::Meter, people::CsvDirectory, tally::Counts};
-
-/// Units a minute that the service allows a user under its newer preset.
-const UNITS_A_MINUTE: f64 = 6_000.0;
 
 /// A run's numbers.
 #[derive(Debug)]
@@ -21,6 +23,7 @@ pub(super) struct Report<'a> {
     pub(super) counts: Counts,
     pub(super) meter: &'a Meter,
     pub(super) took: Duration,
+    pub(super) quota: GmailQuota,
     pub(super) up_to_date: bool,
 }
 
@@ -41,18 +44,23 @@ impl Report<'_> {
             contacts += usize::from(has(|target| matches!(target, MatchTarget::Contact(_))));
             deals += usize::from(has(|target| matches!(target, MatchTarget::Deal(_))));
         }
+        let mut text = String::new();
         if arguments.json {
-            println!("{}", self.json(contacts, deals));
-            return Ok(());
+            text = format!("{}\n", self.json(contacts, deals));
+        } else {
+            text.push_str(HEADER);
+            for activity in &activities {
+                text.push_str(&line(activity, people));
+            }
+            self.summary(&mut text, contacts, deals);
         }
-        if std::io::stderr().is_terminal() {
-            eprintln!();
+        match io::stdout().lock().write_all(text.as_bytes()) {
+            // Whoever reads only the beginning has what they wanted.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            written => written.map_err(|error| {
+                Error::new(ErrorKind::InvalidInput, format!("standard output cannot be written: {error}"))
+            }),
         }
-        for activity in &activities {
-            println!("{}", line(activity, people));
-        }
-        self.summary(contacts, deals);
-        Ok(())
     }
 
     fn is_new(&self, activity: &Activity) -> bool {
@@ -74,22 +82,25 @@ impl Report<'_> {
         })
     }
 
-    fn summary(&self, contacts: usize, deals: usize) {
-        let skipped: Vec<String> =
-            self.counts.skipped.iter().map(|(reason, count)| format!("{reason} {count}")).collect();
-        println!();
-        println!(
-            "this run: {} messages: {} activities ({contacts} with a contact, {deals} with a deal), {} skipped ({}), {} quarantined",
-            self.counts.messages,
-            self.counts.activities,
-            self.counts.skipped.values().sum::<usize>(),
-            skipped.join(", "),
-            self.counts.quarantined,
+    fn summary(&self, text: &mut String, contacts: usize, deals: usize) {
+        let counts = &self.counts;
+        let skipped: Vec<String> = counts.skipped.iter().map(|(reason, count)| format!("{reason} {count}")).collect();
+        let all: usize = counts.skipped.values().sum();
+        let reasons = if all == 0 { String::new() } else { format!(" ({})", skipped.join(", ")) };
+        let gone = if counts.gone == 0 { String::new() } else { format!("; {} gone from the mailbox", counts.gone) };
+        // Writing to a text cannot fail.
+        let _ = writeln!(
+            text,
+            "\nthis run: {} messages: {} activities ({contacts} with a contact, {deals} with a deal), {all} skipped{reasons}, \
+             {} quarantined{gone}",
+            counts.messages, counts.activities, counts.quarantined,
         );
+        let allowed: u32 = if self.quota == GmailQuota::GmailClassic { 15_000 } else { 6_000 };
         #[allow(clippy::cast_precision_loss, reason = "a time shown to a person")]
-        let minutes = self.meter.units() as f64 / UNITS_A_MINUTE;
-        println!(
-            "{} requests, {} quota units: {minutes:.1} minutes at 6,000 units a minute; {} ms here{}",
+        let minutes = self.meter.units() as f64 / f64::from(allowed);
+        let _ = writeln!(
+            text,
+            "{} requests, {} quota units: {minutes:.1} minutes at Google's {allowed} units a minute; {} ms here{}",
             self.meter.requests(),
             self.meter.units(),
             self.took.as_millis(),
@@ -98,13 +109,15 @@ impl Report<'_> {
     }
 }
 
-/// When, direction, who, deal, subject, why.
+const HEADER: &str = "when             kind     who                    deal                   subject                                          why\n";
+
+/// When, kind, who, deal, subject, why.
 fn line(activity: &Activity, people: Option<&CsvDirectory>) -> String {
     let summary = &activity.summary;
     let when = summary.at.map_or_else(|| "no date         ".to_owned(), |at| at.format("%Y-%m-%d %H:%M").to_string());
-    let arrow = match summary.direction {
-        Some(integration_core::email::Direction::Outbound) => "→",
-        _ => "←",
+    let kind = match summary.direction {
+        Some(integration_core::email::Direction::Outbound) => "mail out",
+        _ => "mail in",
     };
     let find =
         |wanted: fn(&MatchTarget) -> Option<&str>| activity.matches.iter().find_map(|found| wanted(&found.target));
@@ -124,7 +137,7 @@ fn line(activity: &Activity, people: Option<&CsvDirectory>) -> String {
         contact.and_then(|id| people.and_then(|people| people.name_of(id)).or(Some(id))).or(company).unwrap_or("");
     let why = activity.matches.iter().min_by_key(|found| found.reason).map_or("", reason);
     let (deal, subject) = (deal.unwrap_or(""), clipped(&summary.subject, 48));
-    format!("{when} {arrow} {:<22} {:<22} {subject:<48} {why}", clipped(who, 22), clipped(deal, 22))
+    format!("{when} {kind:<8} {:<22} {:<22} {subject:<48} {why}\n", clipped(who, 22), clipped(deal, 22))
 }
 
 /// Subjects come from strangers: nothing of them may steer the terminal.

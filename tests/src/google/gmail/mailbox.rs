@@ -145,25 +145,42 @@ impl Mailbox {
     /// A message's time is its `Date` if that is plausible, else `now`; mail from the mailbox's owner is `SENT`.
     /// If names are paths that exist, an export refers to the files.
     pub fn sync_folder(&self, files: Vec<(String, Bytes)>, now: DateTime<Utc>) {
+        let given: BTreeSet<&str> = files.iter().map(|(name, _)| name.as_str()).collect();
+        self.keep_files(|name| given.contains(name), now);
+        for (name, raw) in &files {
+            self.put_file(name, raw, now);
+        }
+    }
+
+    /// One file of [`Mailbox::sync_folder`]: arrives if its name is new, is deleted and arrives anew if its content
+    /// changed.
+    pub fn put_file(&self, name: &str, raw: &Bytes, now: DateTime<Utc>) {
+        let sum = checksum(raw);
         self.with(|account| {
-            let given: std::collections::BTreeMap<&str, u64> =
-                files.iter().map(|(name, raw)| (name.as_str(), checksum(raw))).collect();
-            let stale = |name: &str, sum: u64| given.get(name) != Some(&sum);
+            match account.files.get(name).copied() {
+                Some((_, known)) if known == sum => return,
+                Some((id, _)) => {
+                    account.remove(id, now);
+                }
+                None => {}
+            }
+            let id = account.load(raw, now);
+            account.files.insert(name.to_owned(), (id, sum));
+        });
+    }
+
+    /// Deletes the messages of all files but those that `keep` names; other messages stay.
+    pub fn keep_files(&self, keep: impl Fn(&str) -> bool, now: DateTime<Utc>) {
+        self.with(|account| {
             let gone: Vec<(String, u64)> = account
                 .files
                 .iter()
-                .filter(|(n, (_, sum))| stale(n, *sum))
-                .map(|(n, (id, _))| (n.clone(), *id))
+                .filter(|(name, _)| !keep(name))
+                .map(|(name, (id, _))| (name.clone(), *id))
                 .collect();
             for (name, id) in gone {
                 account.files.remove(&name);
                 account.remove(id, now);
-            }
-            for (name, raw) in &files {
-                if !account.files.contains_key(name) {
-                    let id = account.load(raw, now);
-                    account.files.insert(name.clone(), (id, checksum(raw)));
-                }
             }
         });
     }
