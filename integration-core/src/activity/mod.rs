@@ -1,6 +1,7 @@
 //! The host's timeline: who and what a message is about, and why.
 
 mod directory;
+mod identify;
 mod lists;
 mod mail;
 mod matching;
@@ -12,6 +13,7 @@ mod suggestion;
 mod summary;
 
 pub use directory::{Company, Deal, Directory, DirectoryAnswer, DirectoryQuery, EmptyDirectory, Person};
+pub use identify::{Identification, identify};
 pub use lists::NameLists;
 pub use matching::{AnswerIndex, Findings, Match, MatchReason, MatchTarget, direct_matches, question};
 pub use model::{Activity, ActivityChange, Decision, Outcome, Sighting, SkipReason};

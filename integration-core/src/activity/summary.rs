@@ -169,23 +169,34 @@ fn identity(message: &Message) -> String {
     hex::encode(&digest.finalize()[..16])
 }
 
-/// Words that may be the number of a deal, as people write them into subjects: `[D-2041]`, `#2041`, `D-2041`. Which of them
-/// is one only the directory knows.
+/// Words that may name a deal, as people write them into subjects: `[Renewal]`, `#2041`, `D-2041`; and the tags of own
+/// plus-addresses. Which of them is one only the directory knows.
 fn tokens(message: &Message, own: &[String], own_domains: &[String]) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
-    let edge = |letter: char| !letter.is_alphanumeric() && !matches!(letter, '-' | '_' | '/' | '.');
-    for word in message.subject.split(edge).map(|word| word.trim_matches(['-', '_', '/', '.'])) {
-        let digits = word.bytes().any(|byte| byte.is_ascii_digit());
-        if digits && (3..=64).contains(&word.len()) && found.len() < MAX_TOKENS {
+    let mut note = |word: &str| {
+        if (2..=64).contains(&word.len()) && found.len() < MAX_TOKENS {
             found.insert(word.to_lowercase());
+        }
+    };
+    // What is in brackets, or follows a number sign, is meant as a reference whatever it looks like.
+    for group in message.subject.split('[').skip(1).filter_map(|rest| rest.split_once(']')) {
+        note(group.0.trim().trim_start_matches('#'));
+    }
+    let edge = |letter: char| !letter.is_alphanumeric() && !matches!(letter, '-' | '_' | '/' | '.' | '#');
+    for word in message.subject.split(edge).map(|word| word.trim_end_matches(['-', '_', '/', '.'])) {
+        let named = word.starts_with('#');
+        let word = word.trim_start_matches(['-', '_', '/', '.', '#']);
+        let number = word.len() > 2 && word.bytes().any(|byte| byte.is_ascii_digit());
+        if named || number {
+            note(word);
         }
     }
     for address in message.participants().take(MAX_PEOPLE).map(Address::normalised) {
         let Some((local, domain)) = address.rsplit_once('@') else { continue };
         let Some((base, tag)) = local.split_once('+') else { continue };
         let ours = own_domains.iter().any(|mine| mine == domain) || own.contains(&format!("{base}@{domain}"));
-        if ours && (1..=64).contains(&tag.len()) && found.len() < MAX_TOKENS {
-            found.insert(tag.to_owned());
+        if ours {
+            note(tag);
         }
     }
     found
@@ -215,6 +226,7 @@ mod tests {
     #[test]
     fn tokens_are_words_with_digits_and_tags_of_own_addresses() {
         assert_eq!(subject("Re: [D-2041] Offer #77123, v2"), ["77123", "d-2041", "q7"]);
+        assert_eq!(subject("AW: [Big Renewal] #north"), ["big renewal", "north", "q7"]);
         assert_eq!(subject("Lunch?"), ["q7"]);
     }
 

@@ -6,4 +6,6 @@ mod far;
 mod kill;
 mod steer;
 mod storm;
+mod timeline;
 mod worker;
+mod world;

@@ -20,11 +20,11 @@ use self::work::Work;
 pub(crate) use self::work::participant_keys;
 use super::{
     directory::{Directory, DirectoryAnswer, DirectoryQuery},
+    identify::{Identification, identify_with},
     lists::NameLists,
-    matching::{AnswerIndex, Findings, direct_matches, question},
+    matching::{AnswerIndex, Findings, question},
     model::{Decision, Outcome, SkipReason},
     policy::{Bulk, Logging, MailPolicy},
-    suggestion::suggested,
     summary::{MailKind, Summary},
 };
 use crate::{
@@ -98,9 +98,9 @@ type Facts = BTreeMap<String, Option<Fact>>;
 
 /// Why a message can be no activity whatever it matches, and by which rule.
 #[derive(Clone, Debug)]
-struct Bar {
-    reason: SkipReason,
-    rule: Option<String>,
+pub(super) struct Bar {
+    pub(super) reason: SkipReason,
+    pub(super) rule: Option<String>,
 }
 
 #[async_trait]
@@ -209,21 +209,19 @@ impl MailApplier {
         answer: &DirectoryAnswer,
         index: &AnswerIndex<'_>,
     ) -> Fact {
-        let bar = barred(&summary, policy).map(|bar| bar.reason);
-        let known = answer.people.iter().flat_map(|person| &person.addresses).map(|one| one.to_lowercase()).collect();
-        let suggested = suggested(&summary, &known, policy, bar, &self.lists);
-        let forbidden = bar == Some(SkipReason::NeverLog);
+        let Identification { findings, suggested, skip, .. } =
+            identify_with(&summary, answer, index, policy, &self.lists);
+        let forbidden = skip == Some(SkipReason::NeverLog);
         if forbidden {
             summary.purge();
         }
         summary.trim(policy.keep);
-        let direct = if forbidden { Findings::default() } else { direct_matches(&summary, index, &self.lists) };
-        Fact { summary, direct, suggested, purged: purged || forbidden }
+        Fact { summary, direct: findings, suggested, purged: purged || forbidden }
     }
 }
 
 /// Why a message can be no activity whatever it matches.
-fn barred(summary: &Summary, policy: &MailPolicy) -> Option<Bar> {
+pub(super) fn barred(summary: &Summary, policy: &MailPolicy) -> Option<Bar> {
     let bar = |reason, rule: Option<String>| Some(Bar { reason, rule });
     for role in &summary.roles {
         match role {
