@@ -4,6 +4,7 @@
 
 mod far;
 mod kill;
+mod rematch;
 mod steer;
 mod storm;
 mod timeline;

@@ -8,7 +8,7 @@ use integration_core::{
         ReviewSubject, SkipReason, Suggest, Visibility,
     },
     hub::{DirectoryChange, Why},
-    store::{StateKey, StateQuery, StateWrite, SyncStore},
+    store::{StateKey, StateQuery, StateWrite},
     sync::{AuditReport, Job, SyncOptions, Window},
 };
 use integration_testing::{Fault, FaultAction};

@@ -14,7 +14,7 @@ use integration_core::{
     hub::Hub,
     ids::{AppId, ConnectionId, TenantId},
     oauth::{Authorise, CallbackQuery, ConnectOutcome},
-    store::{MemoryStore, StoreTransaction, Stores},
+    store::{MemoryStore, StoreTransaction, Stores, SyncStore},
     sync::{Job, JobOutcome, Shutdown, SyncOptions},
     vault::KeyRing,
 };
@@ -82,7 +82,7 @@ pub(crate) struct World {
     pub(crate) timeline: Arc<Timeline>,
     pub(crate) watcher: Arc<Watcher>,
     pub(crate) contacts: Arc<Contacts>,
-    pub(crate) store: Arc<MemoryStore>,
+    pub(crate) store: Arc<dyn SyncStore>,
     pub(crate) tenant: TenantId,
     pub(crate) connection: Connection,
 }
@@ -100,12 +100,17 @@ impl World {
 
     /// An empty mailbox, connected.
     pub(crate) async fn new(contacts: Contacts, options: SyncOptions) -> Self {
+        Self::over(Stores::from_one(Arc::new(MemoryStore::default())), contacts, options).await
+    }
+
+    /// The same over other stores.
+    pub(crate) async fn over(stores: Stores, contacts: Contacts, options: SyncOptions) -> Self {
         let sandbox = Sandbox::google().build();
         sandbox.register_person(OWNER, "Ada");
-        let (contacts, store) = (Arc::new(contacts), Arc::new(MemoryStore::default()));
+        let (contacts, store) = (Arc::new(contacts), Arc::clone(&stores.sync));
         let endpoints = GoogleEndpoints::below(&ORIGIN.parse().unwrap()).unwrap();
         let (timeline, watcher) = (Arc::new(Timeline::default()), Arc::new(Watcher::default()));
-        let hub = Hub::builder(Stores::from_one(Arc::clone(&store)), Arc::new(KeyRing::from_base64(KEY).unwrap()))
+        let hub = Hub::builder(stores, Arc::new(KeyRing::from_base64(KEY).unwrap()))
             .with_connector(Google::new(GoogleConfig::desktop("sandbox-client").with_endpoints(endpoints)).unwrap())
             .with_transport(sandbox.transport())
             .with_directory(Arc::clone(&contacts) as Arc<dyn Directory>)
