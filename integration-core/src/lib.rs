@@ -4,6 +4,7 @@ pub mod clock;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod connection;
+mod contain;
 pub mod email;
 pub mod error;
 pub mod event;

@@ -14,6 +14,8 @@ pub struct DirectoryQuery {
     pub addresses: BTreeSet<String>,
     /// Domains, lower case, as they stand in the addresses.
     pub domains: BTreeSet<String>,
+    /// Words that may be a deal's reference, lower case: from subjects, and tags of own plus-addresses.
+    pub references: BTreeSet<String>,
 }
 
 /// A person.
@@ -66,6 +68,19 @@ pub struct Deal {
     pub id: String,
     /// The name.
     pub name: String,
+    /// What names it in a subject ("D-2041") or as a tag of an own plus-address; compared without case.
+    pub references: Vec<String>,
+}
+
+impl Deal {
+    /// A deal with its references.
+    pub fn new<S: Into<String>>(
+        id: impl Into<String>,
+        name: impl Into<String>,
+        references: impl IntoIterator<Item = S>,
+    ) -> Self {
+        Self { id: id.into(), name: name.into(), references: references.into_iter().map(Into::into).collect() }
+    }
 }
 
 /// Everybody and everything the question touches; more does no harm.
@@ -76,6 +91,8 @@ pub struct DirectoryAnswer {
     pub people: Vec<Person>,
     /// Companies with one of the domains.
     pub companies: Vec<Company>,
+    /// Deals with one of the references.
+    pub deals: Vec<Deal>,
 }
 
 /// The host's contacts. Asked once per batch of messages, never inside a transaction.

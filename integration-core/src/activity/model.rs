@@ -2,91 +2,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::matching::{Match, strongest};
-use crate::{
-    email::{Direction, Message, Role},
-    ids::{ActivityId, ConnectionId, ThreadId},
+use super::{
+    matching::{Findings, Match, strongest},
+    policy::Visibility,
+    summary::Summary,
 };
-
-/// What of a message is needed to decide and to show it, without its body.
-#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct Summary {
-    /// When: the service's receive time, else `Date`.
-    pub at: Option<DateTime<Utc>>,
-    /// Who wrote it, as shown.
-    pub from: String,
-    /// The subject.
-    pub subject: String,
-    /// One line of the text.
-    pub snippet: String,
-    /// Everybody but the owner and the own domains, lower case, each once.
-    pub others: BTreeSet<String>,
-    /// Whether anybody else takes part at all.
-    pub external: bool,
-    /// From the owner's point of view.
-    pub direction: Option<Direction>,
-    /// The conversation in this mailbox.
-    pub thread: Option<ThreadId>,
-    /// The identity over all mailboxes.
-    pub identity: String,
-    /// Where it lies.
-    pub roles: Vec<Role>,
-    /// How many files are attached.
-    pub attachments: usize,
-}
-
-impl Summary {
-    /// What of `message` matters to a mailbox with these own addresses and domains (lower case).
-    #[must_use]
-    pub fn of(message: &Message, own: &[String], own_domains: &[String]) -> Self {
-        let is_own = |address: &str| {
-            let domain = address.rsplit_once('@').map_or("", |(_, domain)| domain);
-            own.iter().any(|mine| mine == address) || own_domains.iter().any(|mine| mine == domain)
-        };
-        let everybody: BTreeSet<String> =
-            message.participants().map(super::super::email::Address::normalised).collect();
-        let others: BTreeSet<String> = everybody.into_iter().filter(|one| one.contains('@') && !is_own(one)).collect();
-        let from = message.from.first().or(message.sender.as_ref());
-        let outbound = message.flags.has(Role::Sent) || from.is_some_and(|from| own.contains(&from.normalised()));
-        Self {
-            at: message.received_at.or(message.date),
-            from: from.map(|from| from.name.clone().unwrap_or_else(|| from.address.clone())).unwrap_or_default(),
-            subject: message.subject.clone(),
-            snippet: message.snippet.clone(),
-            external: !others.is_empty(),
-            others,
-            direction: Some(if outbound { Direction::Outbound } else { Direction::Inbound }),
-            thread: message.thread.clone(),
-            identity: identity(message),
-            roles: message.flags.roles.clone(),
-            attachments: message.attachments.len(),
-        }
-    }
-}
-
-/// Message-ID, normalised From and Date: the same in every mailbox that got the message.
-fn identity(message: &Message) -> String {
-    use sha2::Digest;
-    let from = message.from.first().map(super::super::email::Address::normalised).unwrap_or_default();
-    let date = message.date.map(|date| date.timestamp().to_string()).unwrap_or_default();
-    // Without a Message-ID nothing says that two messages are the same: the service's own id keeps them apart.
-    let id = message.message_id.clone().unwrap_or_else(|| format!("{}\u{1f}{}", message.id, message.subject));
-    let mut digest = sha2::Sha256::new();
-    for part in [&id, &from, &date] {
-        digest.update(part.len().to_le_bytes());
-        digest.update(part);
-    }
-    hex::encode(&digest.finalize()[..16])
-}
+use crate::ids::{ActivityId, ConnectionId};
 
 /// Why a message is not on the timeline. A closed list.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SkipReason {
+    /// A newsletter or other mail sent to many, under [`Bulk::Skip`](super::Bulk::Skip).
+    Bulk,
     /// A chat line kept among the mail.
     Chat,
     /// A draft.
@@ -97,8 +27,14 @@ pub enum SkipReason {
     Internal,
     /// Junk.
     Junk,
+    /// The policy logs nothing of this mailbox.
+    LoggingOff,
+    /// Somebody on the never-log list takes part.
+    NeverLog,
     /// Nobody in the directory takes part, nor in its conversation.
     NoMatch,
+    /// The policy logs only conversations in which the owner wrote, and this is none.
+    NoReply,
     /// Deleted, not yet gone.
     Trash,
 }
@@ -108,12 +44,16 @@ impl SkipReason {
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Bulk => "bulk",
             Self::Chat => "chat",
             Self::Draft => "draft",
             Self::Duplicate => "duplicate",
             Self::Internal => "internal",
             Self::Junk => "junk",
+            Self::LoggingOff => "logging_off",
+            Self::NeverLog => "never_log",
             Self::NoMatch => "no_match",
+            Self::NoReply => "no_reply",
             Self::Trash => "trash",
         }
     }
@@ -142,10 +82,22 @@ pub struct Decision {
     /// What became of it.
     #[serde(flatten)]
     pub outcome: Outcome,
+    /// The rule that decided, where one did: "never_log:@acme.example", "bulk:List-Unsubscribe", "logging:off".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
+    /// The id of the copy that is shown instead of this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duplicate_of: Option<String>,
+    /// What was said in it was deleted, because of a rule.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub purged: bool,
     /// The message.
     pub summary: Summary,
-    /// What its own participants match.
-    pub direct: Vec<Match>,
+    /// Whom it suggests as contacts.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub suggested: BTreeSet<String>,
+    /// What it matches by itself.
+    pub direct: Findings,
     /// What it matches in all.
     pub matches: Vec<Match>,
 }
@@ -165,6 +117,12 @@ pub struct Activity {
 }
 
 impl Activity {
+    /// Who may see it: as wide as the widest of its copies.
+    #[must_use]
+    pub fn visibility(&self) -> Visibility {
+        self.sightings.values().flat_map(BTreeMap::values).map(|copy| copy.visibility).min().unwrap_or_default()
+    }
+
     /// Shows the first copy, and what any copy matches; false if no copy is left.
     pub(crate) fn settle(&mut self) -> bool {
         let copies = || self.sightings.values().flat_map(BTreeMap::values);
@@ -184,6 +142,12 @@ pub struct Sighting {
     pub summary: Summary,
     /// What it matches here.
     pub matches: Vec<Match>,
+    /// What it may match here: see [`Review`](super::Review).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub doubtful: Vec<Match>,
+    /// Who may see it because of this copy.
+    #[serde(default)]
+    pub visibility: Visibility,
 }
 
 /// What happened to an activity in one batch.

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use super::{Hub, read::decoded};
 use crate::{
-    activity::{Activity, ActivityChange},
+    activity::{Activity, ActivityChange, Decision, Suggestion, participant_keys, policy_key, spaces},
     error::{Error, ErrorKind, Result, Retry},
-    ids::{ActivityId, ConnectionId, TenantId},
-    store::{Expect, LeaseGuard, StateKey, StateQuery, StateWrite, read_one},
+    ids::{ActivityId, ConnectionId, MessageId, TenantId},
+    store::{Expect, LeaseGuard, StateKey, StateQuery, StateRow, StateWrite, read_one},
     sync::{
         publish::{Publication, publish},
         sync_lease,
@@ -15,7 +15,19 @@ use crate::{
 };
 
 /// The families of rows that a sync makes for one connection.
-const SYNCED: [&str; 7] = ["decision", "group", "member", "partition", "pending", "quarantine", "thread"];
+const SYNCED: [&str; 11] = [
+    "again",
+    "audit",
+    "decision",
+    "gone",
+    "group",
+    "member",
+    "message_id",
+    "partition",
+    "pending",
+    "quarantine",
+    "thread",
+];
 
 impl Hub {
     /// Deletes what the sync made for a connection; the sink is told which activities went. Activities that other mailboxes
@@ -51,19 +63,53 @@ impl Hub {
                 self.strike(tenant, id, &activity.id, guard).await?;
             }
         }
+        self.write(&[
+            StateWrite::delete(tenant, spaces::POLICIES, policy_key(Some(id))),
+            StateWrite::delete(tenant, "walk", StateKey::new([id.as_str(), "mail"])),
+        ])
+        .await?;
         for space in SYNCED {
             loop {
                 let prefix = StateKey::new([id.as_str()]).below();
                 let query = StateQuery::Range { tenant: tenant.clone(), space, prefix, after: None, limit: PAGE };
                 let rows = self.0.stores.sync.read(&query).await?;
-                let writes: Vec<StateWrite> =
-                    rows.into_iter().map(|row| StateWrite::delete(tenant, space, row.key)).collect();
+                let mut writes = Vec::with_capacity(rows.len());
+                for row in &rows {
+                    if space == spaces::DECISIONS {
+                        self.unlist(tenant, id, row, &mut writes).await?;
+                    }
+                    writes.push(StateWrite::delete(tenant, space, row.key.clone()));
+                }
                 self.publish(tenant, id, guard, &writes, Vec::new()).await?;
                 self.0.stores.leases.renew(guard, self.0.sync.lease).await?;
-                if writes.len() < PAGE {
+                if rows.len() < PAGE {
                     break;
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Takes a message out of the indexes and suggestions that lie under other keys.
+    async fn unlist(
+        &self,
+        tenant: &TenantId,
+        id: &ConnectionId,
+        row: &StateRow,
+        writes: &mut Vec<StateWrite>,
+    ) -> Result<()> {
+        let decision: Decision = decoded(row)?;
+        let message = row.key.segments().pop().unwrap_or_default();
+        let keys = participant_keys(id, &message, &decision.summary);
+        writes.extend(keys.into_iter().map(|key| StateWrite::delete(tenant, spaces::PARTICIPANTS, key)));
+        for address in &decision.suggested {
+            let key = StateKey::new([address]);
+            self.change(tenant, spaces::SUGGESTIONS, &key, |suggestion: Option<Suggestion>| {
+                let mut suggestion = suggestion.unwrap_or_default();
+                suggestion.forget(id, &MessageId::new(&message));
+                Ok((!suggestion.is_empty()).then_some(suggestion))
+            })
+            .await?;
         }
         Ok(())
     }

@@ -32,6 +32,17 @@ impl Hub {
                 Ok(Some(SliceEnd::UpToDate)) => JobOutcome::Done { again_in: Some(self.0.sync.poll) },
                 Err(error) => self.failed(tenant, connection, error),
             },
+            JobKind::Audit { connection } => match self.begin_audit(tenant, connection).await {
+                Ok(true) => JobOutcome::Done { again_in: None },
+                Ok(false) => JobOutcome::Done { again_in: Some(BUSY) },
+                Err(error) => self.failed(tenant, connection, error),
+            },
+            JobKind::DecideAgain { connection } => match self.decide_again(tenant, connection, stop).await {
+                Ok(Some(true)) => JobOutcome::Done { again_in: None },
+                Ok(Some(false)) => JobOutcome::Continue,
+                Ok(None) => JobOutcome::Done { again_in: Some(BUSY) },
+                Err(error) => self.failed(tenant, connection, error),
+            },
             JobKind::ReplayQuarantine { connection } => match self.replay(tenant, connection).await {
                 Ok(Some(_)) => JobOutcome::Done { again_in: None },
                 Ok(None) => JobOutcome::Done { again_in: Some(BUSY) },
@@ -91,7 +102,22 @@ impl Hub {
         Ok(queued)
     }
 
-    async fn mail_sync(&self, connection: Connection, grant: &Grant) -> Result<MailSync> {
+    async fn begin_audit(&self, tenant: &TenantId, id: &ConnectionId) -> Result<bool> {
+        let (connection, grant) = self.usable(tenant, id).await?;
+        let begun = self.mail_sync(connection, &grant).await?.begin_audit().await?;
+        if begun {
+            self.sync_now(tenant, id).await?;
+        }
+        Ok(begun)
+    }
+
+    /// Needs no service: a mailbox that is paused or has to be connected again obeys its policy all the same.
+    async fn decide_again(&self, tenant: &TenantId, id: &ConnectionId, stop: &Shutdown) -> Result<Option<bool>> {
+        let (connection, grant) = self.known(tenant, id).await?;
+        self.mail_sync(connection, &grant).await?.decide_again(stop).await
+    }
+
+    pub(super) async fn mail_sync(&self, connection: Connection, grant: &Grant) -> Result<MailSync> {
         let session = self.session_of(&connection, grant, Priority::Live)?;
         let connector = self.connector(&connection.app)?;
         let usage = self.0.admission.usage(&session.parts().admission_key()).await;

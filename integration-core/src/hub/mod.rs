@@ -1,16 +1,21 @@
 //! The hub: what a host holds. Concrete, cheap to clone; everything pluggable is behind it.
 
+mod audit;
 mod builder;
+mod choices;
 mod control;
 mod erase;
 mod jobs;
 mod read;
 mod sign_in;
+mod why;
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
 pub use builder::HubBuilder;
+pub use choices::DirectoryChange;
 pub use read::Quarantined;
+pub use why::Why;
 
 use crate::{
     activity::{Directory, Sink},

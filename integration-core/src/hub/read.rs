@@ -53,7 +53,7 @@ impl Hub {
         self.all(tenant, "quarantine", prefix, item).await
     }
 
-    async fn all<T>(
+    pub(super) async fn all<T>(
         &self,
         tenant: &TenantId,
         space: &'static str,

@@ -4,17 +4,23 @@
 //! is applied, quarantined or stored as pending in the same transaction as the cursor that passes it. Network and
 //! look-ups happen before a transaction opens.
 
+mod again;
+mod audit;
 mod page;
 mod pending;
 mod replay;
 
-use std::{sync::Arc, time::Duration};
+#[cfg(feature = "oauth")]
+pub(crate) use again::WalkRow;
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
 use self::pending::FetchEnd;
 use super::{
+    audit::AuditReport,
     change::Next,
     cursor::Window,
     feed::{Feed, SyncItem},
@@ -23,12 +29,12 @@ use super::{
     shutdown::Shutdown,
 };
 use crate::{
-    activity::{ActivityChange, Outcome, Sink},
+    activity::{ActivityChange, NameLists, Outcome, Sink},
     clock::Clock,
     error::{Error, ErrorKind, Result},
     event::{Event, EventListener, Phase, Progress},
     ids::{ConnectionId, ItemKey, PartitionId, TenantId},
-    store::{LeaseGuard, LeaseKey, LeaseStore, StateKey, StateQuery, StateWrite, SyncStore},
+    store::{LeaseGuard, LeaseKey, LeaseStore, Space, StateKey, StateQuery, StateWrite, SyncStore},
     vault::Sealer,
 };
 
@@ -48,6 +54,10 @@ pub struct SyncOptions {
     pub quarantine_cap: usize,
     /// Own mail domains: mail among them is internal.
     pub own_domains: Vec<String>,
+    /// Free-mail domains and role names.
+    pub lists: Arc<NameLists>,
+    /// How often a feed is compared with its service, item by item; `None`: only on request. Weekly unless set.
+    pub audit_every: Option<Duration>,
 }
 
 impl Default for SyncOptions {
@@ -59,6 +69,8 @@ impl Default for SyncOptions {
             window: Window::default(),
             quarantine_cap: 256 * 1024,
             own_domains: Vec::new(),
+            lists: Arc::default(),
+            audit_every: Some(Duration::from_secs(7 * 24 * 3600)),
         }
     }
 }
@@ -66,14 +78,23 @@ impl Default for SyncOptions {
 /// What is handed to an applier.
 #[derive(Clone, Debug)]
 pub(crate) enum Input<I> {
-    Gone { key: ItemKey },
-    Present { key: ItemKey, item: I },
+    /// Decide it anew from what is stored: the directory, a policy or a verdict changed.
+    Again {
+        key: ItemKey,
+    },
+    Gone {
+        key: ItemKey,
+    },
+    Present {
+        key: ItemKey,
+        item: I,
+    },
 }
 
 impl<I> Input<I> {
     pub(crate) fn key(&self) -> &ItemKey {
         match self {
-            Self::Gone { key } | Self::Present { key, .. } => key,
+            Self::Again { key } | Self::Gone { key } | Self::Present { key, .. } => key,
         }
     }
 }
@@ -90,6 +111,23 @@ pub(crate) struct Effects {
 #[async_trait]
 pub(crate) trait Applier<I>: std::fmt::Debug + Send + Sync {
     async fn prepare(&self, inputs: Vec<Input<I>>) -> Result<Effects>;
+
+    /// Where its decisions lie, below the connection.
+    fn decided(&self) -> Space;
+
+    /// What became of items that were applied; nothing for those that nothing is known of.
+    async fn standing(&self, items: &[ItemKey]) -> Result<BTreeMap<ItemKey, Standing>>;
+}
+
+/// What became of an item.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Standing {
+    /// It is on the timeline.
+    Applied,
+    /// It should be on the timeline, and is not.
+    EffectLost,
+    /// It was decided against.
+    Skipped,
 }
 
 /// The engine for one feed of one connection.
@@ -159,10 +197,16 @@ impl<I: SyncItem> Engine<I> {
     }
 
     async fn work(&self, slice: &mut Slice, stop: &Shutdown) -> Result<SliceEnd> {
+        if !self.again(slice, stop).await? {
+            return Ok(SliceEnd::More);
+        }
         let partitions = self.partitions().await?;
         for partition in &partitions {
             let mut row = self.load(partition).await?;
             self.follow_head(slice, partition, &mut row).await?;
+            if self.audit_is_due(&row) {
+                self.plan_audit(slice, partition, &mut row).await?;
+            }
         }
         loop {
             if stop.stopping() || self.clock.now() >= slice.ends {
@@ -234,6 +278,7 @@ impl<I: SyncItem> Engine<I> {
                 Next::Done { head: next } => (next.clone().unwrap_or(head), true),
             };
             row.head = Some(next);
+            Self::arrived(row, &page.changes);
             self.take_page(slice, partition, row, page, Lane::Live).await?;
             if done {
                 break;
@@ -246,7 +291,10 @@ impl<I: SyncItem> Engine<I> {
     async fn start_over(&self, slice: &Slice, partition: &PartitionId, row: &mut PartitionRow) -> Result<()> {
         row.head = self.live.anchor(partition).await?;
         row.generation += 1;
-        row.snapshot = Some(SnapshotRow::default());
+        // An audit that is cut short begins again.
+        let cut_short = row.snapshot.take().and_then(|snapshot| snapshot.audit);
+        let audit = cut_short.map(|old| Box::new(AuditReport { begun: old.begun, ..AuditReport::of(partition) }));
+        row.snapshot = Some(SnapshotRow { audit, ..SnapshotRow::default() });
         let write = self.keys.put(PARTITIONS, self.keys.partition(partition), row)?;
         self.commit(slice, vec![write], Vec::new()).await
     }
@@ -281,7 +329,7 @@ impl<I: SyncItem> Engine<I> {
         slice: &mut Slice,
         partition: &PartitionId,
         row: &mut PartitionRow,
-        snapshot: SnapshotRow,
+        mut snapshot: SnapshotRow,
     ) -> Result<()> {
         const PAGE: usize = 500;
         let query = StateQuery::Range {
@@ -296,7 +344,10 @@ impl<I: SyncItem> Engine<I> {
         for stored in &members {
             let mut member: MemberRow = decode(MEMBERS, &stored.bytes)?;
             if member.seen < row.generation && member.pending.is_none() {
-                let item = ItemKey::new(stored.key.segments().pop().unwrap_or_default());
+                let item = page::item_of(stored);
+                if let Some(report) = &mut snapshot.audit {
+                    report.unlisted.note(&item);
+                }
                 self.queue(row, partition, &item, &mut member, Lane::Live, &mut writes)?;
                 slice.pending += 1;
             }
@@ -305,9 +356,12 @@ impl<I: SyncItem> Engine<I> {
             Some(last) if members.len() == PAGE => {
                 Some(SnapshotRow { sweep_after: Some(last.key.as_str().to_owned()), ..snapshot })
             }
-            _ => None,
+            _ => {
+                row.complete = true;
+                writes.extend(self.finish_audit(partition, row, snapshot.audit)?);
+                None
+            }
         };
-        row.complete |= row.snapshot.is_none();
         writes.push(self.keys.put(PARTITIONS, self.keys.partition(partition), row)?);
         self.commit(slice, writes, Vec::new()).await
     }

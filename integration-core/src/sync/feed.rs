@@ -128,13 +128,24 @@ pub struct FeedCapabilities {
     pub fetch_batch: usize,
     /// What fetching one item costs, in units of the quota table: for the time that is left.
     pub fetch_cost: u32,
+    /// How many items one page of [`Feed::snapshot`] names.
+    pub list_page: usize,
+    /// What one such page costs, in units of the quota table.
+    pub list_cost: u32,
 }
 
 impl FeedCapabilities {
     /// A feed that fetches `fetch_batch` items at a time, each costing `fetch_cost` units.
     #[must_use]
     pub const fn new(fetch_batch: usize, fetch_cost: u32) -> Self {
-        Self { anchor_first: false, newest_first: false, fetch_batch, fetch_cost }
+        Self { anchor_first: false, newest_first: false, fetch_batch, fetch_cost, list_page: 100, list_cost: 1 }
+    }
+
+    /// Its snapshot names `page` items at a time, each page costing `cost` units; 100 and 1 unless set.
+    #[must_use]
+    pub const fn with_listing(mut self, page: usize, cost: u32) -> Self {
+        (self.list_page, self.list_cost) = (page, cost);
+        self
     }
 
     /// Its anchor can be taken before the snapshot.

@@ -32,6 +32,16 @@ pub struct Job {
 #[serde(rename_all = "snake_case", tag = "kind")]
 #[non_exhaustive]
 pub enum JobKind {
+    /// Begin to compare a connection's mail with its service.
+    Audit {
+        /// Which.
+        connection: ConnectionId,
+    },
+    /// Decide stored mail anew: the directory, a policy or a verdict changed.
+    DecideAgain {
+        /// Which.
+        connection: ConnectionId,
+    },
     /// Refresh an idle grant before the service forgets it.
     KeepAlive {
         /// Which.
@@ -55,6 +65,20 @@ impl Job {
     pub fn sync_mail(tenant: &TenantId, connection: &ConnectionId) -> Self {
         let key = JobKey::new(format!("sync-mail/{tenant}/{connection}"));
         Self { key, tenant: tenant.clone(), kind: JobKind::SyncMail { connection: connection.clone() } }
+    }
+
+    /// The job that begins an audit of a connection's mail.
+    #[must_use]
+    pub fn audit(tenant: &TenantId, connection: &ConnectionId) -> Self {
+        let key = JobKey::new(format!("audit/{tenant}/{connection}"));
+        Self { key, tenant: tenant.clone(), kind: JobKind::Audit { connection: connection.clone() } }
+    }
+
+    /// The job that decides stored mail anew.
+    #[must_use]
+    pub fn decide_again(tenant: &TenantId, connection: &ConnectionId) -> Self {
+        let key = JobKey::new(format!("decide-again/{tenant}/{connection}"));
+        Self { key, tenant: tenant.clone(), kind: JobKind::DecideAgain { connection: connection.clone() } }
     }
 
     /// The job that tries again what lies in a connection's quarantine.

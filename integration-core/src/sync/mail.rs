@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{
+    audit::AuditCost,
     engine::{Engine, SliceEnd, SyncOptions},
     feed::Feed,
     rows::Keys,
@@ -71,12 +72,40 @@ impl MailSync {
         self.engine().replay().await
     }
 
+    /// Begins a comparison with the service; the next slices carry it out. False while another worker is busy with this
+    /// mailbox. Safe to repeat.
+    ///
+    /// # Errors
+    /// What the feed's partitions report; `Store`.
+    pub async fn begin_audit(self) -> Result<bool> {
+        self.engine().begin_audit().await
+    }
+
+    /// What an audit will cost, from what is known now.
+    ///
+    /// # Errors
+    /// `Store` if the storage fails.
+    pub async fn audit_cost(self) -> Result<AuditCost> {
+        self.engine().audit_cost().await
+    }
+
+    /// Decides anew what was asked for, from what is stored, for at most [`SyncOptions::slice`]: true once nothing is left,
+    /// `None` while another worker is busy with this mailbox. Safe to repeat.
+    ///
+    /// # Errors
+    /// What the directory, the sink or the store reports.
+    pub async fn decide_again(self, stop: &Shutdown) -> Result<Option<bool>> {
+        self.engine().decide_again(stop).await
+    }
+
     pub(crate) fn engine(self) -> Engine<MailItem> {
         let applier = MailApplier {
             tenant: self.tenant.clone(),
             connection: self.connection.clone(),
             own: self.own,
             own_domains: self.options.own_domains.clone(),
+            lists: Arc::clone(&self.options.lists),
+            patience: self.options.lease,
             directory: self.directory,
             store: Arc::clone(&self.store),
         };

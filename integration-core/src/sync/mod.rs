@@ -1,11 +1,13 @@
 //! Keeping up with a service: feeds, cursors, jobs, and the one engine that drives every feed.
 
+mod audit;
 mod change;
 mod cursor;
 mod feed;
 mod job;
 mod mail;
 
+pub use audit::{AuditCost, AuditReport, Gap};
 pub use change::{Body, Change, ChangePage, Fetched, Next, Reason, Removal, Revision};
 pub use cursor::{Cursor, Fingerprint, Window};
 pub use feed::{Feed, FeedCapabilities, Partition, PartitionPage, SyncItem};

@@ -1,12 +1,11 @@
 //! One transaction for our rows and the host's.
 
-use std::{panic::AssertUnwindSafe, time::Duration};
-
-use futures_util::FutureExt;
+use std::time::Duration;
 
 use crate::{
     activity::{ActivityChange, Batch, Sink},
-    error::{Error, ErrorKind, Result},
+    contain::contained,
+    error::Result,
     ids::{ConnectionId, TenantId},
     store::{CounterKey, LeaseGuard, StateWrite, SyncStore, inside_transaction},
 };
@@ -34,13 +33,8 @@ pub(crate) async fn publish(
     if !activities.is_empty() {
         let sequence = tx.next(&CounterKey::new(to.tenant.clone(), "batch")).await?;
         let batch = Batch { tenant: to.tenant.clone(), connection: to.connection.clone(), sequence, activities };
-        let call = AssertUnwindSafe(inside_transaction(to.sink.apply(&batch, &mut *tx))).catch_unwind();
-        let failed = |message| Err(Error::new(ErrorKind::Store, message));
-        match tokio::time::timeout(to.patience, call).await {
-            Ok(Ok(result)) => result?,
-            Ok(Err(_)) => return failed("the host's sink panicked; the batch was rolled back"),
-            Err(_) => return failed("the host's sink did not come back; the batch was rolled back"),
-        }
+        let call = inside_transaction(to.sink.apply(&batch, &mut *tx));
+        contained("sink", to.patience, call).await?;
     }
     tx.commit().await
 }

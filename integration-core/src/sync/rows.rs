@@ -1,20 +1,26 @@
 //! What the engine stores beside the effects: partitions, members, pending work, quarantine.
 
 use base64::Engine as _;
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{change::Revision, cursor::Cursor};
+use super::{audit::AuditReport, change::Revision, cursor::Cursor};
 use crate::{
     error::{Error, ErrorKind, Result},
     ids::{ConnectionId, GroupKey, ItemKey, PartitionId, TenantId},
     store::{Space, StateKey, StateWrite},
 };
 
+/// Items to be decided anew.
+pub(crate) const AGAIN: Space = "again";
+pub(crate) const AUDITS: Space = "audit";
 pub(crate) const GROUPS: Space = "group";
 pub(crate) const PARTITIONS: Space = "partition";
 pub(crate) const MEMBERS: Space = "member";
 pub(crate) const PENDING: Space = "pending";
 pub(crate) const QUARANTINE: Space = "quarantine";
+/// Walks over everything that was decided.
+pub(crate) const WALKS: Space = "walk";
 
 /// The two positions of a partition, and how far its enumeration is.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -29,6 +35,9 @@ pub(crate) struct PartitionRow {
     pub(crate) queued: u64,
     /// Has an enumeration ever ended?
     pub(crate) complete: bool,
+    /// When the last enumeration ended.
+    #[serde(default)]
+    pub(crate) compared_at: Option<DateTime<Utc>>,
 }
 
 /// A running enumeration.
@@ -42,6 +51,9 @@ pub(crate) struct SnapshotRow {
     pub(crate) sweep_after: Option<String>,
     /// Listing has ended.
     pub(crate) listing_done: bool,
+    /// What was found so far, where the enumeration is an audit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) audit: Option<Box<AuditReport>>,
 }
 
 /// An item that the partition is known to have.

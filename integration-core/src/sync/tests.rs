@@ -149,7 +149,11 @@ impl Directory for TestDirectory {
         crate::store::forbid_reentry("a look-up")?;
         let known = ask.addresses.iter().filter(|address| address.starts_with("known"));
         let people = known.map(|address| Person::new(address, address, address)).collect();
-        Ok(DirectoryAnswer { people, companies: vec![Company::new("acme", "Acme", "acme.example")] })
+        Ok(DirectoryAnswer {
+            people,
+            companies: vec![Company::new("acme", "Acme", "acme.example")],
+            ..DirectoryAnswer::default()
+        })
     }
 }
 
@@ -238,6 +242,8 @@ impl Rig {
             connection: connection.clone(),
             own: vec!["me@own.example".to_owned()],
             own_domains: vec!["own.example".to_owned()],
+            lists: Arc::default(),
+            patience: std::time::Duration::from_secs(30),
             directory: Arc::new(TestDirectory),
             store: Arc::new(self.store.clone()),
         };

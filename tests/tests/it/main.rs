@@ -5,6 +5,9 @@
 mod conformance;
 mod far;
 mod kill;
+mod rematch;
 mod steer;
 mod storm;
+mod timeline;
 mod worker;
+mod world;

@@ -1,146 +1,16 @@
 //! Steering a connection through the hub: pause, resume, cancel, quarantine, disconnect.
 
-use std::{
-    collections::BTreeSet,
-    sync::{Arc, Mutex},
-};
-
-use async_trait::async_trait;
 use integration_core::{
-    ErrorKind, Result,
-    activity::{ActivityChange, Batch, Directory, DirectoryAnswer, DirectoryQuery, Person, Sink},
-    connection::{Capability, Connection, ConnectionStatus},
-    event::{Event, EventListener, Phase},
-    hub::Hub,
-    ids::{AppId, ConnectionId, TenantId},
-    oauth::{Authorise, CallbackQuery, ConnectOutcome, Forget, Revocation},
-    store::{MemoryStore, StoreTransaction, Stores},
+    ErrorKind,
+    connection::ConnectionStatus,
+    event::Phase,
+    ids::{ConnectionId, TenantId},
+    oauth::{Forget, Revocation},
     sync::{Job, JobOutcome, Shutdown},
-    vault::KeyRing,
 };
-use integration_google::{Google, GoogleConfig, GoogleEndpoints};
-use integration_testing::{Consent, Fault, FaultAction, ORIGIN, Sandbox};
+use integration_testing::{Fault, FaultAction};
 
-const OWNER: &str = "ada@example.com";
-const KEY: &str = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
-
-/// The ids on the host's timeline, told by batches alone.
-#[derive(Debug, Default)]
-struct Timeline(Mutex<BTreeSet<String>>);
-
-#[async_trait]
-impl Sink for Timeline {
-    async fn apply(&self, batch: &Batch, _: &mut dyn StoreTransaction) -> Result<()> {
-        let mut shown = self.0.lock().unwrap();
-        for change in &batch.activities {
-            match change {
-                ActivityChange::Upserted { activity } => drop(shown.insert(activity.id.to_string())),
-                ActivityChange::Removed { id } => drop(shown.remove(id.as_str())),
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Knows everybody.
-#[derive(Debug)]
-struct Everybody;
-
-#[async_trait]
-impl Directory for Everybody {
-    async fn look_up(&self, _: &TenantId, ask: &DirectoryQuery) -> Result<DirectoryAnswer> {
-        let mut answer = DirectoryAnswer::default();
-        answer.people = ask.addresses.iter().map(|address| Person::new(address, address, address)).collect();
-        Ok(answer)
-    }
-}
-
-/// Keeps the progress.
-#[derive(Debug, Default)]
-struct Watcher(Mutex<Vec<integration_core::event::Progress>>);
-
-impl EventListener for Watcher {
-    fn on_event(&self, _: &TenantId, _: &ConnectionId, event: &Event) {
-        if let Event::Progress(progress) = event {
-            self.0.lock().unwrap().push(*progress);
-        }
-    }
-}
-
-struct World {
-    sandbox: Sandbox,
-    hub: Hub,
-    timeline: Arc<Timeline>,
-    watcher: Arc<Watcher>,
-    tenant: TenantId,
-    connection: Connection,
-}
-
-impl World {
-    async fn with_messages(count: usize) -> Self {
-        let sandbox = Sandbox::google().build();
-        sandbox.register_person(OWNER, "Ada");
-        for number in 0..count {
-            deliver(&sandbox, number, "INBOX");
-        }
-        let endpoints = GoogleEndpoints::below(&ORIGIN.parse().unwrap()).unwrap();
-        let (timeline, watcher) = (Arc::new(Timeline::default()), Arc::new(Watcher::default()));
-        let hub = Hub::builder(
-            Stores::from_one(Arc::new(MemoryStore::default())),
-            Arc::new(KeyRing::from_base64(KEY).unwrap()),
-        )
-        .with_connector(Google::new(GoogleConfig::desktop("sandbox-client").with_endpoints(endpoints)).unwrap())
-        .with_transport(sandbox.transport())
-        .with_directory(Arc::new(Everybody))
-        .with_sink(Arc::clone(&timeline) as Arc<dyn Sink>)
-        .with_events(Arc::clone(&watcher) as Arc<dyn EventListener>)
-        .build()
-        .unwrap();
-        let tenant = TenantId::new("tenant");
-        let connection = connect(&sandbox, &hub, &tenant).await;
-        Self { sandbox, hub, timeline, watcher, tenant, connection }
-    }
-
-    /// Slices until there is nothing to do at once; the last outcome.
-    async fn sync(&self) -> JobOutcome {
-        let job = Job::sync_mail(&self.tenant, &self.connection.id);
-        loop {
-            match self.hub.run(job.clone(), &Shutdown::default()).await {
-                JobOutcome::Continue => {}
-                end => return end,
-            }
-        }
-    }
-
-    fn shown(&self) -> usize {
-        self.timeline.0.lock().unwrap().len()
-    }
-
-    async fn quarantined(&self) -> Vec<String> {
-        let found = self.hub.quarantined(&self.tenant, &self.connection.id).await.unwrap();
-        found.into_iter().map(|item| item.key).collect()
-    }
-}
-
-fn deliver(sandbox: &Sandbox, number: usize, label: &str) -> String {
-    let mail = format!(
-        "From: Bob <bob{number}@acme.example>\r\nTo: {OWNER}\r\nSubject: Number {number}\r\n\
-         Message-ID: <{number}@acme.example>\r\nDate: Mon, 02 Nov 2026 10:00:00 +0000\r\n\r\nHello {number}\r\n"
-    );
-    sandbox.gmail().mailbox(OWNER).deliver(mail, sandbox.now(), &[label])
-}
-
-async fn connect(sandbox: &Sandbox, hub: &Hub, tenant: &TenantId) -> Connection {
-    let ask = Authorise::new([Capability::Identity, Capability::MailRead], "http://127.0.0.1:1/callback");
-    let authorisation = hub.authorise(tenant, &AppId::new("google"), ask).await.unwrap();
-    let back = sandbox.consent(&authorisation.url, Consent::Grant).unwrap();
-    let query = CallbackQuery::parse(back.query().unwrap_or_default()).unwrap();
-    match hub.complete(&query, &authorisation.binding).await.unwrap().outcome {
-        ConnectOutcome::Granted { mut connections, .. } => connections.pop().unwrap(),
-        other => panic!("not granted: {other:?}"),
-    }
-}
+use crate::world::{OWNER, World, deliver};
 
 #[tokio::test(start_paused = true)]
 async fn a_paused_connection_rests_until_it_is_resumed() {

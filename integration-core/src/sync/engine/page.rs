@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Engine, Input, Slice};
+use super::{Engine, Input, Slice, audit::listed};
 use crate::{
     error::Result,
     ids::{GroupKey, ItemKey, PartitionId},
@@ -17,16 +17,16 @@ use crate::{
 };
 
 /// What a page comes to.
-struct Taken<I> {
-    members: BTreeMap<ItemKey, MemberRow>,
+pub(super) struct Taken<I> {
+    pub(super) members: BTreeMap<ItemKey, MemberRow>,
     touched: BTreeSet<ItemKey>,
     inputs: Vec<Input<I>>,
-    writes: Vec<StateWrite>,
+    pub(super) writes: Vec<StateWrite>,
 }
 
 impl<I> Taken<I> {
     /// The latest state of an item replaces an earlier one of the same page.
-    fn input(&mut self, input: Input<I>) {
+    pub(super) fn input(&mut self, input: Input<I>) {
         self.inputs.retain(|earlier| earlier.key() != input.key());
         self.inputs.push(input);
     }
@@ -48,6 +48,10 @@ impl<I: SyncItem> Engine<I> {
         });
         let members = self.members(partition, keys.collect()).await?;
         let mut taken = Taken { members, touched: BTreeSet::new(), inputs: Vec::new(), writes: Vec::new() };
+        if matches!(lane, Lane::Backfill) {
+            let keys = page.changes.iter().filter_map(listed).collect();
+            self.compare(slice, partition, row, keys, &mut taken).await?;
+        }
         for change in page.changes {
             match change {
                 Change::Malformed { key, raw, reason } => {

@@ -1,0 +1,255 @@
+//! From messages to activities and decisions.
+//!
+//! The result for a message depends only on the message, the directory, the policy, what somebody decided, and the messages
+//! of its conversation, never on the order in which they came: a process that is killed and started again ends with the
+//! same rows.
+
+mod rows;
+mod work;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use async_trait::async_trait;
+
+use self::work::Work;
+#[cfg(feature = "oauth")]
+pub(crate) use self::work::participant_keys;
+use super::{
+    directory::{Directory, DirectoryAnswer, DirectoryQuery},
+    identify::{Identification, identify_with},
+    lists::NameLists,
+    matching::{AnswerIndex, Findings, question},
+    model::{Decision, Outcome, SkipReason},
+    policy::{Bulk, Logging, MailPolicy},
+    summary::{MailKind, Summary},
+};
+use crate::{
+    contain::contained,
+    email::{Direction, MailItem, Role},
+    error::Result,
+    ids::{ActivityId, ConnectionId, ItemKey, TenantId},
+    store::{Space, StateKey, StateQuery, SyncStore},
+    sync::engine::{Applier, Effects, Input, Standing},
+};
+
+/// The families of rows of this room.
+pub(crate) mod spaces {
+    use crate::store::Space;
+
+    pub(crate) const ACTIVITIES: Space = "activity";
+    pub(crate) const DECISIONS: Space = "decision";
+    /// Messages that are gone at the service: the answer to "why is it not on the timeline".
+    pub(crate) const GONE: Space = "gone";
+    /// `Message-ID` to the service's id.
+    pub(crate) const MESSAGE_IDS: Space = "message_id";
+    /// Address, domain or reference to the messages that have to be looked at when the directory changes there.
+    pub(crate) const PARTICIPANTS: Space = "participant";
+    pub(crate) const POLICIES: Space = "policy";
+    pub(crate) const REVIEWS: Space = "review";
+    pub(crate) const SUGGESTIONS: Space = "suggestion";
+    pub(crate) const THREADS: Space = "thread";
+    pub(crate) const VERDICTS: Space = "verdict";
+}
+
+/// Applies mail of one connection.
+#[derive(Debug)]
+pub(crate) struct MailApplier {
+    pub(crate) tenant: TenantId,
+    pub(crate) connection: ConnectionId,
+    pub(crate) own: Vec<String>,
+    pub(crate) own_domains: Vec<String>,
+    pub(crate) lists: Arc<NameLists>,
+    pub(crate) directory: Arc<dyn Directory>,
+    pub(crate) store: Arc<dyn SyncStore>,
+    /// How long the host's directory may take.
+    pub(crate) patience: Duration,
+}
+
+/// The policy in force for a mailbox: its own, else the tenant's, else the default.
+pub(crate) async fn policy_of(store: &dyn SyncStore, tenant: &TenantId, id: &ConnectionId) -> Result<MailPolicy> {
+    let keys = vec![policy_key(None), policy_key(Some(id))];
+    let query = StateQuery::Keys { tenant: tenant.clone(), space: spaces::POLICIES, keys };
+    let mailbox = policy_key(Some(id));
+    let rows = store.read(&query).await?;
+    let row = rows.iter().find(|row| row.key == mailbox).or(rows.first());
+    row.map_or_else(|| Ok(MailPolicy::default()), |row| crate::sync::rows::decode(spaces::POLICIES, &row.bytes))
+}
+
+/// Where a policy is stored: the tenant's, or a mailbox's own.
+pub(crate) fn policy_key(mailbox: Option<&ConnectionId>) -> StateKey {
+    mailbox.map_or_else(|| StateKey::new(["tenant"]), |id| StateKey::new(["mailbox", id.as_str()]))
+}
+
+/// The new truth about one message.
+#[derive(Clone, Debug)]
+struct Fact {
+    summary: Summary,
+    direct: Findings,
+    suggested: BTreeSet<String>,
+    purged: bool,
+}
+
+/// By message; `None`: it is gone.
+type Facts = BTreeMap<String, Option<Fact>>;
+
+/// Why a message can be no activity whatever it matches, and by which rule.
+#[derive(Clone, Debug)]
+pub(super) struct Bar {
+    pub(super) reason: SkipReason,
+    pub(super) rule: Option<String>,
+}
+
+#[async_trait]
+impl Applier<MailItem> for MailApplier {
+    async fn prepare(&self, inputs: Vec<Input<MailItem>>) -> Result<Effects> {
+        let policy = policy_of(&*self.store, &self.tenant, &self.connection).await?;
+        let mut work = Work::new(self, &policy);
+        let keys: Vec<String> = inputs.iter().map(|input| input.key().as_str().to_owned()).collect();
+        work.load_decisions(keys.iter().map(String::as_str)).await?;
+        let facts = self.facts(&work, &policy, inputs).await?;
+        work.regroup(&facts).await?;
+        work.decide(&facts).await?;
+        work.into_effects()
+    }
+
+    fn decided(&self) -> Space {
+        spaces::DECISIONS
+    }
+
+    async fn standing(&self, items: &[ItemKey]) -> Result<BTreeMap<ItemKey, Standing>> {
+        let keys: Vec<StateKey> = items.iter().map(|item| self.decision_key(item.as_str())).collect();
+        let query = StateQuery::Keys { tenant: self.tenant.clone(), space: spaces::DECISIONS, keys };
+        let mut standings: BTreeMap<ItemKey, Standing> = BTreeMap::new();
+        let mut logged: BTreeMap<StateKey, Vec<ItemKey>> = BTreeMap::new();
+        for row in self.store.read(&query).await? {
+            let item = ItemKey::new(row.key.segments().pop().unwrap_or_default());
+            let decision: Decision = crate::sync::rows::decode(spaces::DECISIONS, &row.bytes)?;
+            match &decision.outcome {
+                Outcome::Skipped { .. } => drop(standings.insert(item, Standing::Skipped)),
+                Outcome::Logged { activity } => {
+                    logged.entry(StateKey::new([activity])).or_default().push(item);
+                }
+            }
+        }
+        let keys = logged.keys().cloned().collect();
+        let query = StateQuery::Keys { tenant: self.tenant.clone(), space: spaces::ACTIVITIES, keys };
+        for row in self.store.read(&query).await? {
+            let shown = logged.remove(&row.key).unwrap_or_default();
+            standings.extend(shown.into_iter().map(|item| (item, Standing::Applied)));
+        }
+        standings.extend(logged.into_values().flatten().map(|item| (item, Standing::EffectLost)));
+        Ok(standings)
+    }
+}
+
+impl MailApplier {
+    fn decision_key(&self, message: &str) -> StateKey {
+        StateKey::new([self.connection.as_str(), message])
+    }
+
+    fn thread_key(&self, summary: &Summary) -> Option<StateKey> {
+        summary.thread.as_ref().map(|thread| StateKey::new([self.connection.as_str(), thread.as_str()]))
+    }
+
+    async fn facts(&self, work: &Work<'_>, policy: &MailPolicy, inputs: Vec<Input<MailItem>>) -> Result<Facts> {
+        let mut facts = Facts::new();
+        let mut fresh: Vec<(String, Summary, bool)> = Vec::new();
+        for input in inputs {
+            let key = input.key().as_str().to_owned();
+            let known = work.decision(&key);
+            match input {
+                Input::Gone { .. } => drop(facts.insert(key, None)),
+                Input::Present { item: MailItem::Message(message), .. } => {
+                    fresh.push((key, Summary::of(&message, &self.own, &self.own_domains), false));
+                }
+                // Unknown messages were made pending by the engine; nothing to mark here.
+                Input::Present { item: MailItem::Flags(flags), .. } => {
+                    let Some(known) = known else { continue };
+                    let summary = Summary { roles: flags.roles, ..known.summary.clone() };
+                    if barred(&summary, policy).map(|bar| bar.reason)
+                        == barred(&known.summary, policy).map(|bar| bar.reason)
+                    {
+                        let (direct, suggested) = (known.direct.clone(), known.suggested.clone());
+                        facts.insert(key, Some(Fact { summary, direct, suggested, purged: known.purged }));
+                    } else {
+                        fresh.push((key, summary, known.purged));
+                    }
+                }
+                Input::Again { .. } => {
+                    let Some(known) = known else { continue };
+                    let mut summary = known.summary.clone();
+                    summary.separate(&self.own, &self.own_domains);
+                    fresh.push((key, summary, known.purged));
+                }
+            }
+        }
+        if !fresh.is_empty() {
+            let answer = self.look_up(&question(fresh.iter().map(|(_, summary, _)| summary))).await?;
+            let index = AnswerIndex::new(&answer);
+            for (key, summary, purged) in fresh {
+                facts.insert(key, Some(self.fact(summary, purged, policy, &answer, &index)));
+            }
+        }
+        Ok(facts)
+    }
+
+    async fn look_up(&self, ask: &DirectoryQuery) -> Result<DirectoryAnswer> {
+        contained("directory", self.patience, self.directory.look_up(&self.tenant, ask)).await
+    }
+
+    fn fact(
+        &self,
+        mut summary: Summary,
+        purged: bool,
+        policy: &MailPolicy,
+        answer: &DirectoryAnswer,
+        index: &AnswerIndex<'_>,
+    ) -> Fact {
+        let Identification { findings, suggested, skip, .. } =
+            identify_with(&summary, answer, index, policy, &self.lists);
+        let forbidden = skip == Some(SkipReason::NeverLog);
+        if forbidden {
+            summary.purge();
+        }
+        summary.trim(policy.keep);
+        Fact { summary, direct: findings, suggested, purged: purged || forbidden }
+    }
+}
+
+/// Why a message can be no activity whatever it matches.
+pub(super) fn barred(summary: &Summary, policy: &MailPolicy) -> Option<Bar> {
+    let bar = |reason, rule: Option<String>| Some(Bar { reason, rule });
+    for role in &summary.roles {
+        match role {
+            Role::Chat => return bar(SkipReason::Chat, None),
+            Role::Drafts => return bar(SkipReason::Draft, None),
+            Role::Junk => return bar(SkipReason::Junk, None),
+            Role::Trash => return bar(SkipReason::Trash, None),
+            Role::Inbox | Role::Sent => {}
+        }
+    }
+    if !summary.external {
+        return bar(SkipReason::Internal, None);
+    }
+    if let Some(rule) = policy.never_log.rule(&summary.others) {
+        return bar(SkipReason::NeverLog, Some(rule));
+    }
+    if policy.logging == Logging::Off {
+        return bar(SkipReason::LoggingOff, Some("logging:off".to_owned()));
+    }
+    let inbound = summary.direction != Some(Direction::Outbound);
+    if policy.bulk == Bulk::Skip && inbound && summary.is_bulk() {
+        let evidence = summary.kinds.get(&MailKind::Bulk).or(summary.kinds.get(&MailKind::List));
+        return bar(SkipReason::Bulk, evidence.map(|evidence| format!("bulk:{evidence}")));
+    }
+    None
+}
+
+/// What an activity is called that a message belongs to.
+fn activity_of(summary: &Summary) -> ActivityId {
+    ActivityId::new(summary.identity.clone())
+}

@@ -1,0 +1,88 @@
+//! Rows read, changed in memory, and written together.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{
+    error::{Error, ErrorKind, Result},
+    ids::TenantId,
+    store::{Expect, Space, StateKey, StateQuery, StateWrite, SyncStore},
+};
+
+/// A row as read, and as it is to be.
+#[derive(Debug)]
+struct Row<T> {
+    version: Option<u64>,
+    before: Option<T>,
+    now: Option<T>,
+}
+
+/// Rows of one space.
+#[derive(Debug)]
+pub(super) struct Rows<T> {
+    space: Space,
+    rows: BTreeMap<StateKey, Row<T>>,
+}
+
+impl<T: Clone + PartialEq + Serialize + DeserializeOwned> Rows<T> {
+    pub(super) fn new(space: Space) -> Self {
+        Self { space, rows: BTreeMap::new() }
+    }
+
+    pub(super) async fn load(
+        &mut self,
+        from: (&dyn SyncStore, &TenantId),
+        keys: impl IntoIterator<Item = StateKey> + Send,
+    ) -> Result<()> {
+        let keys: BTreeSet<StateKey> = keys.into_iter().filter(|key| !self.rows.contains_key(key)).collect();
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let wanted = keys.iter().cloned().collect();
+        let query = StateQuery::Keys { tenant: from.1.clone(), space: self.space, keys: wanted };
+        for row in from.0.read(&query).await? {
+            let value: T = serde_json::from_slice(&row.bytes).map_err(|error| unreadable(self.space, error))?;
+            let entry = Row { version: Some(row.version), before: Some(value.clone()), now: Some(value) };
+            self.rows.insert(row.key, entry);
+        }
+        for key in keys {
+            self.rows.entry(key).or_insert(Row { version: None, before: None, now: None });
+        }
+        Ok(())
+    }
+
+    pub(super) fn get(&self, key: &StateKey) -> Option<&T> {
+        self.rows.get(key).and_then(|row| row.now.as_ref())
+    }
+
+    pub(super) fn set(&mut self, key: StateKey, value: Option<T>) {
+        self.rows.entry(key).or_insert(Row { version: None, before: None, now: None }).now = value;
+    }
+
+    /// Rows that are no longer as they were read: key, before, now.
+    pub(super) fn changed(&self) -> impl Iterator<Item = (&StateKey, Option<&T>, Option<&T>)> {
+        let changed = self.rows.iter().filter(|(_, row)| row.before != row.now);
+        changed.map(|(key, row)| (key, row.before.as_ref(), row.now.as_ref()))
+    }
+
+    pub(super) fn write(&self, tenant: &TenantId, guarded: bool, into: &mut Vec<StateWrite>) -> Result<()> {
+        for (key, row) in self.rows.iter().filter(|(_, row)| row.before != row.now) {
+            let write = match &row.now {
+                None => StateWrite::delete(tenant, self.space, key.clone()),
+                Some(value) => {
+                    let bytes = serde_json::to_vec(value).map_err(|error| unreadable(self.space, error))?;
+                    StateWrite::put(tenant, self.space, key.clone(), bytes)
+                }
+            };
+            let expect = row.version.map_or(Expect::Absent, Expect::Version);
+            into.push(if guarded { write.expecting(expect) } else { write });
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn unreadable(space: Space, error: serde_json::Error) -> Error {
+    Error::new(ErrorKind::Store, format!("a stored row of {space} cannot be read; was it written by another version?"))
+        .with_source(error)
+}

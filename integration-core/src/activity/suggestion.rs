@@ -1,0 +1,120 @@
+//! People who take part and whom the directory does not know.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    lists::NameLists,
+    matching::domain,
+    model::SkipReason,
+    policy::{MailPolicy, Suggest},
+    summary::{MailKind, Summary},
+};
+use crate::{
+    email::Direction,
+    ids::{ConnectionId, MessageId},
+};
+
+/// Messages that a suggestion remembers; more would say nothing new.
+const MAX_SOURCES: usize = 20;
+
+/// Somebody who may become a contact.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct Suggestion {
+    /// The address, lower case.
+    pub address: String,
+    /// Somebody decided against it: it stays out of the list.
+    pub dismissed: bool,
+    /// Where the person was seen; the first twenty in the order of connection and message.
+    pub sources: Vec<SuggestionSource>,
+}
+
+/// A message that suggests somebody.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct SuggestionSource {
+    /// The mailbox.
+    pub connection: ConnectionId,
+    /// The message.
+    pub message: MessageId,
+    /// The name shown beside the address; empty if there was none.
+    pub name: String,
+    /// Whether the owner wrote or was written to.
+    pub direction: Option<Direction>,
+    /// When.
+    pub at: Option<DateTime<Utc>>,
+}
+
+impl Suggestion {
+    /// The name, as the latest message has it.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        let named = self.sources.iter().filter(|source| !source.name.is_empty());
+        named.max_by_key(|source| source.at).map(|source| source.name.as_str())
+    }
+
+    /// The company's domain, if the address says something about one: the registrable part.
+    #[must_use]
+    pub fn company_domain(&self, lists: &NameLists) -> Option<String> {
+        let domain = domain(&self.address).filter(|domain| !lists.is_free_mail(domain))?;
+        psl::domain_str(domain).map(str::to_owned)
+    }
+
+    /// Remembers where `address` was met.
+    pub(crate) fn meet(&mut self, address: &str, message: &Summary, connection: &ConnectionId, id: &str) {
+        address.clone_into(&mut self.address);
+        self.note(SuggestionSource {
+            connection: connection.clone(),
+            message: MessageId::new(id),
+            name: message.people.get(address).cloned().unwrap_or_default(),
+            direction: message.direction,
+            at: message.at,
+        });
+    }
+
+    fn note(&mut self, source: SuggestionSource) {
+        self.forget(&source.connection, &source.message);
+        self.sources.push(source);
+        self.sources.sort_by(|left, right| (&left.connection, &left.message).cmp(&(&right.connection, &right.message)));
+        self.sources.truncate(MAX_SOURCES);
+    }
+
+    pub(crate) fn forget(&mut self, connection: &ConnectionId, message: &MessageId) {
+        self.sources.retain(|source| source.connection != *connection || source.message != *message);
+    }
+
+    /// Is there anything left to remember?
+    pub(crate) fn is_empty(&self) -> bool {
+        self.sources.is_empty() && !self.dismissed
+    }
+}
+
+/// Whom a message suggests; `known` are the addresses that the directory has.
+pub(crate) fn suggested(
+    message: &Summary,
+    known: &BTreeSet<String>,
+    policy: &MailPolicy,
+    barred: Option<SkipReason>,
+    lists: &NameLists,
+) -> BTreeSet<String> {
+    // The never-log list stops suggestions too, and nobody is met in junk, drafts or what machines send.
+    let machine = message.is_bulk()
+        || [MailKind::AutoReply, MailKind::Bounce, MailKind::Receipt, MailKind::Complaint]
+            .iter()
+            .any(|kind| message.kinds.contains_key(kind));
+    if barred.is_some() || machine || policy.suggest == Suggest::Nobody {
+        return BTreeSet::new();
+    }
+    let outbound = message.direction == Some(Direction::Outbound);
+    let met: Box<dyn Iterator<Item = &String>> = match policy.suggest {
+        _ if outbound => Box::new(message.others.iter()),
+        Suggest::Everybody => Box::new(message.others.iter().filter(|one| message.author.as_ref() == Some(one))),
+        Suggest::Nobody | Suggest::WrittenTo => Box::new(std::iter::empty()),
+    };
+    let person = |address: &&String| !known.contains(*address) && !lists.is_role(address);
+    met.filter(person).cloned().collect()
+}

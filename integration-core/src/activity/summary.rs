@@ -1,0 +1,247 @@
+//! What of a message is needed to decide and to show it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::policy::Keep;
+use crate::{
+    email::{Address, Direction, Message, Role},
+    ids::ThreadId,
+};
+
+/// How many participants a decision remembers; a message to more is an announcement.
+const MAX_PEOPLE: usize = 500;
+/// How much text is kept of a message, in bytes.
+const MAX_TEXT: usize = 64 * 1024;
+const MAX_TOKENS: usize = 20;
+
+/// What of a message is needed to decide and to show it. Everything that a change of policy or directory needs to decide
+/// anew is in here, so that nothing is fetched twice.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct Summary {
+    /// When: the service's receive time, else `Date`.
+    pub at: Option<DateTime<Utc>>,
+    /// Who wrote it, as shown.
+    pub from: String,
+    /// Who wrote it: the address, lower case.
+    pub author: Option<String>,
+    /// The subject.
+    pub subject: String,
+    /// One line of the new words.
+    pub snippet: String,
+    /// The new words, under [`Keep::Full`](super::Keep::Full).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// Everybody who takes part, lower case, with the name shown beside the address.
+    pub people: BTreeMap<String, String>,
+    /// Everybody but the owner and the own domains, lower case, each once.
+    pub others: BTreeSet<String>,
+    /// Whether anybody else takes part at all.
+    pub external: bool,
+    /// From the owner's point of view.
+    pub direction: Option<Direction>,
+    /// The conversation in this mailbox.
+    pub thread: Option<ThreadId>,
+    /// `Message-ID` without angle brackets.
+    pub message_id: Option<String>,
+    /// The identity over all mailboxes.
+    pub identity: String,
+    /// Where it lies.
+    pub roles: Vec<Role>,
+    /// How many files are attached.
+    pub attachments: usize,
+    /// What may name a deal: tokens of the subject, tags of own plus-addresses.
+    pub tokens: BTreeSet<String>,
+    /// What the message is beside somebody's words, with the evidence for it.
+    pub kinds: BTreeMap<MailKind, String>,
+}
+
+/// What a message is beside somebody's words.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum MailKind {
+    /// Sent by a program in answer to a message: out of office and the like.
+    AutoReply,
+    /// A report that a message could not be delivered.
+    Bounce,
+    /// Sent to many: a newsletter, an announcement.
+    Bulk,
+    /// A complaint about a message.
+    Complaint,
+    /// An invitation, or an answer to one.
+    Invitation,
+    /// From a mailing list.
+    List,
+    /// A receipt: somebody opened a message.
+    Receipt,
+}
+
+impl Summary {
+    /// What of `message` matters to a mailbox with these own addresses and domains (lower case).
+    #[must_use]
+    pub fn of(message: &Message, own: &[String], own_domains: &[String]) -> Self {
+        let from = message.from.first().or(message.sender.as_ref());
+        let outbound = message.flags.has(Role::Sent) || from.is_some_and(|from| own.contains(&from.normalised()));
+        let mut people = BTreeMap::new();
+        for one in message.participants().take(MAX_PEOPLE) {
+            let address = one.normalised();
+            if address.contains('@') {
+                let name: &mut String = people.entry(address).or_default();
+                if name.is_empty() {
+                    one.name.as_deref().unwrap_or_default().clone_into(name);
+                }
+            }
+        }
+        let mut summary = Self {
+            at: message.received_at.or(message.date),
+            from: from.map(|from| from.name.clone().unwrap_or_else(|| from.address.clone())).unwrap_or_default(),
+            author: from.map(Address::normalised),
+            subject: message.subject.clone(),
+            snippet: message.snippet.clone(),
+            people,
+            direction: Some(if outbound { Direction::Outbound } else { Direction::Inbound }),
+            thread: message.thread.clone(),
+            message_id: message.message_id.clone(),
+            identity: identity(message),
+            roles: message.flags.roles.clone(),
+            attachments: message.attachments.len(),
+            tokens: tokens(message, own, own_domains),
+            kinds: kinds(message),
+            ..Self::default()
+        };
+        summary.text = Some(message.text[..message.text.floor_char_boundary(MAX_TEXT)].to_owned());
+        summary.separate(own, own_domains);
+        summary
+    }
+
+    /// Tells the others from the owner's own people; own domains may have changed since.
+    pub(crate) fn separate(&mut self, own: &[String], own_domains: &[String]) {
+        let is_own = |address: &str| {
+            let domain = address.rsplit_once('@').map_or("", |(_, domain)| domain);
+            own.iter().any(|mine| mine == address) || own_domains.iter().any(|mine| mine == domain)
+        };
+        self.others = self.people.keys().filter(|one| !is_own(one)).cloned().collect();
+        self.external = !self.others.is_empty();
+    }
+
+    /// Drops what is not to be kept.
+    pub(crate) fn trim(&mut self, keep: Keep) {
+        if keep < Keep::Full {
+            self.text = None;
+        }
+        if keep < Keep::Snippet {
+            self.snippet.clear();
+        }
+    }
+
+    /// Drops what was said, for good: who, when and the ids stay, so that it is recognised when it comes again.
+    pub(crate) fn purge(&mut self) {
+        self.trim(Keep::Metadata);
+        self.subject.clear();
+        self.tokens.clear();
+        self.people.values_mut().for_each(String::clear);
+    }
+
+    /// Is it sent to many?
+    #[must_use]
+    pub fn is_bulk(&self) -> bool {
+        self.kinds.contains_key(&MailKind::Bulk) || self.kinds.contains_key(&MailKind::List)
+    }
+}
+
+/// Message-ID, normalised From and Date: the same in every mailbox that got the message.
+fn identity(message: &Message) -> String {
+    use sha2::Digest;
+    let from = message.from.first().map(Address::normalised).unwrap_or_default();
+    let date = message.date.map(|date| date.timestamp().to_string()).unwrap_or_default();
+    // Without a Message-ID nothing says that two messages are the same: the service's own id keeps them apart.
+    let id = message.message_id.clone().unwrap_or_else(|| format!("{}\u{1f}{}", message.id, message.subject));
+    let mut digest = sha2::Sha256::new();
+    for part in [&id, &from, &date] {
+        digest.update(part.len().to_le_bytes());
+        digest.update(part);
+    }
+    hex::encode(&digest.finalize()[..16])
+}
+
+/// Words that may name a deal, as people write them into subjects: `[Renewal]`, `#2041`, `D-2041`; and the tags of own
+/// plus-addresses. Which of them is one only the directory knows.
+fn tokens(message: &Message, own: &[String], own_domains: &[String]) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let mut note = |word: &str| {
+        if (2..=64).contains(&word.len()) && found.len() < MAX_TOKENS {
+            found.insert(word.to_lowercase());
+        }
+    };
+    // What is in brackets, or follows a number sign, is meant as a reference whatever it looks like.
+    for group in message.subject.split('[').skip(1).filter_map(|rest| rest.split_once(']')) {
+        note(group.0.trim().trim_start_matches('#'));
+    }
+    let edge = |letter: char| !letter.is_alphanumeric() && !matches!(letter, '-' | '_' | '/' | '.' | '#');
+    for word in message.subject.split(edge).map(|word| word.trim_end_matches(['-', '_', '/', '.'])) {
+        let named = word.starts_with('#');
+        let word = word.trim_start_matches(['-', '_', '/', '.', '#']);
+        let number = word.len() > 2 && word.bytes().any(|byte| byte.is_ascii_digit());
+        if named || number {
+            note(word);
+        }
+    }
+    for address in message.participants().take(MAX_PEOPLE).map(Address::normalised) {
+        let Some((local, domain)) = address.rsplit_once('@') else { continue };
+        let Some((base, tag)) = local.split_once('+') else { continue };
+        let ours = own_domains.iter().any(|mine| mine == domain) || own.contains(&format!("{base}@{domain}"));
+        if ours {
+            note(tag);
+        }
+    }
+    found
+}
+
+/// What the headers say the message is.
+fn kinds(message: &Message) -> BTreeMap<MailKind, String> {
+    let mut kinds = BTreeMap::new();
+    for (name, kind) in [("List-Id", MailKind::List), ("List-Unsubscribe", MailKind::Bulk)] {
+        if message.headers.get(name).is_some() {
+            kinds.insert(kind, name.to_owned());
+        }
+    }
+    kinds
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn subject(text: &str) -> Vec<String> {
+        let mut message = Message { subject: text.to_owned(), ..Message::default() };
+        message.to = vec![Address::new("sales+q7@own.example"), Address::new("ann+x9@acme.example")];
+        tokens(&message, &["sales@own.example".to_owned()], &[]).into_iter().collect()
+    }
+
+    #[test]
+    fn tokens_are_words_with_digits_and_tags_of_own_addresses() {
+        assert_eq!(subject("Re: [D-2041] Offer #77123, v2"), ["77123", "d-2041", "q7"]);
+        assert_eq!(subject("AW: [Big Renewal] #north"), ["big renewal", "north", "q7"]);
+        assert_eq!(subject("Lunch?"), ["q7"]);
+    }
+
+    #[test]
+    fn a_purged_summary_says_nothing_of_what_was_said() {
+        let message = Message {
+            subject: "secret".to_owned(),
+            snippet: "secret".to_owned(),
+            text: "secret 123".to_owned(),
+            from: vec![Address::new("a@b.example").with_name("secret")],
+            ..Message::default()
+        };
+        let mut summary = Summary::of(&message, &[], &[]);
+        summary.from.clear();
+        summary.purge();
+        assert!(!serde_json::to_string(&summary).unwrap().contains("secret"), "{summary:?}");
+    }
+}

@@ -1,0 +1,102 @@
+//! The result of comparing a feed with its service, item by item.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{ItemKey, PartitionId};
+
+/// How many keys a class names; the counts go on.
+const NAMED: usize = 1_000;
+
+/// What an audit found in one partition.
+///
+/// `listed` = `applied` + `skipped` + `quarantined` + `pending` + the three classes of gaps: what the service has is what we
+/// have exactly if there are no gaps.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct AuditReport {
+    /// Which partition.
+    pub partition: Option<PartitionId>,
+    /// When it began (UTC).
+    pub begun: Option<DateTime<Utc>>,
+    /// When it ended; `None` while it runs.
+    pub ended: Option<DateTime<Utc>>,
+    /// What the service has.
+    pub listed: u64,
+    /// On the timeline.
+    pub applied: u64,
+    /// Decided against.
+    pub skipped: u64,
+    /// In quarantine.
+    pub quarantined: u64,
+    /// Known and waiting to be fetched already.
+    pub pending: u64,
+    /// The service has it, we never heard of it: fetched.
+    pub missing: Gap,
+    /// It was fetched once, but nothing says what became of it: fetched again.
+    pub undecided: Gap,
+    /// It should be on the timeline, and was not: decided anew from what is stored.
+    pub effect_lost: Gap,
+    /// We have it, the service did not list it: looked for, and gone only if the service says so.
+    pub unlisted: Gap,
+}
+
+/// One class of what did not agree.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct Gap {
+    /// How many.
+    pub count: u64,
+    /// Which; the first thousand.
+    pub keys: BTreeSet<ItemKey>,
+}
+
+impl Gap {
+    pub(crate) fn note(&mut self, key: &ItemKey) {
+        self.count += 1;
+        if self.keys.len() < NAMED {
+            self.keys.insert(key.clone());
+        }
+    }
+
+    /// It came by the ordinary way meanwhile: it was no gap.
+    pub(crate) fn retract(&mut self, key: &ItemKey) {
+        if self.keys.remove(key) {
+            self.count -= 1;
+        }
+    }
+}
+
+impl AuditReport {
+    pub(crate) fn of(partition: &PartitionId) -> Self {
+        Self { partition: Some(partition.clone()), ..Self::default() }
+    }
+
+    /// What the service has and we did not have in its place.
+    #[must_use]
+    pub fn gaps(&self) -> u64 {
+        self.missing.count + self.undecided.count + self.effect_lost.count
+    }
+
+    /// Is what the service has what we have, item by item? What waits to be fetched is known, and counts as had.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.ended.is_some() && self.gaps() == 0
+    }
+}
+
+/// What an audit will cost, known beforehand.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct AuditCost {
+    /// Items that we know of now.
+    pub items: u64,
+    /// Calls for the listing.
+    pub calls: u64,
+    /// Units of the quota for the listing; repairs are extra, each as much as fetching one item.
+    pub units: u64,
+}

@@ -1,0 +1,448 @@
+//! The timeline can be trusted: policies, why and why not, re-match, review, suggestions, audit.
+
+use std::time::Duration;
+
+use integration_core::{
+    activity::{
+        Bulk, Company, Deal, DirectoryAnswer, Keep, Logging, MailPolicy, MatchReason, MatchTarget, Person,
+        ReviewSubject, SkipReason, Suggest, Visibility,
+    },
+    hub::{DirectoryChange, Why},
+    store::{StateKey, StateQuery, StateWrite},
+    sync::{AuditReport, Job, SyncOptions, Window},
+};
+use integration_testing::{Fault, FaultAction};
+
+use crate::world::{Contacts, OWNER, World, deliver};
+
+const ANN: &str = "From: Ann <ann@acme.example>\nTo: ada@example.com\nMessage-ID: <1@acme.example>\nSubject: Offer";
+
+fn contact(id: &str, address: &str) -> Person {
+    Person::new(id, id, address)
+}
+
+/// A mailbox whose host knows Ann of Acme.
+async fn ann() -> World {
+    let world = World::new(Contacts::default(), SyncOptions::default()).await;
+    world.contacts.known.lock().unwrap().people = vec![contact("ann", "ann@acme.example")];
+    world
+}
+
+impl World {
+    async fn policy(&self, change: impl FnOnce(&mut MailPolicy)) {
+        let mut policy = MailPolicy::default();
+        change(&mut policy);
+        self.hub.set_mail_policy(&self.tenant, None, Some(&policy)).await.unwrap();
+        self.decide_again().await;
+    }
+
+    async fn why(&self, message: &str) -> Why {
+        self.hub.why(&self.tenant, &self.connection.id, message).await.unwrap()
+    }
+
+    /// What the directory says from now on, and what changed about it.
+    async fn directory(&self, change: impl FnOnce(&mut DirectoryAnswer), touched: &[&str]) -> u64 {
+        change(&mut self.contacts.known.lock().unwrap());
+        let change = DirectoryChange::of_addresses(touched.iter().copied());
+        let queued = self.hub.directory_changed(&self.tenant, &change).await.unwrap();
+        self.decide_again().await;
+        queued
+    }
+
+    async fn matches(&self) -> Vec<(MatchTarget, MatchReason)> {
+        let activities = self.hub.activities(&self.tenant).await.unwrap();
+        activities.into_iter().flat_map(|one| one.matches).map(|one| (one.target, one.reason)).collect()
+    }
+
+    fn calls(&self) -> u64 {
+        self.sandbox.books().calls
+    }
+
+    async fn audit(&self) -> AuditReport {
+        self.run(Job::audit(&self.tenant, &self.connection.id)).await;
+        self.sync().await;
+        self.hub.audit_reports(&self.tenant, &self.connection.id).await.unwrap().remove(0)
+    }
+
+    async fn delete_rows(&self, space: &'static str, below: &[&str], count: usize) {
+        let prefix = if below.is_empty() { String::new() } else { StateKey::new(below).below() };
+        let query = StateQuery::Range { tenant: self.tenant.clone(), space, prefix, after: None, limit: count };
+        let rows = self.store.read(&query).await.unwrap();
+        assert_eq!(rows.len(), count);
+        let writes: Vec<_> = rows.into_iter().map(|row| StateWrite::delete(&self.tenant, space, row.key)).collect();
+        let mut tx = self.store.begin(None).await.unwrap();
+        tx.write(&writes).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+}
+
+fn skipped(reason: SkipReason, rule: Option<&str>) -> Why {
+    Why::Skipped { reason, rule: rule.map(str::to_owned), duplicate_of: None }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_logged_message_is_explained_by_its_matches() {
+    let world = ann().await;
+    world.arrives(ANN, "Yes!", &["INBOX"]);
+    world.sync().await;
+    for id in ["<1@acme.example>", "1@acme.example"] {
+        let Why::Logged { matches, .. } = world.why(id).await else { panic!("not logged") };
+        assert_eq!((matches[0].reason, matches[0].confidence), (MatchReason::Address, 100));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rule_is_named_with_its_id() {
+    let world = ann().await;
+    world.arrives(ANN, "Yes!", &["INBOX"]);
+    world.sync().await;
+    world.policy(|policy| policy.never_log.domains = ["acme.example".into()].into()).await;
+    assert_eq!(world.why("1@acme.example").await, skipped(SkipReason::NeverLog, Some("never_log:@acme.example")));
+    world.policy(|policy| policy.logging = Logging::Off).await;
+    assert_eq!(world.why("1@acme.example").await, skipped(SkipReason::LoggingOff, Some("logging:off")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn own_people_and_strangers_are_named_as_such() {
+    let mut options = SyncOptions::default();
+    options.own_domains = vec!["example.com".to_owned()];
+    let world = World::new(Contacts::default(), options).await;
+    world.arrives("From: bob@example.com\nTo: ada@example.com\nMessage-ID: <in@x>", "hi", &["INBOX"]);
+    world.arrives("From: eve@far.example\nTo: ada@example.com\nMessage-ID: <out@x>", "hi", &["INBOX"]);
+    world.sync().await;
+    assert_eq!(world.why("in@x").await, skipped(SkipReason::Internal, None));
+    assert_eq!(world.why("out@x").await, skipped(SkipReason::NoMatch, None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_duplicate_names_the_copy_that_is_shown() {
+    let world = ann().await;
+    let ids = [world.arrives(ANN, "Yes!", &["INBOX"]), world.arrives(ANN, "Yes!", &["INBOX"])];
+    world.sync().await;
+    let answers = [world.why(&ids[0]).await, world.why(&ids[1]).await];
+    let other = answers.iter().find_map(|answer| match answer {
+        Why::Skipped { reason: SkipReason::Duplicate, duplicate_of, .. } => duplicate_of.clone(),
+        _ => None,
+    });
+    assert!(ids.contains(&other.unwrap()));
+    assert!(answers.iter().any(|answer| matches!(answer, Why::Logged { .. })));
+    assert!(matches!(world.why("1@acme.example").await, Why::Logged { .. }), "the shown copy answers for the message");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_quarantined_and_a_gone_message_say_so() {
+    let world = ann().await;
+    world.arrives(ANN, "Yes!", &["INBOX"]);
+    world.sync().await;
+    let broken = world.arrives("From: ann@acme.example\nMessage-ID: <2@acme.example>", "x", &["INBOX"]);
+    let nonsense = FaultAction::Status {
+        status: 200,
+        headers: [("content-type".to_owned(), "application/json".to_owned())].into(),
+        body: "{\"id\":7}".to_owned(),
+    };
+    world.sandbox.script(Fault::new(nonsense).on_path(format!("/messages/{broken}")));
+    world.sync().await;
+    assert!(matches!(world.why(&broken).await, Why::Quarantined { .. }));
+    let gone = world.sandbox.gmail().mailbox(OWNER).ids();
+    let first = gone.iter().find(|id| **id != broken).unwrap();
+    world.sandbox.gmail().mailbox(OWNER).remove(first, world.sandbox.now());
+    world.sync().await;
+    assert_eq!((world.why("1@acme.example").await, world.why(first).await), (Why::Gone, Why::Gone));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_what_is_too_old_and_what_nobody_knows_are_told_apart() {
+    let mut options = SyncOptions::default();
+    options.window = Window::since(chrono::DateTime::parse_from_rfc3339("2026-06-01T00:00:00Z").unwrap().into());
+    options.slice = Duration::ZERO;
+    let world = World::new(Contacts { everybody: true, ..Contacts::default() }, options).await;
+    let old = chrono::DateTime::parse_from_rfc3339("2026-01-01T00:00:00Z").unwrap().into();
+    let mail = "From: ann@acme.example\r\nMessage-ID: <old@acme.example>\r\n\r\nold";
+    world.sandbox.gmail().mailbox(OWNER).deliver(mail, old, &["INBOX"]);
+    let new = deliver(&world.sandbox, 1, "INBOX");
+    assert_eq!(world.why(&new).await, Why::NotListedYet, "nothing has been listed");
+    let (hub, job) = (&world.hub, Job::sync_mail(&world.tenant, &world.connection.id));
+    // Slices of no length: each ends before anything is fetched.
+    hub.run(job, &integration_core::sync::Shutdown::default()).await;
+    assert_eq!(world.why("old@acme.example").await, Why::OutsideWindow);
+    assert_eq!(world.why("nobody@acme.example").await, Why::Unknown);
+    assert_eq!(world.why("ffffffffffffff00").await, Why::Unknown);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_listed_message_waits_for_the_quota() {
+    let world = World::with_messages(300).await;
+    let delay = FaultAction::Delay { milliseconds: 3_000 };
+    world.sandbox.script(Fault::new(delay).on_path("/batch").always());
+    let job = Job::sync_mail(&world.tenant, &world.connection.id);
+    world.hub.run(job, &integration_core::sync::Shutdown::default()).await;
+    let ids = world.sandbox.gmail().mailbox(OWNER).ids();
+    let mut waiting = 0;
+    for id in &ids {
+        waiting += usize::from(world.why(id).await == Why::WaitingForQuota);
+    }
+    assert!((100..300).contains(&waiting), "{waiting} wait");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_policy_is_applied_to_what_was_decided_before_and_fetches_nothing() {
+    let world = ann().await;
+    world.arrives(ANN, "The secret word", &["INBOX"]);
+    world.arrives(
+        "From: ann@acme.example\nTo: ada@example.com\nList-Unsubscribe: <http://a.example>\nMessage-ID: <n@acme.example>",
+        "News",
+        &["INBOX"],
+    );
+    world.sync().await;
+    let calls = world.calls();
+    assert_eq!(world.shown(), 1, "bulk mail is skipped unless said otherwise");
+    assert_eq!(world.why("n@acme.example").await, skipped(SkipReason::Bulk, Some("bulk:List-Unsubscribe")));
+    world.policy(|policy| policy.bulk = Bulk::Log).await;
+    assert_eq!(world.shown(), 2);
+    world.policy(|policy| policy.logging = Logging::Off).await;
+    assert_eq!(world.shown(), 0);
+    world.policy(|policy| policy.logging = Logging::RepliesOnly).await;
+    assert_eq!((world.shown(), world.calls()), (0, calls));
+    assert_eq!(world.why("1@acme.example").await, skipped(SkipReason::NoReply, Some("logging:replies_only")));
+    world.policy(|_| {}).await;
+    assert_eq!((world.shown(), world.calls()), (1, calls));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_conversation_in_which_the_owner_wrote_is_logged_whole() {
+    let world = ann().await;
+    world.policy(|policy| policy.logging = Logging::RepliesOnly).await;
+    world.arrives(ANN, "Yes!", &["INBOX"]);
+    world.sync().await;
+    assert_eq!(world.shown(), 0);
+    let reply = "From: ada@example.com\nTo: ann@acme.example\nMessage-ID: <2@example.com>\nSubject: Re: Offer\n\
+                 In-Reply-To: <1@acme.example>\nReferences: <1@acme.example>";
+    world.arrives(reply, "Good.", &["SENT"]);
+    world.sync().await;
+    assert_eq!(world.shown(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_must_never_be_logged_is_purged_and_does_not_come_back() {
+    let world = ann().await;
+    world.policy(|policy| policy.keep = Keep::Full).await;
+    world.arrives(&ANN.replace("Offer", "Confidential"), "The secret word", &["INBOX"]);
+    world.sync().await;
+    let everything = async || {
+        let mut text = String::new();
+        for space in ["activity", "decision", "thread", "participant", "suggestion", "review"] {
+            let (tenant, prefix) = (world.tenant.clone(), String::new());
+            let query = StateQuery::Range { tenant, space, prefix, after: None, limit: 1_000 };
+            for row in world.store.read(&query).await.unwrap() {
+                text += &String::from_utf8_lossy(&row.bytes);
+            }
+        }
+        text
+    };
+    assert!(everything().await.contains("secret") && everything().await.contains("Confidential"));
+    world.policy(|policy| policy.never_log.addresses = ["ann@acme.example".into()].into()).await;
+    let left = everything().await;
+    assert!(!left.contains("secret") && !left.contains("Confidential"), "{left}");
+    assert_eq!(world.shown(), 0);
+    world.policy(|_| {}).await;
+    assert!(!everything().await.contains("secret"));
+    assert_eq!(world.shown(), 1, "who and when are known still");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_kept_of_a_message_follows_the_policy() {
+    let world = ann().await;
+    world.arrives(ANN, "Some words of Ann", &["INBOX"]);
+    world.policy(|policy| policy.keep = Keep::Full).await;
+    world.sync().await;
+    let summary = async || world.hub.activities(&world.tenant).await.unwrap().remove(0).summary;
+    assert_eq!(summary().await.text.unwrap().trim(), "Some words of Ann");
+    world.policy(|policy| policy.keep = Keep::Snippet).await;
+    assert_eq!((summary().await.text, summary().await.snippet.as_str()), (None, "Some words of Ann"));
+    world.policy(|policy| policy.keep = Keep::Metadata).await;
+    assert_eq!((summary().await.snippet.as_str(), summary().await.subject.as_str()), ("", "Offer"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mailboxs_own_policy_goes_before_the_tenants() {
+    let world = ann().await;
+    world.arrives(ANN, "Yes!", &["INBOX"]);
+    world.sync().await;
+    let mut own = MailPolicy::default();
+    own.visibility = Visibility::Owner;
+    let (tenant, id) = (&world.tenant, &world.connection.id);
+    world.hub.set_mail_policy(tenant, Some(id), Some(&own)).await.unwrap();
+    world.policy(|policy| policy.logging = Logging::Off).await;
+    let activity = world.hub.activities(tenant).await.unwrap().remove(0);
+    assert_eq!(activity.visibility(), Visibility::Owner);
+    world.hub.set_mail_policy(tenant, Some(id), None).await.unwrap();
+    world.decide_again().await;
+    assert_eq!(world.shown(), 0, "now the tenant's holds");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_contact_brings_old_mail_onto_the_timeline_and_a_deleted_one_takes_it_off() {
+    let world = World::new(Contacts::default(), SyncOptions::default()).await;
+    world.arrives(ANN, "Yes!", &["INBOX"]);
+    for number in 0..20 {
+        deliver(&world.sandbox, number, "INBOX");
+    }
+    world.sync().await;
+    let calls = world.calls();
+    assert_eq!(world.shown(), 0);
+    let touched =
+        world.directory(|known| known.people = vec![contact("ann", "ann@acme.example")], &["Ann@acme.example"]).await;
+    assert_eq!((touched, world.shown()), (1, 1), "only what the change touches");
+    world.directory(|known| known.people[0].id = "merged".to_owned(), &["ann@acme.example"]).await;
+    assert_eq!(world.matches().await, [(MatchTarget::Contact("merged".into()), MatchReason::Address)]);
+    world.directory(|known| known.people.clear(), &["ann@acme.example"]).await;
+    assert_eq!((world.shown(), world.calls()), (0, calls));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_companys_domain_and_a_deals_reference_are_matched_later_too() {
+    let world = World::new(Contacts::default(), SyncOptions::default()).await;
+    world.arrives(&ANN.replace("Offer", "Re: [D-77] Offer"), "Yes!", &["INBOX"]);
+    world.sync().await;
+    let tell = async |change: DirectoryChange| {
+        world.hub.directory_changed(&world.tenant, &change).await.unwrap();
+        world.decide_again().await;
+    };
+    world.contacts.known.lock().unwrap().companies = vec![Company::new("acme", "Acme", "acme.example")];
+    let mut change = DirectoryChange::default();
+    change.domains.insert("acme.example".to_owned());
+    tell(change).await;
+    assert_eq!(world.matches().await, [(MatchTarget::Company("acme".into()), MatchReason::Domain)]);
+    world.contacts.known.lock().unwrap().deals = vec![Deal::new("deal", "Deal", ["D-77"])];
+    let mut change = DirectoryChange::default();
+    change.references.insert("D-77".to_owned());
+    tell(change).await;
+    assert!(world.matches().await.contains(&(MatchTarget::Deal("deal".into()), MatchReason::Reference)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tie_is_reviewed_and_the_verdict_is_remembered_and_undone() {
+    let world = ann().await;
+    world.contacts.known.lock().unwrap().people.push(contact("anne", "ann@acme.example"));
+    world.arrives(ANN, "Yes!", &["INBOX"]);
+    world.sync().await;
+    let reviews = world.hub.reviews(&world.tenant).await.unwrap();
+    assert_eq!((reviews.len(), reviews[0].candidates.len()), (1, 2));
+    let subject = ReviewSubject::Activity(reviews[0].activity.clone());
+    let target = MatchTarget::Contact("anne".into());
+    world.hub.accept_match(&world.tenant, &subject, &target).await.unwrap();
+    world.decide_again().await;
+    assert_eq!(world.matches().await, [(target.clone(), MatchReason::Reviewed)], "the rival is rejected with it");
+    assert!(world.hub.reviews(&world.tenant).await.unwrap().is_empty());
+    world.directory(|_| {}, &["ann@acme.example"]).await;
+    assert_eq!(world.matches().await.len(), 1, "a re-match does not forget it");
+    world.hub.undo_verdict(&world.tenant, &subject).await.unwrap();
+    world.decide_again().await;
+    assert_eq!((world.matches().await.len(), world.hub.reviews(&world.tenant).await.unwrap().len()), (2, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_verdict_on_an_address_holds_for_what_comes_later() {
+    let world = ann().await;
+    world.contacts.known.lock().unwrap().people.push(contact("anne", "ann@acme.example"));
+    world.arrives(ANN, "Yes!", &["INBOX"]);
+    world.sync().await;
+    let subject = ReviewSubject::Address("ann@acme.example".to_owned());
+    world.hub.reject_match(&world.tenant, &subject, &MatchTarget::Contact("anne".into())).await.unwrap();
+    world.decide_again().await;
+    world.arrives(&ANN.replace("<1@", "<2@"), "And again", &["INBOX"]);
+    world.sync().await;
+    let found = world.matches().await;
+    assert_eq!(found.len(), 2);
+    assert!(found.iter().all(|(target, _)| *target == MatchTarget::Contact("ann".into())), "{found:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn whom_to_suggest_follows_the_policy() {
+    let world = ann().await;
+    let mail = |from: &str, to: &str, id: u8| format!("From: {from}\nTo: {to}\nMessage-ID: <{id}@x.example>");
+    world.arrives(&mail("Eve Far <eve@far.example>", OWNER, 1), "hi", &["INBOX"]);
+    world.arrives(&mail("noreply@far.example", OWNER, 2), "hi", &["INBOX"]);
+    world.arrives(&mail(OWNER, "Ann <ann@acme.example>, Bob <bob@gmail.com>", 3), "hi", &["SENT"]);
+    world.sync().await;
+    let suggested = async || {
+        let found = world.hub.suggestions(&world.tenant).await.unwrap();
+        found.into_iter().map(|one| one.address).collect::<Vec<_>>()
+    };
+    assert!(suggested().await.is_empty());
+    world.policy(|policy| policy.suggest = Suggest::WrittenTo).await;
+    assert_eq!(suggested().await, ["bob@gmail.com"]);
+    world.policy(|policy| policy.suggest = Suggest::Everybody).await;
+    assert_eq!(suggested().await, ["bob@gmail.com", "eve@far.example"]);
+    let eve = world.hub.suggestions(&world.tenant).await.unwrap().remove(1);
+    let lists = integration_core::activity::NameLists::default();
+    assert_eq!((eve.name(), eve.company_domain(&lists).as_deref()), (Some("Eve Far"), Some("far.example")));
+    world.hub.dismiss_suggestion(&world.tenant, "bob@gmail.com", false).await.unwrap();
+    world.directory(|known| known.people.push(contact("eve", "eve@far.example")), &["eve@far.example"]).await;
+    assert!(suggested().await.is_empty(), "one was dismissed, the other is a contact now");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_audit_names_what_is_amiss_repairs_it_and_then_agrees() {
+    let world = World::with_messages(60).await;
+    world.sync().await;
+    assert_eq!(world.shown(), 60);
+    let first = world.audit().await;
+    assert_eq!((first.listed, first.applied, first.gaps(), first.is_complete()), (60, 60, 0, true));
+    for number in 60..63 {
+        let hidden = deliver(&world.sandbox, number, "INBOX");
+        world.sandbox.gmail().mailbox(OWNER).hide_from_history(&hidden);
+    }
+    world.sync().await;
+    world.delete_rows("activity", &[], 5).await;
+    // The decisions to delete must not be those of the lost activities: take the last of the mailbox.
+    let shown: Vec<String> = world
+        .hub
+        .activities(&world.tenant)
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|one| one.sightings.into_values().next().unwrap().into_keys().next().unwrap())
+        .collect();
+    let lost: Vec<_> = shown
+        .iter()
+        .take(2)
+        .map(|message| {
+            StateWrite::delete(&world.tenant, "decision", StateKey::new([world.connection.id.as_str(), message]))
+        })
+        .collect();
+    let mut tx = world.store.begin(None).await.unwrap();
+    tx.write(&lost).await.unwrap();
+    tx.commit().await.unwrap();
+    let cost = world.hub.audit_cost(&world.tenant, &world.connection.id).await.unwrap();
+    let units = world.sandbox.books().gmail["units"].as_u64();
+    let second = world.audit().await;
+    assert_eq!((second.effect_lost.count, second.undecided.count, second.missing.count), (5, 2, 3));
+    assert_eq!((second.gaps(), second.listed, second.unlisted.count), (10, 63, 0));
+    println!("known beforehand: {cost:?}; units before {units:?}, after {:?}", world.sandbox.books().gmail["units"]);
+    let third = world.audit().await;
+    assert_eq!((third.listed, third.applied, third.gaps(), third.is_complete()), (63, 63, 0, true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_audit_looks_for_what_the_service_did_not_list_before_believing_that_it_is_gone() {
+    let world = World::with_messages(5).await;
+    world.sync().await;
+    let mailbox = world.sandbox.gmail().mailbox(OWNER);
+    let gone = mailbox.ids().remove(0);
+    mailbox.remove(&gone, world.sandbox.now());
+    mailbox.hide_from_history(&gone);
+    let report = world.audit().await;
+    assert_eq!((report.listed, report.unlisted.count, world.shown()), (4, 1, 4));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_audit_runs_by_itself_when_it_is_due() {
+    let world = World::with_messages(2).await;
+    world.sync().await;
+    assert!(world.hub.audit_reports(&world.tenant, &world.connection.id).await.unwrap().is_empty());
+    tokio::time::advance(Duration::from_secs(8 * 24 * 3600)).await;
+    world.sync().await;
+    let report = world.hub.audit_reports(&world.tenant, &world.connection.id).await.unwrap().remove(0);
+    assert!(report.is_complete() && report.listed == 2);
+}

@@ -1,0 +1,181 @@
+//! A hub over the sandbox in one process, on virtual time.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex},
+};
+
+use async_trait::async_trait;
+use integration_core::{
+    Result,
+    activity::{ActivityChange, Batch, Directory, DirectoryAnswer, DirectoryQuery, Person, Sink},
+    connection::{Capability, Connection},
+    event::{Event, EventListener},
+    hub::Hub,
+    ids::{AppId, ConnectionId, TenantId},
+    oauth::{Authorise, CallbackQuery, ConnectOutcome},
+    store::{MemoryStore, StoreTransaction, Stores, SyncStore},
+    sync::{Job, JobOutcome, Shutdown, SyncOptions},
+    vault::KeyRing,
+};
+use integration_google::{Google, GoogleConfig, GoogleEndpoints};
+use integration_testing::{Consent, ORIGIN, Sandbox};
+
+pub(crate) const OWNER: &str = "ada@example.com";
+const KEY: &str = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
+
+/// The ids on the host's timeline, told by batches alone.
+#[derive(Debug, Default)]
+pub(crate) struct Timeline(pub(crate) Mutex<BTreeSet<String>>);
+
+#[async_trait]
+impl Sink for Timeline {
+    async fn apply(&self, batch: &Batch, _: &mut dyn StoreTransaction) -> Result<()> {
+        let mut shown = self.0.lock().unwrap();
+        for change in &batch.activities {
+            match change {
+                ActivityChange::Upserted { activity } => drop(shown.insert(activity.id.to_string())),
+                ActivityChange::Removed { id } => drop(shown.remove(id.as_str())),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The host's contacts, which a test changes; `everybody`: whoever is asked for is a contact.
+#[derive(Debug, Default)]
+pub(crate) struct Contacts {
+    pub(crate) everybody: bool,
+    pub(crate) known: Mutex<DirectoryAnswer>,
+    pub(crate) asked: Mutex<usize>,
+}
+
+#[async_trait]
+impl Directory for Contacts {
+    async fn look_up(&self, _: &TenantId, ask: &DirectoryQuery) -> Result<DirectoryAnswer> {
+        *self.asked.lock().unwrap() += ask.addresses.len();
+        if self.everybody {
+            let mut answer = DirectoryAnswer::default();
+            answer.people = ask.addresses.iter().map(|address| Person::new(address, address, address)).collect();
+            return Ok(answer);
+        }
+        Ok(self.known.lock().unwrap().clone())
+    }
+}
+
+/// Keeps the progress.
+#[derive(Debug, Default)]
+pub(crate) struct Watcher(pub(crate) Mutex<Vec<integration_core::event::Progress>>);
+
+impl EventListener for Watcher {
+    fn on_event(&self, _: &TenantId, _: &ConnectionId, event: &Event) {
+        if let Event::Progress(progress) = event {
+            self.0.lock().unwrap().push(*progress);
+        }
+    }
+}
+
+pub(crate) struct World {
+    pub(crate) sandbox: Sandbox,
+    pub(crate) hub: Hub,
+    pub(crate) timeline: Arc<Timeline>,
+    pub(crate) watcher: Arc<Watcher>,
+    pub(crate) contacts: Arc<Contacts>,
+    pub(crate) store: Arc<dyn SyncStore>,
+    pub(crate) tenant: TenantId,
+    pub(crate) connection: Connection,
+}
+
+impl World {
+    /// A mailbox with `count` messages of contacts.
+    pub(crate) async fn with_messages(count: usize) -> Self {
+        let everybody = Contacts { everybody: true, ..Contacts::default() };
+        let world = Self::new(everybody, SyncOptions::default()).await;
+        for number in 0..count {
+            deliver(&world.sandbox, number, "INBOX");
+        }
+        world
+    }
+
+    /// An empty mailbox, connected.
+    pub(crate) async fn new(contacts: Contacts, options: SyncOptions) -> Self {
+        Self::over(Stores::from_one(Arc::new(MemoryStore::default())), contacts, options).await
+    }
+
+    /// The same over other stores.
+    pub(crate) async fn over(stores: Stores, contacts: Contacts, options: SyncOptions) -> Self {
+        let sandbox = Sandbox::google().build();
+        sandbox.register_person(OWNER, "Ada");
+        let (contacts, store) = (Arc::new(contacts), Arc::clone(&stores.sync));
+        let endpoints = GoogleEndpoints::below(&ORIGIN.parse().unwrap()).unwrap();
+        let (timeline, watcher) = (Arc::new(Timeline::default()), Arc::new(Watcher::default()));
+        let hub = Hub::builder(stores, Arc::new(KeyRing::from_base64(KEY).unwrap()))
+            .with_connector(Google::new(GoogleConfig::desktop("sandbox-client").with_endpoints(endpoints)).unwrap())
+            .with_transport(sandbox.transport())
+            .with_directory(Arc::clone(&contacts) as Arc<dyn Directory>)
+            .with_sync(options)
+            .with_sink(Arc::clone(&timeline) as Arc<dyn Sink>)
+            .with_events(Arc::clone(&watcher) as Arc<dyn EventListener>)
+            .build()
+            .unwrap();
+        let tenant = TenantId::new("tenant");
+        let connection = connect(&sandbox, &hub, &tenant).await;
+        Self { sandbox, hub, timeline, watcher, contacts, store, tenant, connection }
+    }
+
+    /// Slices until there is nothing to do at once; the last outcome.
+    pub(crate) async fn sync(&self) -> JobOutcome {
+        let job = Job::sync_mail(&self.tenant, &self.connection.id);
+        loop {
+            match self.hub.run(job.clone(), &Shutdown::default()).await {
+                JobOutcome::Continue => {}
+                end => return end,
+            }
+        }
+    }
+
+    /// Runs a job until it is done.
+    pub(crate) async fn run(&self, job: Job) {
+        while let JobOutcome::Continue = self.hub.run(job.clone(), &Shutdown::default()).await {}
+    }
+
+    /// Carries out what was asked to be decided anew.
+    pub(crate) async fn decide_again(&self) {
+        self.run(Job::decide_again(&self.tenant, &self.connection.id)).await;
+    }
+
+    /// A message arrives: its header fields and its text.
+    pub(crate) fn arrives(&self, head: &str, text: &str, labels: &[&str]) -> String {
+        let mail = format!("{}\r\n\r\n{text}\r\n", head.replace('\n', "\r\n"));
+        self.sandbox.gmail().mailbox(OWNER).deliver(mail, self.sandbox.now(), labels)
+    }
+
+    pub(crate) fn shown(&self) -> usize {
+        self.timeline.0.lock().unwrap().len()
+    }
+
+    pub(crate) async fn quarantined(&self) -> Vec<String> {
+        let found = self.hub.quarantined(&self.tenant, &self.connection.id).await.unwrap();
+        found.into_iter().map(|item| item.key).collect()
+    }
+}
+
+pub(crate) fn deliver(sandbox: &Sandbox, number: usize, label: &str) -> String {
+    let mail = format!(
+        "From: Bob <bob{number}@acme.example>\r\nTo: {OWNER}\r\nSubject: Number {number}\r\n\
+         Message-ID: <{number}@acme.example>\r\nDate: Mon, 02 Nov 2026 10:00:00 +0000\r\n\r\nHello {number}\r\n"
+    );
+    sandbox.gmail().mailbox(OWNER).deliver(mail, sandbox.now(), &[label])
+}
+
+async fn connect(sandbox: &Sandbox, hub: &Hub, tenant: &TenantId) -> Connection {
+    let ask = Authorise::new([Capability::Identity, Capability::MailRead], "http://127.0.0.1:1/callback");
+    let authorisation = hub.authorise(tenant, &AppId::new("google"), ask).await.unwrap();
+    let back = sandbox.consent(&authorisation.url, Consent::Grant).unwrap();
+    let query = CallbackQuery::parse(back.query().unwrap_or_default()).unwrap();
+    match hub.complete(&query, &authorisation.binding).await.unwrap().outcome {
+        ConnectOutcome::Granted { mut connections, .. } => connections.pop().unwrap(),
+        other => panic!("not granted: {other:?}"),
+    }
+}
