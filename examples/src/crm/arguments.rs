@@ -7,7 +7,7 @@ use url::Url;
 
 /// The command line in short.
 pub const USAGE: &str = "usage: crm_sync [--mail PATH]... [--people FILE.csv] [--db FILE] \
-[--quota gmail-2026|gmail-classic|off] [--sandbox URL] [--json] [--live google]";
+[--quota gmail-2026|gmail-classic|off] [--sandbox URL] [--json] [--live google] [--audit | --why MESSAGE_ID]";
 
 /// What is shown on request.
 pub const HELP: &str = "
@@ -19,6 +19,8 @@ pub const HELP: &str = "
   --sandbox URL   a running sandbox instead of one of its own; with --mail, the files are loaded into it
   --json          one object with the counts of this run on standard output, and nothing else
   --live google   the real service, with GOOGLE_CLIENT_ID and GOOGLE_CLIENT_SECRET
+  --audit         syncs, compares the mailbox with the service item by item, and repairs what does not agree
+  --why ID        says why a message (its Message-ID, or the service's id) is or is not on the timeline, and exits
 
 exit code: 0 up to date, 1 failed or stopped, 2 wrong usage";
 
@@ -48,6 +50,10 @@ pub struct Arguments {
     pub json: bool,
     /// The real service.
     pub live: bool,
+    /// Compare the mailbox with its service.
+    pub audit: bool,
+    /// Explain this message, and nothing else.
+    pub why: Option<String>,
 }
 
 impl Arguments {
@@ -65,6 +71,8 @@ impl Arguments {
             sandbox: None,
             json: false,
             live: false,
+            audit: false,
+            why: None,
         };
         while let Some(option) = arguments.next() {
             let mut value = || arguments.next().ok_or_else(|| format!("{option} needs a value"));
@@ -75,6 +83,8 @@ impl Arguments {
                 "--quota" => parsed.quota = Some(quota(&value()?)?),
                 "--sandbox" => parsed.sandbox = Some(origin(&value()?)?),
                 "--json" => parsed.json = true,
+                "--audit" => parsed.audit = true,
+                "--why" => parsed.why = Some(value()?),
                 "--live" => parsed.live = live(&value()?)?,
                 "--help" | "-h" => return Ok(Asked::Help),
                 _ => return Err(format!("unknown option {option}")),
@@ -82,6 +92,9 @@ impl Arguments {
         }
         if parsed.live && (parsed.sandbox.is_some() || !parsed.mail.is_empty()) {
             return Err("--live goes with neither --sandbox nor --mail".to_owned());
+        }
+        if parsed.audit && parsed.why.is_some() {
+            return Err("--audit and --why are two questions: ask one at a time".to_owned());
         }
         let bundled = parsed.mail.is_empty() && parsed.sandbox.is_none() && !parsed.live;
         if parsed.people.is_none() && bundled {
@@ -123,6 +136,7 @@ mod tests {
             ("--sandbox file:///x", "--sandbox file:///x is no URL of a server"),
             ("--live bing", "--live knows only google, not bing"),
             ("--live google --sandbox http://127.0.0.1:1", "--live goes with neither --sandbox nor --mail"),
+            ("--audit --why x", "--audit and --why are two questions: ask one at a time"),
             ("--live google --mail x", "--live goes with neither --sandbox nor --mail"),
         ] {
             assert_eq!(wrong(line), told);

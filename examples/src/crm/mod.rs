@@ -1,6 +1,7 @@
 //! What `crm_sync` does.
 
 mod arguments;
+mod ask;
 mod complaint;
 mod far_side;
 mod report;
@@ -75,9 +76,14 @@ pub async fn run(arguments: &Arguments) -> Result<bool> {
         .with_connector(connector)
         .build()?;
     let visit = Visit { hub: &hub, tenant: TenantId::new("demo"), far_side: &far_side };
-    let done = visit.bring_up_to_date().await;
+    let asked = arguments.why.is_some() || arguments.audit;
+    let done = match &arguments.why {
+        Some(message) => visit.why(message, arguments.json).await.map(|()| true),
+        None => visit.bring_up_to_date(arguments).await,
+    };
     tally.end();
     let shown = match &done {
+        Ok(_) if asked => Ok(()),
         Ok(up_to_date) => {
             let (took, quota) = (begun.elapsed(), arguments.quota.unwrap_or_default());
             let report = Report { counts: tally.counts(), meter: &meter, took, quota, up_to_date: *up_to_date };
@@ -114,8 +120,8 @@ struct Visit<'a> {
 }
 
 impl Visit<'_> {
-    /// True when up to date, false when it was asked to stop.
-    async fn bring_up_to_date(&self) -> Result<bool> {
+    /// True when up to date (and compared, if that was asked for), false when it was asked to stop.
+    async fn bring_up_to_date(&self, arguments: &Arguments) -> Result<bool> {
         let stop = stop_on_interrupt();
         let mut connection = tokio::select! {
             connected = self.connect() => connected?,
@@ -123,7 +129,7 @@ impl Visit<'_> {
         };
         // What the far side knows by now, the database relies on from here.
         self.far_side.save()?;
-        match self.sync(&connection, &stop).await {
+        let done = match self.sync(&connection, &stop).await {
             Err(error) if matches!(error.kind(), ErrorKind::ReauthorisationNeeded | ErrorKind::NeedsConsent) => {
                 connection = tokio::select! {
                     connected = self.sign_in(Some(&connection)) => connected?,
@@ -132,6 +138,10 @@ impl Visit<'_> {
                 self.far_side.save()?;
                 self.sync(&connection, &stop).await
             }
+            done => done,
+        };
+        match done {
+            Ok(true) if arguments.audit => self.audit(&stop, arguments.json).await,
             done => done,
         }
     }

@@ -8,7 +8,7 @@ use std::{
 
 use integration_core::{
     Error, ErrorKind, Result,
-    activity::{Activity, Match, MatchReason, MatchTarget},
+    activity::{Activity, MatchTarget},
     hub::Hub,
     ids::TenantId,
 };
@@ -135,7 +135,7 @@ fn line(activity: &Activity, people: Option<&CsvDirectory>) -> String {
     });
     let who =
         contact.and_then(|id| people.and_then(|people| people.name_of(id)).or(Some(id))).or(company).unwrap_or("");
-    let why = activity.matches.iter().min_by_key(|found| found.reason).map_or("", reason);
+    let why = activity.matches.iter().min_by_key(|found| found.reason).map_or("", |found| found.reason.as_str());
     let (deal, subject) = (deal.unwrap_or(""), clipped(&summary.subject, 48));
     format!("{when} {kind:<8} {:<22} {:<22} {subject:<48} {why}\n", clipped(who, 22), clipped(deal, 22))
 }
@@ -144,15 +144,4 @@ fn line(activity: &Activity, people: Option<&CsvDirectory>) -> String {
 fn clipped(text: &str, width: usize) -> String {
     let clean: String = text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
     if clean.chars().count() <= width { clean } else { clean.chars().take(width - 1).chain(['…']).collect() }
-}
-
-fn reason(found: &Match) -> &'static str {
-    match found.reason {
-        MatchReason::Address => "address",
-        MatchReason::PlusAddress => "plus-address",
-        MatchReason::Contact => "contact",
-        MatchReason::Domain => "domain",
-        MatchReason::Thread => "thread",
-        _ => "other",
-    }
 }
