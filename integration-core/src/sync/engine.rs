@@ -46,7 +46,7 @@ use crate::{
 pub struct SyncOptions {
     /// How often the head is asked; new items are visible after at most this and one fetch. 20 s unless set.
     pub poll: Duration,
-    /// How long a slice works before it yields. 10 s unless set.
+    /// How long a slice works before it yields: at its beginning the head is looked at, also during a backfill. 5 s unless set.
     pub slice: Duration,
     /// How long a lease lasts without renewal. 30 s unless set.
     pub lease: Duration,
@@ -62,7 +62,7 @@ impl Default for SyncOptions {
     fn default() -> Self {
         Self {
             poll: Duration::from_secs(20),
-            slice: Duration::from_secs(10),
+            slice: Duration::from_secs(5),
             lease: Duration::from_secs(30),
             window: Window::default(),
             quarantine_cap: 256 * 1024,
