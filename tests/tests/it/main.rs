@@ -2,7 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests: what cannot be set up has failed")]
 
+mod books;
 mod far;
 mod kill;
+mod memory;
+mod near;
+mod quota;
 mod storm;
 mod worker;
