@@ -17,7 +17,10 @@ use integration_core::{
     connection::{Capability, Connection, Connector},
     email::EmailProvider,
     event::{Event, EventListener},
-    http::{Admission, AdmissionKey, AdmissionRequest, Body, LocalAdmission, Permit, QuotaScope, Transport, TransportError, Usage},
+    http::{
+        Admission, AdmissionKey, AdmissionRequest, Body, LocalAdmission, Permit, QuotaScope, Transport, TransportError,
+        Usage,
+    },
     hub::Hub,
     ids::{AppId, ConnectionId, TenantId},
     oauth::{Authorise, CallbackQuery, ConnectOutcome},
@@ -29,7 +32,7 @@ use integration_core::{
 use integration_google::{GmailQuota, Google, GoogleConfig, GoogleEndpoints};
 use integration_testing::{
     Consent, DEFAULT_CLIENT, GmailSettings, Sandbox, SandboxSettings,
-    google::gmail::{GmailBooks, Generator, Mailbox, QuotaPreset},
+    google::gmail::{Generator, GmailBooks, Mailbox, QuotaPreset},
 };
 
 use crate::worker::tenant;

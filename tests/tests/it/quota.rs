@@ -114,7 +114,9 @@ fn worst(arrivals: &[Arrival], name: &str) -> (TimeDelta, TimeDelta) {
     let delivery = arrivals.iter().map(|arrival| arrival.since_delivery).max().unwrap();
     let poll = arrivals.iter().map(|arrival| arrival.since_poll).max().unwrap();
     let (since_delivery, since_poll) = (delivery.num_milliseconds(), poll.num_milliseconds());
-    println!("100 new messages {name}: all visible {since_delivery} ms after they came, {since_poll} ms after the poll");
+    println!(
+        "100 new messages {name}: all visible {since_delivery} ms after they came, {since_poll} ms after the poll"
+    );
     (delivery, poll)
 }
 
