@@ -54,7 +54,7 @@ impl Thread {
 
 #[async_trait]
 impl Applier<MailItem> for MailApplier {
-    async fn prepare(&self, inputs: Vec<Input<MailItem>>) -> Result<Effects> {
+    async fn prepare(&self, inputs: &[Input<MailItem>]) -> Result<Effects> {
         let mut work = Work::new(self);
         let keys: Vec<String> = inputs.iter().map(|input| input.key().as_str().to_owned()).collect();
         work.decisions.load(self, keys.iter().map(|key| self.decision_key(key))).await?;
@@ -77,7 +77,7 @@ impl MailApplier {
         summary.thread.as_ref().map(|thread| StateKey::new([self.connection.as_str(), thread.as_str()]))
     }
 
-    async fn facts(&self, work: &Work, inputs: Vec<Input<MailItem>>) -> Result<Facts> {
+    async fn facts(&self, work: &Work, inputs: &[Input<MailItem>]) -> Result<Facts> {
         let mut facts = Facts::new();
         let mut fresh = Vec::new();
         for input in inputs {
@@ -88,12 +88,12 @@ impl MailApplier {
                     facts.insert(key, None);
                 }
                 Input::Present { item: MailItem::Message(message), .. } => {
-                    fresh.push((key, Summary::of(&message, &self.own, &self.own_domains)));
+                    fresh.push((key, Summary::of(message, &self.own, &self.own_domains)));
                 }
                 Input::Present { item: MailItem::Flags(flags), .. } => {
                     // Unknown messages were made pending by the engine; nothing to mark here.
                     if let Some(known) = known {
-                        let summary = Summary { roles: flags.roles, ..known.summary.clone() };
+                        let summary = Summary { roles: flags.roles.clone(), ..known.summary.clone() };
                         facts.insert(key, Some((summary, known.direct.clone())));
                     }
                 }
@@ -221,19 +221,18 @@ impl Work {
 
     fn strike(&mut self, applier: &MailApplier, key: &str, identity: &str) {
         let row = StateKey::new([identity]);
-        let Some(mut activity) = self.activities.get(&row).cloned() else { return };
+        let Some(activity) = self.activities.get_mut(&row) else { return };
         if let Some(copies) = activity.sightings.get_mut(&applier.connection) {
             copies.remove(key);
             if copies.is_empty() {
                 activity.sightings.remove(&applier.connection);
             }
         }
-        self.activities.set(row, Some(activity));
     }
 
     fn enter(&mut self, applier: &MailApplier, key: &str, summary: &Summary, matches: &[Match]) {
         let row = StateKey::new([&summary.identity]);
-        let mut activity = self.activities.get(&row).cloned().unwrap_or_else(|| Activity {
+        let activity = self.activities.get_or_insert_with(row, || Activity {
             id: ActivityId::new(summary.identity.clone()),
             summary: summary.clone(),
             matches: Vec::new(),
@@ -241,32 +240,30 @@ impl Work {
         });
         let sighting = Sighting { summary: summary.clone(), matches: matches.to_vec() };
         activity.sightings.entry(applier.connection.clone()).or_default().insert(key.to_owned(), sighting);
-        self.activities.set(row, Some(activity));
     }
 
     /// Chooses which copy an activity shows, and marks this mailbox's other copies as duplicates.
     async fn elect(&mut self, applier: &MailApplier, identities: &BTreeSet<String>) -> Result<()> {
         for identity in identities {
             let row = StateKey::new([identity]);
-            let Some(mut activity) = self.activities.get(&row).cloned() else { continue };
+            let Some(activity) = self.activities.get_mut(&row) else { continue };
             if !activity.settle() {
                 self.activities.set(row, None);
                 continue;
             }
+            let id = activity.id.clone();
             let here: Vec<String> =
                 activity.sightings.get(&applier.connection).into_iter().flatten().map(|(key, _)| key.clone()).collect();
             self.decisions.load(applier, here.iter().map(|key| applier.decision_key(key)).collect::<Vec<_>>()).await?;
             for (index, key) in here.iter().enumerate() {
                 let at = applier.decision_key(key);
-                let Some(mut decision) = self.decisions.get(&at).cloned() else { continue };
+                let Some(decision) = self.decisions.get_mut(&at) else { continue };
                 decision.outcome = if index == 0 {
-                    Outcome::Logged { activity: activity.id.clone() }
+                    Outcome::Logged { activity: id.clone() }
                 } else {
                     Outcome::Skipped { reason: SkipReason::Duplicate }
                 };
-                self.decisions.set(at, Some(decision));
             }
-            self.activities.set(row, Some(activity));
         }
         Ok(())
     }
@@ -277,17 +274,17 @@ impl Work {
             let message = key.segments().pop().unwrap_or_default();
             effects.outcomes.push((message, decision.map(|decision| decision.outcome.clone())));
         }
-        for (key, activity) in self.activities.changed() {
-            let id = ActivityId::new(key.segments().pop().unwrap_or_default());
-            effects.changes.push(match activity {
-                Some(activity) => ActivityChange::Upserted { activity: Box::new(activity.clone()) },
-                None => ActivityChange::Removed { id },
-            });
-        }
         // Activities belong to all mailboxes of the tenant: another one may have written meanwhile.
         self.activities.write(applier, true, &mut effects.writes)?;
         self.decisions.write(applier, false, &mut effects.writes)?;
         self.threads.write(applier, false, &mut effects.writes)?;
+        for (key, activity) in self.activities.into_changed() {
+            let id = ActivityId::new(key.segments().pop().unwrap_or_default());
+            effects.changes.push(match activity {
+                Some(activity) => ActivityChange::Upserted { activity: Box::new(activity) },
+                None => ActivityChange::Removed { id },
+            });
+        }
         Ok(effects)
     }
 }
@@ -334,12 +331,25 @@ impl<T: Clone + PartialEq + Serialize + DeserializeOwned> Rows<T> {
         self.rows.get(key).and_then(|row| row.now.as_ref())
     }
 
+    fn get_mut(&mut self, key: &StateKey) -> Option<&mut T> {
+        self.rows.get_mut(key).and_then(|row| row.now.as_mut())
+    }
+
+    fn get_or_insert_with(&mut self, key: StateKey, value: impl FnOnce() -> T) -> &mut T {
+        let row = self.rows.entry(key).or_insert(Row { version: None, before: None, now: None });
+        row.now.get_or_insert_with(value)
+    }
+
     fn set(&mut self, key: StateKey, value: Option<T>) {
         self.rows.entry(key).or_insert(Row { version: None, before: None, now: None }).now = value;
     }
 
     fn changed(&self) -> impl Iterator<Item = (&StateKey, Option<&T>)> {
         self.rows.iter().filter(|(_, row)| row.before != row.now).map(|(key, row)| (key, row.now.as_ref()))
+    }
+
+    fn into_changed(self) -> impl Iterator<Item = (StateKey, Option<T>)> {
+        self.rows.into_iter().filter(|(_, row)| row.before != row.now).map(|(key, row)| (key, row.now))
     }
 
     fn write(&self, applier: &MailApplier, guarded: bool, into: &mut Vec<StateWrite>) -> Result<()> {

@@ -97,7 +97,7 @@ pub(crate) struct Effects {
 /// Turns items into effects: reads and look-ups only, nothing is written here.
 #[async_trait]
 pub(crate) trait Applier<I>: std::fmt::Debug + Send + Sync {
-    async fn prepare(&self, inputs: Vec<Input<I>>) -> Result<Effects>;
+    async fn prepare(&self, inputs: &[Input<I>]) -> Result<Effects>;
 }
 
 /// The engine for one feed of one connection.
@@ -156,24 +156,23 @@ impl<I: SyncItem> Engine<I> {
 
     async fn work(&self, slice: &mut Slice, stop: &Shutdown) -> Result<SliceEnd> {
         let partitions = self.partitions().await?;
+        let mut walking = Vec::new();
         for partition in &partitions {
             let mut row = self.load(partition).await?;
             self.follow_head(slice, partition, &mut row).await?;
+            walking.extend(row.snapshot.is_some().then_some(partition));
         }
         loop {
             if stop.stopping() || self.clock.now() >= slice.ends {
                 return Ok(SliceEnd::More);
             }
             self.renew(slice).await?;
-            let mut listed = 0;
-            let mut listing = false;
-            for partition in &partitions {
+            let (mut listed, listing) = (0, !walking.is_empty());
+            for partition in std::mem::take(&mut walking) {
                 let mut row = self.load(partition).await?;
-                if row.snapshot.is_some() {
-                    listing = true;
-                    self.enumerate(slice, partition, &mut row).await?;
-                    listed += row.snapshot.as_ref().map_or(0, |snapshot| snapshot.listed);
-                }
+                self.enumerate(slice, partition, &mut row).await?;
+                listed += row.snapshot.as_ref().map_or(0, |snapshot| snapshot.listed);
+                walking.extend(row.snapshot.is_some().then_some(partition));
             }
             let fetched = self.fetch_pending(slice, &partitions).await?;
             self.progress(slice, listing, listed);
@@ -244,7 +243,7 @@ impl<I: SyncItem> Engine<I> {
         row.generation += 1;
         row.snapshot = Some(SnapshotRow::default());
         let write = self.keys.put(PARTITIONS, self.keys.partition(partition), row)?;
-        self.commit(slice, vec![write], Vec::new()).await
+        self.commit(slice, &[&[write]], Vec::new()).await
     }
 
     async fn enumerate(&self, slice: &mut Slice, partition: &PartitionId, row: &mut PartitionRow) -> Result<()> {
@@ -305,7 +304,7 @@ impl<I: SyncItem> Engine<I> {
         };
         row.complete |= row.snapshot.is_none();
         writes.push(self.keys.put(PARTITIONS, self.keys.partition(partition), row)?);
-        self.commit(slice, writes, Vec::new()).await
+        self.commit(slice, &[&writes], Vec::new()).await
     }
 
     async fn take_page(
@@ -437,10 +436,8 @@ impl<I: SyncItem> Engine<I> {
     async fn settle(&self, slice: &mut Slice, inputs: Vec<Input<I>>, writes: Vec<StateWrite>) -> Result<()> {
         const TRIES: u32 = 5;
         for attempt in 1.. {
-            let effects =
-                if inputs.is_empty() { Effects::default() } else { self.applier.prepare(inputs.clone()).await? };
-            let all = writes.iter().cloned().chain(effects.writes).collect();
-            match self.commit(slice, all, effects.changes).await {
+            let effects = if inputs.is_empty() { Effects::default() } else { self.applier.prepare(&inputs).await? };
+            match self.commit(slice, &[&writes, &effects.writes], effects.changes).await {
                 Ok(()) => {
                     slice.settled += inputs.len() as u64;
                     if !effects.outcomes.is_empty() {
@@ -456,9 +453,11 @@ impl<I: SyncItem> Engine<I> {
         Ok(())
     }
 
-    async fn commit(&self, slice: &Slice, writes: Vec<StateWrite>, changes: Vec<ActivityChange>) -> Result<()> {
+    async fn commit(&self, slice: &Slice, writes: &[&[StateWrite]], changes: Vec<ActivityChange>) -> Result<()> {
         let mut tx = self.store.begin(Some(&slice.guard)).await?;
-        tx.write(&writes).await?;
+        for writes in writes {
+            tx.write(writes).await?;
+        }
         if !changes.is_empty() {
             let sequence = tx.next(&CounterKey::new(self.keys.tenant.clone(), "batch")).await?;
             let (tenant, connection) = (self.keys.tenant.clone(), self.keys.connection.clone());

@@ -1,7 +1,8 @@
 //! However large what is attached: what a sync and a reader keep in memory stays small.
 //!
 //! The measured process is this test program run again, so that its high-water mark is its own; the sandbox is a third
-//! process, which makes every message when it is asked for it. `INTEGRATION_MEMORY_MESSAGES` sets how many there are.
+//! process, which makes every message when it is asked for it. `INTEGRATION_MEMORY_MESSAGES` sets how many there are; with
+//! hundreds, let `INTEGRATION_SANDBOX` name a sandbox that was built with optimisations.
 
 use std::{
     path::Path,
@@ -29,7 +30,7 @@ const LIMIT_KIB: u64 = 100 * 1000 * 1000 / 1024;
 const AT_ONCE: usize = 8;
 
 fn messages() -> usize {
-    std::env::var(MESSAGES).ok().and_then(|messages| messages.parse().ok()).unwrap_or(16)
+    std::env::var(MESSAGES).ok().and_then(|messages| messages.parse().ok()).unwrap_or(24)
 }
 
 /// The most memory that this process ever had resident.
