@@ -162,7 +162,7 @@ impl Hub {
             guard: Some(guard),
             patience: self.0.sync.lease,
         };
-        publish(&to, writes, activities).await
+        publish(&to, &[writes], activities).await
     }
 
     pub(super) async fn write(&self, writes: &[StateWrite]) -> Result<()> {

@@ -44,7 +44,7 @@ use crate::{
 pub struct SyncOptions {
     /// How often the head is asked; new items are visible after at most this and one fetch. 20 s unless set.
     pub poll: Duration,
-    /// How long a slice works before it yields. 10 s unless set.
+    /// How long a slice works before it yields: at its beginning the head is looked at, also during a backfill. 5 s unless set.
     pub slice: Duration,
     /// How long a lease lasts without renewal. 30 s unless set.
     pub lease: Duration,
@@ -64,7 +64,7 @@ impl Default for SyncOptions {
     fn default() -> Self {
         Self {
             poll: Duration::from_secs(20),
-            slice: Duration::from_secs(10),
+            slice: Duration::from_secs(5),
             lease: Duration::from_secs(30),
             window: Window::default(),
             quarantine_cap: 256 * 1024,
@@ -110,7 +110,7 @@ pub(crate) struct Effects {
 /// Turns items into effects: reads and look-ups only, nothing is written here.
 #[async_trait]
 pub(crate) trait Applier<I>: std::fmt::Debug + Send + Sync {
-    async fn prepare(&self, inputs: Vec<Input<I>>) -> Result<Effects>;
+    async fn prepare(&self, inputs: &[Input<I>]) -> Result<Effects>;
 
     /// Where its decisions lie, below the connection.
     fn decided(&self) -> Space;
@@ -201,27 +201,26 @@ impl<I: SyncItem> Engine<I> {
             return Ok(SliceEnd::More);
         }
         let partitions = self.partitions().await?;
+        let mut walking = Vec::new();
         for partition in &partitions {
             let mut row = self.load(partition).await?;
             self.follow_head(slice, partition, &mut row).await?;
             if self.audit_is_due(&row) {
                 self.plan_audit(slice, partition, &mut row).await?;
             }
+            walking.extend(row.snapshot.is_some().then_some(partition));
         }
         loop {
             if stop.stopping() || self.clock.now() >= slice.ends {
                 return Ok(SliceEnd::More);
             }
             self.renew(slice).await?;
-            let mut listed = 0;
-            let mut listing = false;
-            for partition in &partitions {
+            let (mut listed, listing) = (0, !walking.is_empty());
+            for partition in std::mem::take(&mut walking) {
                 let mut row = self.load(partition).await?;
-                if row.snapshot.is_some() {
-                    listing = true;
-                    self.enumerate(slice, partition, &mut row).await?;
-                    listed += row.snapshot.as_ref().map_or(0, |snapshot| snapshot.listed);
-                }
+                self.enumerate(slice, partition, &mut row).await?;
+                listed += row.snapshot.as_ref().map_or(0, |snapshot| snapshot.listed);
+                walking.extend(row.snapshot.is_some().then_some(partition));
             }
             let fetched = self.fetch_pending(slice, &partitions).await?;
             self.progress(slice, listing, listed);
@@ -296,7 +295,7 @@ impl<I: SyncItem> Engine<I> {
         let audit = cut_short.map(|old| Box::new(AuditReport { begun: old.begun, ..AuditReport::of(partition) }));
         row.snapshot = Some(SnapshotRow { audit, ..SnapshotRow::default() });
         let write = self.keys.put(PARTITIONS, self.keys.partition(partition), row)?;
-        self.commit(slice, vec![write], Vec::new()).await
+        self.commit(slice, &[&[write]], Vec::new()).await
     }
 
     async fn enumerate(&self, slice: &mut Slice, partition: &PartitionId, row: &mut PartitionRow) -> Result<()> {
@@ -363,7 +362,7 @@ impl<I: SyncItem> Engine<I> {
             }
         };
         writes.push(self.keys.put(PARTITIONS, self.keys.partition(partition), row)?);
-        self.commit(slice, writes, Vec::new()).await
+        self.commit(slice, &[&writes], Vec::new()).await
     }
 
     /// Prepares effects and commits them with the bookkeeping. Another mailbox's write to the same activity is a reason to
@@ -371,10 +370,8 @@ impl<I: SyncItem> Engine<I> {
     async fn settle(&self, slice: &mut Slice, inputs: Vec<Input<I>>, writes: Vec<StateWrite>) -> Result<()> {
         const TRIES: u32 = 5;
         for attempt in 1.. {
-            let effects =
-                if inputs.is_empty() { Effects::default() } else { self.applier.prepare(inputs.clone()).await? };
-            let all = writes.iter().cloned().chain(effects.writes).collect();
-            match self.commit(slice, all, effects.changes).await {
+            let effects = if inputs.is_empty() { Effects::default() } else { self.applier.prepare(&inputs).await? };
+            match self.commit(slice, &[&writes, &effects.writes], effects.changes).await {
                 Ok(()) => {
                     slice.settled += inputs.len() as u64;
                     if !effects.outcomes.is_empty() {
@@ -390,7 +387,7 @@ impl<I: SyncItem> Engine<I> {
         Ok(())
     }
 
-    async fn commit(&self, slice: &Slice, writes: Vec<StateWrite>, changes: Vec<ActivityChange>) -> Result<()> {
+    async fn commit(&self, slice: &Slice, writes: &[&[StateWrite]], changes: Vec<ActivityChange>) -> Result<()> {
         let publication = Publication {
             store: &*self.store,
             sink: &*self.sink,
@@ -399,7 +396,7 @@ impl<I: SyncItem> Engine<I> {
             guard: Some(&slice.guard),
             patience: self.options.lease,
         };
-        publish(&publication, &writes, changes).await
+        publish(&publication, writes, changes).await
     }
 
     async fn load(&self, partition: &PartitionId) -> Result<PartitionRow> {

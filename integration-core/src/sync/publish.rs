@@ -25,11 +25,13 @@ pub(crate) struct Publication<'a> {
 /// Commits rows, and what they mean for the timeline through the sink, together or not at all.
 pub(crate) async fn publish(
     to: &Publication<'_>,
-    writes: &[StateWrite],
+    writes: &[&[StateWrite]],
     activities: Vec<ActivityChange>,
 ) -> Result<()> {
     let mut tx = to.store.begin(to.guard).await?;
-    tx.write(writes).await?;
+    for writes in writes {
+        tx.write(writes).await?;
+    }
     if !activities.is_empty() {
         let sequence = tx.next(&CounterKey::new(to.tenant.clone(), "batch")).await?;
         let batch = Batch { tenant: to.tenant.clone(), connection: to.connection.clone(), sequence, activities };

@@ -18,7 +18,9 @@ pub(crate) struct FarSandbox {
 
 impl FarSandbox {
     pub(crate) fn start(mail: &Path) -> Self {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_sandbox"))
+        // `INTEGRATION_SANDBOX` may name one that was built with optimisations.
+        let program = std::env::var_os("INTEGRATION_SANDBOX").unwrap_or_else(|| env!("CARGO_BIN_EXE_sandbox").into());
+        let mut process = Command::new(program)
             .args(["--listen", "127.0.0.1:0", "--mail"])
             .arg(mail)
             .stdout(Stdio::piped())

@@ -105,7 +105,7 @@ pub(super) struct Bar {
 
 #[async_trait]
 impl Applier<MailItem> for MailApplier {
-    async fn prepare(&self, inputs: Vec<Input<MailItem>>) -> Result<Effects> {
+    async fn prepare(&self, inputs: &[Input<MailItem>]) -> Result<Effects> {
         let policy = policy_of(&*self.store, &self.tenant, &self.connection).await?;
         let mut work = Work::new(self, &policy);
         let keys: Vec<String> = inputs.iter().map(|input| input.key().as_str().to_owned()).collect();
@@ -155,7 +155,7 @@ impl MailApplier {
         summary.thread.as_ref().map(|thread| StateKey::new([self.connection.as_str(), thread.as_str()]))
     }
 
-    async fn facts(&self, work: &Work<'_>, policy: &MailPolicy, inputs: Vec<Input<MailItem>>) -> Result<Facts> {
+    async fn facts(&self, work: &Work<'_>, policy: &MailPolicy, inputs: &[Input<MailItem>]) -> Result<Facts> {
         let mut facts = Facts::new();
         let mut fresh: Vec<(String, Summary, bool)> = Vec::new();
         for input in inputs {
@@ -164,12 +164,12 @@ impl MailApplier {
             match input {
                 Input::Gone { .. } => drop(facts.insert(key, None)),
                 Input::Present { item: MailItem::Message(message), .. } => {
-                    fresh.push((key, Summary::of(&message, &self.own, &self.own_domains), false));
+                    fresh.push((key, Summary::of(message, &self.own, &self.own_domains), false));
                 }
                 // Unknown messages were made pending by the engine; nothing to mark here.
                 Input::Present { item: MailItem::Flags(flags), .. } => {
                     let Some(known) = known else { continue };
-                    let summary = Summary { roles: flags.roles, ..known.summary.clone() };
+                    let summary = Summary { roles: flags.roles.clone(), ..known.summary.clone() };
                     if barred(&summary, policy).map(|bar| bar.reason)
                         == barred(&known.summary, policy).map(|bar| bar.reason)
                     {

@@ -56,6 +56,15 @@ impl<T: Clone + PartialEq + Serialize + DeserializeOwned> Rows<T> {
         self.rows.get(key).and_then(|row| row.now.as_ref())
     }
 
+    pub(super) fn get_mut(&mut self, key: &StateKey) -> Option<&mut T> {
+        self.rows.get_mut(key).and_then(|row| row.now.as_mut())
+    }
+
+    pub(super) fn get_or_insert_with(&mut self, key: StateKey, value: impl FnOnce() -> T) -> &mut T {
+        let row = self.rows.entry(key).or_insert(Row { version: None, before: None, now: None });
+        row.now.get_or_insert_with(value)
+    }
+
     pub(super) fn set(&mut self, key: StateKey, value: Option<T>) {
         self.rows.entry(key).or_insert(Row { version: None, before: None, now: None }).now = value;
     }
@@ -64,6 +73,10 @@ impl<T: Clone + PartialEq + Serialize + DeserializeOwned> Rows<T> {
     pub(super) fn changed(&self) -> impl Iterator<Item = (&StateKey, Option<&T>, Option<&T>)> {
         let changed = self.rows.iter().filter(|(_, row)| row.before != row.now);
         changed.map(|(key, row)| (key, row.before.as_ref(), row.now.as_ref()))
+    }
+
+    pub(super) fn into_changed(self) -> impl Iterator<Item = (StateKey, Option<T>)> {
+        self.rows.into_iter().filter(|(_, row)| row.before != row.now).map(|(key, row)| (key, row.now))
     }
 
     pub(super) fn write(&self, tenant: &TenantId, guarded: bool, into: &mut Vec<StateWrite>) -> Result<()> {

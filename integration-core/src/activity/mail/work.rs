@@ -243,19 +243,18 @@ impl<'a> Work<'a> {
 
     fn strike(&mut self, key: &str, identity: &str) {
         let row = StateKey::new([identity]);
-        let Some(mut activity) = self.activities.get(&row).cloned() else { return };
+        let Some(activity) = self.activities.get_mut(&row) else { return };
         if let Some(copies) = activity.sightings.get_mut(&self.applier.connection) {
             copies.remove(key);
             if copies.is_empty() {
                 activity.sightings.remove(&self.applier.connection);
             }
         }
-        self.activities.set(row, Some(activity));
     }
 
     fn enter(&mut self, key: &str, summary: &Summary, findings: &Findings) {
         let row = StateKey::new([&summary.identity]);
-        let mut activity = self.activities.get(&row).cloned().unwrap_or_else(|| Activity {
+        let activity = self.activities.get_or_insert_with(row, || Activity {
             id: activity_of(summary),
             summary: summary.clone(),
             matches: Vec::new(),
@@ -269,14 +268,13 @@ impl<'a> Work<'a> {
         };
         let connection: ConnectionId = self.applier.connection.clone();
         activity.sightings.entry(connection).or_default().insert(key.to_owned(), sighting);
-        self.activities.set(row, Some(activity));
     }
 
     /// Chooses which copy an activity shows, marks this mailbox's other copies as duplicates, and renews the review list.
     async fn elect(&mut self, identities: &BTreeSet<ActivityId>) -> Result<()> {
         for identity in identities {
             let row = StateKey::new([identity]);
-            let Some(mut activity) = self.activities.get(&row).cloned() else {
+            let Some(activity) = self.activities.get_mut(&row) else {
                 self.reviews.set(row, None);
                 continue;
             };
@@ -285,27 +283,20 @@ impl<'a> Work<'a> {
                 self.reviews.set(row, None);
                 continue;
             }
-            let here: Vec<String> = activity
-                .sightings
-                .get(&self.applier.connection)
-                .into_iter()
-                .flatten()
-                .map(|(key, _)| key.clone())
-                .collect();
+            let copies = activity.sightings.get(&self.applier.connection).into_iter().flatten();
+            let here: Vec<String> = copies.map(|(key, _)| key.clone()).collect();
+            self.reviews.set(row, review(activity));
             self.load_decisions(here.iter().map(String::as_str)).await?;
             for (index, key) in here.iter().enumerate() {
                 let at = self.applier.decision_key(key);
-                let Some(mut decision) = self.decisions.get(&at).cloned() else { continue };
+                let Some(decision) = self.decisions.get_mut(&at) else { continue };
                 decision.outcome = if index == 0 {
-                    Outcome::Logged { activity: activity.id.clone() }
+                    Outcome::Logged { activity: identity.clone() }
                 } else {
                     Outcome::Skipped { reason: SkipReason::Duplicate }
                 };
                 decision.duplicate_of = here.first().filter(|_| index > 0).cloned();
-                self.decisions.set(at, Some(decision));
             }
-            self.reviews.set(row.clone(), review(&activity));
-            self.activities.set(row, Some(activity));
         }
         Ok(())
     }
@@ -317,13 +308,6 @@ impl<'a> Work<'a> {
             effects.writes.extend(index_writes(applier, &message, before, now));
             effects.outcomes.push((message, now.map(|decision| decision.outcome.clone())));
         }
-        for (key, _, activity) in self.activities.changed() {
-            let id = ActivityId::new(key.segments().pop().unwrap_or_default());
-            effects.changes.push(match activity {
-                Some(activity) => ActivityChange::Upserted { activity: Box::new(activity.clone()) },
-                None => ActivityChange::Removed { id },
-            });
-        }
         let tenant = &applier.tenant;
         let tombstone = |message: &String| StateKey::new([applier.connection.as_str(), message]);
         let gone = self.gone.iter().map(|message| StateWrite::put(tenant, spaces::GONE, tombstone(message), "1"));
@@ -334,6 +318,13 @@ impl<'a> Work<'a> {
         self.suggestions.write(tenant, true, &mut effects.writes)?;
         self.decisions.write(tenant, false, &mut effects.writes)?;
         self.threads.write(tenant, false, &mut effects.writes)?;
+        for (key, activity) in self.activities.into_changed() {
+            let id = ActivityId::new(key.segments().pop().unwrap_or_default());
+            effects.changes.push(match activity {
+                Some(activity) => ActivityChange::Upserted { activity: Box::new(activity) },
+                None => ActivityChange::Removed { id },
+            });
+        }
         Ok(effects)
     }
 }

@@ -22,7 +22,7 @@ pub(super) struct Connections {
     next: AtomicUsize,
 }
 
-struct Writer {
+pub(super) struct Writer {
     connection: Option<SqliteConnection>,
     /// A transaction was begun and has not ended, as far as we know.
     open: bool,
@@ -53,11 +53,20 @@ impl Connections {
     pub(super) async fn read(&self) -> Reading {
         for reader in &self.readers {
             if let Ok(free) = Arc::clone(reader).try_lock_owned() {
-                return Reading(free);
+                return Reading::Reader(free);
             }
         }
         let index = self.next.fetch_add(1, Ordering::Relaxed) % self.readers.len();
-        Reading(Arc::clone(&self.readers[index]).lock_owned().await)
+        Reading::Reader(Arc::clone(&self.readers[index]).lock_owned().await)
+    }
+
+    /// A connection for a short look: the writing one if nobody needs it. What it wrote is still in its cache, while a
+    /// reading one has to get every page again after each commit of another.
+    pub(super) async fn glance(&self) -> Reading {
+        match Arc::clone(&self.writer).try_lock_owned() {
+            Ok(writer) if !writer.open => Reading::Writer(writer),
+            _ => self.read().await,
+        }
     }
 
     pub(super) async fn close(&self) -> Result<()> {
@@ -86,11 +95,18 @@ async fn roll_back(writer: &mut Writer) {
     writer.open = false;
 }
 
-pub(super) struct Reading(OwnedMutexGuard<Option<SqliteConnection>>);
+pub(super) enum Reading {
+    Reader(OwnedMutexGuard<Option<SqliteConnection>>),
+    Writer(OwnedMutexGuard<Writer>),
+}
 
 impl Reading {
     pub(super) fn connection(&mut self) -> Result<&mut SqliteConnection> {
-        self.0.as_mut().ok_or_else(closed)
+        match self {
+            Self::Reader(reader) => reader.as_mut(),
+            Self::Writer(writer) => writer.connection.as_mut(),
+        }
+        .ok_or_else(closed)
     }
 }
 

@@ -33,6 +33,8 @@ const FENCE: &str = "INSERT INTO {p}fence AS highest (key, fence) VALUES (?1, ?2
 
 /// SQLite takes 32,766 parameters.
 const KEYS_AT_ONCE: usize = 16_384;
+/// Reading so many rows does not keep a writer waiting.
+const SHORT: usize = 512;
 /// Rows per statement, largest first: few sizes, so that each is prepared once.
 const BATCHES: [usize; 3] = [64, 8, 1];
 
@@ -40,7 +42,13 @@ const BATCHES: [usize; 3] = [64, 8, 1];
 impl SyncStore for SqliteStore {
     async fn read(&self, query: &StateQuery) -> Result<Vec<StateRow>> {
         let tables = &self.inner.tables;
-        let mut reading = self.inner.connections.read().await;
+        let short = match query {
+            StateQuery::Keys { keys, .. } => keys.len() <= SHORT,
+            StateQuery::Range { limit, .. } => *limit <= SHORT,
+            StateQuery::Count { .. } => false,
+        };
+        let mut reading =
+            if short { self.inner.connections.glance().await } else { self.inner.connections.read().await };
         let connection = reading.connection()?;
         match query {
             StateQuery::Keys { tenant, space, keys } => {

@@ -44,7 +44,7 @@ impl<I: SyncItem> Engine<I> {
         row.generation += 1;
         row.snapshot = Some(SnapshotRow { audit: Some(Box::new(report)), ..SnapshotRow::default() });
         let write = self.keys.put(PARTITIONS, self.keys.partition(partition), row)?;
-        self.commit(slice, vec![write], Vec::new()).await
+        self.commit(slice, &[&[write]], Vec::new()).await
     }
 
     /// Is it time for one?

@@ -203,5 +203,5 @@ fn the_feed_says_what_it_does() {
     let gmail = Gmail::new(session, super::provider::client());
     let capabilities = gmail.feed().capabilities();
     assert!(capabilities.anchor_first && capabilities.newest_first);
-    assert_eq!((capabilities.fetch_batch, capabilities.fetch_cost), (10, 20));
+    assert_eq!((capabilities.fetch_batch, capabilities.fetch_cost), (9, 20));
 }

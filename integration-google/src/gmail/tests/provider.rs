@@ -99,15 +99,15 @@ async fn each_inner_answer_of_a_batch_counts_for_itself() {
 
 #[tokio::test(start_paused = true)]
 async fn more_than_a_batch_is_asked_in_several_and_a_failure_in_the_middle_keeps_what_came() {
-    let names: Vec<String> = (0..21).map(|number| format!("m{number}")).collect();
-    let parts: Vec<_> = (0..10).map(|at| (at, "200 OK", full(&names[at]).to_string())).collect();
+    let names: Vec<String> = (0..19).map(|number| format!("m{number}")).collect();
+    let parts: Vec<_> = (0..9).map(|at| (at, "200 OK", full(&names[at]).to_string())).collect();
     let (transport, gmail) =
         gmail([batch(&parts), Step::post(BATCH).answers_json(403, &refusal(403, "accessNotConfigured"))]);
     let ids: Vec<MessageId> = names.iter().map(MessageId::new).collect();
     let fetched = gmail.fetch(&ids, Depth::Full).await.unwrap();
-    assert_eq!(fetched.iter().filter(|one| matches!(one, Fetched::Present { .. })).count(), 10);
-    assert_eq!(brief(&fetched)[10], "m10 not yet: misconfigured");
-    assert_eq!(brief(&fetched)[20], "m20 not yet: unavailable");
+    assert_eq!(fetched.iter().filter(|one| matches!(one, Fetched::Present { .. })).count(), 9);
+    assert_eq!(brief(&fetched)[9], "m9 not yet: misconfigured");
+    assert_eq!(brief(&fetched)[18], "m18 not yet: unavailable");
     transport.finish();
 }
 

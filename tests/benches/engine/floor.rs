@@ -1,0 +1,201 @@
+//! The floor: decode, convert, match, write; nothing is found out, looked up or kept in order.
+//!
+//! Decoding and conversion are reached through the provider, since the service crate has no public functions for them; its
+//! session has fixed tokens and an open gate. Rows of decisions, activities and conversations are turned into bytes each time, as
+//! anybody would have to; those of the engine's own bookkeeping are written as they were recorded.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use integration_core::{
+    activity::{AnswerIndex, Activity, Decision, Directory, Findings, NameLists, Summary, direct_matches, question},
+    connection::Connector,
+    email::MailItem,
+    http::Session,
+    ids::{ItemKey, PartitionId},
+    store::{
+        CounterKey, Expect, LeaseGuard, LeaseKey, LeaseStore, Space, SqliteStore, StateKey, StateWrite, SyncStore,
+    },
+    sync::{Cursor, Feed, Fetched, Next, Window},
+    testing::test_session,
+};
+
+use crate::{
+    recording::{Exchange, Step, Trace},
+    world::{OWNER, World, google, tenant},
+};
+
+/// What the loop does next.
+#[derive(Debug)]
+pub(crate) enum Work {
+    Anchor,
+    List,
+    Fetch(Vec<ItemKey>),
+    Commit(Vec<Row>, bool),
+}
+
+/// A row to write.
+#[derive(Debug)]
+pub(crate) enum Row {
+    Ready(StateWrite),
+    Activity(Place, Box<Activity>),
+    Decision(Place, Box<Decision>),
+    Thread(Place, BTreeMap<String, Vec<Match>>),
+}
+
+/// Where it goes.
+#[derive(Debug)]
+pub(crate) struct Place {
+    space: Space,
+    key: StateKey,
+    expect: Expect,
+}
+
+impl Place {
+    fn write(&self, bytes: Vec<u8>) -> StateWrite {
+        StateWrite::put(&tenant(), self.space, self.key.clone(), bytes).expecting(self.expect)
+    }
+}
+
+impl Row {
+    fn of(write: &StateWrite) -> Self {
+        let place = Place { space: write.space, key: write.key.clone(), expect: write.expect };
+        let Some(bytes) = &write.bytes else { return Self::Ready(write.clone()) };
+        let row = match write.space {
+            "activity" => Self::Activity(place, serde_json::from_slice(bytes).unwrap()),
+            "decision" => Self::Decision(place, serde_json::from_slice(bytes).unwrap()),
+            "thread" => Self::Thread(place, serde_json::from_slice(bytes).unwrap()),
+            _ => Self::Ready(write.clone()),
+        };
+        assert_eq!(row.write().bytes.as_ref(), Some(bytes), "a row is not what was recorded");
+        row
+    }
+
+    fn write(&self) -> StateWrite {
+        match self {
+            Self::Ready(write) => write.clone(),
+            Self::Activity(place, activity) => place.write(serde_json::to_vec(activity).unwrap()),
+            Self::Decision(place, decision) => place.write(serde_json::to_vec(decision).unwrap()),
+            Self::Thread(place, thread) => place.write(serde_json::to_vec(thread).unwrap()),
+        }
+    }
+}
+
+/// The recording as work to do.
+pub(crate) fn prepare(trace: &Trace) -> Vec<Work> {
+    let work = trace.steps.iter().filter_map(|step| match step {
+        Step::Call(exchange) => call(exchange),
+        Step::Commit(writes, numbered) => Some(Work::Commit(writes.iter().map(Row::of).collect(), *numbered)),
+    });
+    work.collect()
+}
+
+fn call(exchange: &Exchange) -> Option<Work> {
+    let path = exchange.target.split('?').next().unwrap_or_default();
+    let id = |path: &str| path.rsplit_once("/messages/").map(|(_, id)| ItemKey::new(id));
+    match path {
+        _ if path.ends_with("/profile") => Some(Work::Anchor),
+        _ if path.ends_with("/messages") => Some(Work::List),
+        // A text that was left out of its message: fetching the message asks for it.
+        _ if path.contains("/attachments/") => None,
+        _ if path.starts_with("/batch/") => {
+            let asked = std::str::from_utf8(&exchange.asked).unwrap();
+            let calls = asked.lines().filter_map(|line| line.strip_prefix("GET ")?.split(['?', ' ']).next());
+            Some(Work::Fetch(calls.filter_map(id).collect()))
+        }
+        _ => Some(Work::Fetch(vec![id(path).expect("the sync makes no other call")])),
+    }
+}
+
+/// What was found out about a message.
+pub(crate) type Found = (ItemKey, Summary, Findings);
+
+/// The loop and what it needs.
+pub(crate) struct Floor {
+    feed: Arc<dyn Feed<Item = MailItem>>,
+    directory: Arc<dyn Directory>,
+    store: Arc<SqliteStore>,
+    guard: LeaseGuard,
+    own: Vec<String>,
+    lists: NameLists,
+}
+
+impl Floor {
+    pub(crate) async fn new(world: &World, trace: &Trace, store: &Arc<SqliteStore>) -> Self {
+        let connector: Arc<dyn Connector> = Arc::new(google());
+        let session: Session = test_session(trace.replay(), Arc::clone(&connector)).build();
+        let guard = store.acquire(&LeaseKey::new(["floor"]), Duration::from_secs(24 * 3600)).await.unwrap().unwrap();
+        Self {
+            feed: connector.email(session).unwrap().feed(),
+            directory: Arc::clone(&world.directory),
+            store: Arc::clone(store),
+            guard,
+            own: vec![OWNER.to_owned()],
+            lists: NameLists::default(),
+        }
+    }
+
+    pub(crate) async fn run(&self, work: &[Work]) -> Vec<Found> {
+        let partition = PartitionId::new("mailbox");
+        let (mut at, mut found): (Option<Cursor>, Vec<Found>) = (None, Vec::new());
+        for work in work {
+            match work {
+                Work::Anchor => drop(self.feed.anchor(&partition).await.unwrap()),
+                Work::List => {
+                    let page = self.feed.snapshot(&partition, &Window::default(), at.as_ref()).await.unwrap();
+                    at = match page.next {
+                        Next::More(cursor) => Some(cursor),
+                        Next::Done { .. } => None,
+                    };
+                }
+                Work::Fetch(keys) => self.fetch(keys, &mut found).await,
+                Work::Commit(rows, numbered) => self.commit(rows, *numbered).await,
+            }
+        }
+        found
+    }
+
+    async fn fetch(&self, keys: &[ItemKey], found: &mut Vec<Found>) {
+        let mut summaries = Vec::with_capacity(keys.len());
+        for fetched in self.feed.fetch(keys).await.unwrap() {
+            if let Fetched::Present { key, item: MailItem::Message(message), .. } = fetched {
+                let mut summary = Summary::of(&message, &self.own, &[]);
+                // The default policy keeps no more of the text than the snippet.
+                summary.text = None;
+                summaries.push((key, summary));
+            }
+        }
+        let ask = question(summaries.iter().map(|(_, summary)| summary));
+        let answer = self.directory.look_up(&tenant(), &ask).await.unwrap();
+        let (index, lists) = (AnswerIndex::new(&answer), &self.lists);
+        for (key, summary) in summaries {
+            let matches = direct_matches(&summary, &index, lists);
+            found.push((key, summary, matches));
+        }
+    }
+
+    async fn commit(&self, rows: &[Row], numbered: bool) {
+        let writes: Vec<StateWrite> = rows.iter().map(Row::write).collect();
+        let mut tx = self.store.begin(Some(&self.guard)).await.unwrap();
+        tx.write(&writes).await.unwrap();
+        if numbered {
+            tx.next(&CounterKey::new(tenant(), "batch")).await.unwrap();
+        }
+        tx.commit().await.unwrap();
+    }
+}
+
+/// The loop did the same work: what it found out is what was recorded.
+pub(crate) fn check(found: &[Found], work: &[Work]) {
+    let mut decisions = BTreeMap::new();
+    for row in work.iter().filter_map(|work| if let Work::Commit(rows, _) = work { Some(rows) } else { None }).flatten()
+    {
+        if let Row::Decision(place, decision) = row {
+            decisions.insert(place.key.segments().pop().unwrap_or_default(), decision);
+        }
+    }
+    assert_eq!(found.len(), decisions.len());
+    for (key, summary, matches) in found {
+        let decision = decisions[key.as_str()];
+        assert_eq!((summary, matches), (&decision.summary, &decision.direct), "{key}");
+    }
+}

@@ -1,0 +1,151 @@
+//! A mailbox, a hub that is signed in, and the recording of its first sync.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use integration_core::{
+    activity::Directory,
+    clock::SystemClock,
+    connection::Capability,
+    http::Transport,
+    hub::Hub,
+    ids::{AppId, TenantId},
+    oauth::{Authorise, CallbackQuery, ConnectOutcome},
+    store::{SqliteStore, StateKey, StateQuery, Stores, SyncStore},
+    sync::{Job, JobOutcome, Shutdown, SyncOptions},
+    vault::KeyRing,
+};
+use integration_google::{GmailQuota, Google, GoogleConfig, GoogleEndpoints};
+use integration_testing::{Consent, DEFAULT_CLIENT, ORIGIN, Sandbox};
+
+use crate::{
+    amplify,
+    people::Known,
+    recording::{Recorder, Trace},
+};
+
+pub(crate) const OWNER: &str = "alex@example.com";
+/// Any 32 bytes: what is sealed lives as long as the bench.
+const KEY: &str = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
+const SPACES: [&str; 7] = ["activity", "decision", "member", "partition", "pending", "quarantine", "thread"];
+
+pub(crate) fn tenant() -> TenantId {
+    TenantId::new("tenant")
+}
+
+pub(crate) fn google() -> Google {
+    let endpoints = GoogleEndpoints::below(&ORIGIN.parse().unwrap()).unwrap();
+    Google::new(GoogleConfig::desktop(DEFAULT_CLIENT).with_endpoints(endpoints).with_quota(GmailQuota::Off)).unwrap()
+}
+
+pub(crate) fn stores(store: &Arc<SqliteStore>) -> Stores {
+    Stores::from_one(Arc::clone(store))
+}
+
+/// What both arms begin with.
+pub(crate) struct World {
+    sandbox: Sandbox,
+    /// A database with one connection that has not synced yet.
+    signed_in: PathBuf,
+    pub(crate) directory: Arc<dyn Directory>,
+}
+
+impl World {
+    /// A mailbox of `messages`, and a database that is signed in to it.
+    pub(crate) async fn sign_in(place: &Path, messages: usize) -> Self {
+        // Without the descriptions: exchanges are validated elsewhere, and here they only take time.
+        let sandbox = Sandbox::google().with_descriptions(place).with_clock(Arc::new(SystemClock::new())).build();
+        sandbox.register_person(OWNER, "Alex Example");
+        for letter in amplify::letters(messages) {
+            sandbox.gmail().mailbox(OWNER).deliver(letter.raw, letter.at, &["INBOX", "UNREAD"]);
+        }
+        let world = Self { sandbox, signed_in: place.join("signed-in.db"), directory: Arc::new(Known::new()) };
+        let store = Arc::new(SqliteStore::open(&world.signed_in).await.unwrap());
+        let hub = world.hub(stores(&store), world.sandbox.transport());
+        let ask = Authorise::new([Capability::Identity, Capability::MailRead], "http://127.0.0.1:1/callback");
+        let authorisation = hub.authorise(&tenant(), &AppId::new("google"), ask).await.unwrap();
+        let back = world.sandbox.consent(&authorisation.url, Consent::Grant).unwrap();
+        let query = CallbackQuery::parse(back.query().unwrap_or_default()).unwrap();
+        let completion = hub.complete(&query, &authorisation.binding).await.unwrap();
+        assert!(matches!(completion.outcome, ConnectOutcome::Granted { .. }), "{:?}", completion.outcome);
+        store.close().await.unwrap();
+        world
+    }
+
+    pub(crate) fn hub(&self, stores: Stores, transport: Arc<dyn Transport>) -> Hub {
+        let mut options = SyncOptions::default();
+        // One slice: how often a new one looks at the head would depend on how fast the machine is.
+        options.slice = Duration::from_secs(24 * 3600);
+        Hub::builder(stores, Arc::new(KeyRing::from_base64(KEY).unwrap()))
+            .with_transport(transport)
+            .with_directory(Arc::clone(&self.directory))
+            .with_sync(options)
+            .with_connector(google())
+            .build()
+            .unwrap()
+    }
+
+    /// A fresh copy of the signed-in database.
+    pub(crate) async fn open_copy(&self, at: &Path) -> Arc<SqliteStore> {
+        std::fs::copy(&self.signed_in, at).unwrap();
+        Arc::new(SqliteStore::open(at).await.unwrap())
+    }
+
+    /// A whole sync with the simulator answering.
+    pub(crate) async fn record(&self) -> Trace {
+        let database = self.signed_in.with_file_name("record.db");
+        let (recorder, store) = (Recorder::default(), self.open_copy(&database).await);
+        let mut recorded = stores(&store);
+        recorded.sync = recorder.store(Arc::clone(&store) as Arc<dyn SyncStore>);
+        let hub = self.hub(recorded, recorder.transport(self.sandbox.transport()));
+        sync(&hub).await;
+        store.close().await.unwrap();
+        recorder.finish()
+    }
+
+    /// Every row that a sync wrote. What is sealed differs each time: of such rows only the key.
+    pub(crate) async fn rows(&self, database: &Path) -> Vec<(&'static str, String, u64, Vec<u8>)> {
+        let store = SqliteStore::open(database).await.unwrap();
+        let mut all = Vec::new();
+        for space in SPACES {
+            let mut after: Option<StateKey> = None;
+            loop {
+                let (tenant, prefix) = (tenant(), String::new());
+                let query = StateQuery::Range { tenant, space, prefix, after, limit: 2_000 };
+                let rows = store.read(&query).await.unwrap();
+                after = rows.last().map(|row| row.key.clone());
+                let bytes = |bytes: &[u8]| if space == "quarantine" { Vec::new() } else { bytes.to_vec() };
+                all.extend(rows.iter().map(|row| (space, row.key.to_string(), row.version, bytes(&row.bytes))));
+                if after.is_none() {
+                    break;
+                }
+            }
+        }
+        store.close().await.unwrap();
+        all
+    }
+}
+
+/// Runs the job until nothing waits.
+pub(crate) async fn sync(hub: &Hub) {
+    let connection = hub.connections(&tenant()).await.unwrap().pop().unwrap();
+    let job = Job::sync_mail(&tenant(), &connection.id);
+    loop {
+        match hub.run(job.clone(), &Shutdown::default()).await {
+            JobOutcome::Continue => {}
+            JobOutcome::Done { .. } => return,
+            outcome => panic!("{outcome:?}"),
+        }
+    }
+}
+
+pub(crate) async fn assert_done(hub: &Hub, messages: usize) {
+    let connection = hub.connections(&tenant()).await.unwrap().pop().unwrap();
+    assert_eq!(hub.pending(&tenant(), &connection.id).await.unwrap(), 0);
+    let decided = hub.decisions(&tenant(), &connection.id).await.unwrap().len();
+    let quarantined = hub.quarantined(&tenant(), &connection.id).await.unwrap().len();
+    assert_eq!(decided + quarantined, messages);
+}
