@@ -2,7 +2,16 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests: what cannot be set up has failed")]
 
+#[cfg(unix)]
+mod abort;
+mod canary;
 mod far;
+mod fatal;
+#[cfg(unix)]
 mod kill;
+mod mailbox;
+mod many;
+#[cfg(unix)]
+mod stopped;
 mod storm;
 mod worker;
