@@ -4,10 +4,9 @@
 use std::{
     os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
-    process::Stdio,
+    process::{Command, Stdio},
 };
 
-use integration_core::oauth::Authorise;
 use serde_json::Value;
 
 use crate::{
@@ -23,18 +22,24 @@ fn messages() -> u64 {
     std::env::var("INTEGRATION_ABORT_MESSAGES").ok().and_then(|count| count.parse().ok()).unwrap_or(25)
 }
 
+/// A process whose leases run out soon.
+fn command(role: &str, database: &Path, sandbox: &FarSandbox) -> Command {
+    let mut command = worker::command(role, database, &sandbox.origin);
+    command.env(worker::LEASE, "300").env(worker::SIGN_IN_LEASE, "3");
+    command
+}
+
 /// True if the process met its fate, false if it came to its end before.
 fn aborted(role: &str, database: &Path, sandbox: &FarSandbox, fate: &str) -> bool {
-    let mut command = worker::command(role, database, &sandbox.origin);
-    command.env(worker::LEASE, "300").env(worker::FATE, fate).stderr(Stdio::null());
+    let mut command = command(role, database, sandbox);
+    command.env(worker::FATE, fate).stderr(Stdio::null());
     let status = command.status().unwrap();
     assert!(status.success() || status.signal() == Some(SIGABRT), "{fate}: {status}");
     !status.success()
 }
 
 fn sync(database: &Path, sandbox: &FarSandbox) {
-    let status = worker::command("sync", database, &sandbox.origin).env(worker::LEASE, "300").status();
-    assert!(status.unwrap().success());
+    assert!(command("sync", database, sandbox).status().unwrap().success());
 }
 
 /// A copy of a database that nobody has open, with what is not in its main file yet.
@@ -111,7 +116,7 @@ async fn interrupted_refresh(sandbox: &FarSandbox, database: &Path, fate: &str) 
     ended_token(sandbox, database).await;
     let before = sandbox.refreshes().await;
     assert!(aborted("call", database, sandbox, fate), "{fate}");
-    let next = worker::command("call", database, &sandbox.origin).stdout(Stdio::piped()).output().unwrap();
+    let next = command("call", database, sandbox).stdout(Stdio::piped()).output().unwrap();
     (worker::outcome(&next), sandbox.refreshes().await - before)
 }
 
@@ -152,8 +157,8 @@ async fn without_grace_an_answer_lost_before_its_save_is_named_as_the_cause() {
 
     let hub = worker::hub(&database, &sandbox.origin).await;
     let connection = hub.connections(&worker::tenant()).await.unwrap().pop().unwrap();
-    let ask = Authorise::new(connection.capabilities.iter().copied(), worker::CALLBACK);
-    let again = worker::sign_in(&hub, &sandbox.origin, ask.with_reconnect(connection.id.clone())).await;
+    let ask = worker::read_mail().with_reconnect(connection.id.clone());
+    let again = worker::sign_in(&hub, &sandbox.origin, ask).await;
     assert_eq!(again.id, connection.id);
     assert!(token_record(&database).await.version > before.version);
     worker::assert_alive(&database, &sandbox.origin).await;

@@ -31,6 +31,8 @@ const DATABASE: &str = "INTEGRATION_TEST_DATABASE";
 const ORIGIN: &str = "INTEGRATION_TEST_ORIGIN";
 /// Where the process ends by itself: see [`Fate`].
 pub(crate) const FATE: &str = "INTEGRATION_TEST_FATE";
+/// Seconds that the lease of a refresh or a sign-in lasts: shorter where a test waits for its end.
+pub(crate) const SIGN_IN_LEASE: &str = "INTEGRATION_TEST_SIGN_IN_LEASE";
 /// Milliseconds that a sync's lease lasts.
 pub(crate) const LEASE: &str = "INTEGRATION_TEST_LEASE";
 /// Set: every process tells all it has to tell, at the finest level, on its standard output.
@@ -96,15 +98,20 @@ pub(crate) async fn hub(database: &Path, origin: &str) -> Hub {
     let config = GoogleConfig::desktop("sandbox-client").with_endpoints(endpoints).with_quota(GmailQuota::Off);
     let mut options = SyncOptions::default();
     // Long enough for a busy machine, short enough that a killed holder is soon replaced.
-    let lease = std::env::var(LEASE).ok().map_or(1_500, |lease| lease.parse().unwrap());
-    options.lease = Duration::from_millis(lease);
+    options.lease = Duration::from_millis(setting(LEASE, 1_500));
+    // A request to the sign-in endpoints may take four fifths of this.
+    let sign_in = Duration::from_secs(setting(SIGN_IN_LEASE, 6));
     Hub::builder(stores, Arc::new(KeyRing::from_base64(KEY).unwrap()))
         .with_connector(Google::new(config).unwrap())
         .with_directory(Arc::new(Known))
         .with_sync(options)
-        .with_sign_in(SignInSettings::default().with_lease_ttl(Duration::from_secs(2)))
+        .with_sign_in(SignInSettings::default().with_lease_ttl(sign_in))
         .build()
         .unwrap()
+}
+
+fn setting(name: &str, otherwise: u64) -> u64 {
+    std::env::var(name).ok().map_or(otherwise, |value| value.parse().unwrap())
 }
 
 /// Knows whose address begins with `known`, and one company.
@@ -127,11 +134,20 @@ pub(crate) async fn connect(hub: &Hub, origin: &str) -> Connection {
     if let Some(connection) = hub.connections(&tenant()).await.unwrap().pop() {
         return connection;
     }
-    sign_in(hub, origin, Authorise::new([Capability::Identity, Capability::MailRead], CALLBACK)).await
+    sign_in(hub, origin, read_mail()).await
 }
 
-/// Presses "allow" on the page that `ask` leads to.
+/// What the tests ask a person for.
+pub(crate) fn read_mail() -> Authorise {
+    Authorise::new([Capability::Identity, Capability::MailRead], CALLBACK)
+}
+
 pub(crate) async fn sign_in(hub: &Hub, origin: &str, ask: Authorise) -> Connection {
+    try_sign_in(hub, origin, ask).await.unwrap_or_else(|other| panic!("not granted: {other:?}"))
+}
+
+/// Presses "allow" on the page that `ask` leads to; anything but a whole grant is an error.
+pub(crate) async fn try_sign_in(hub: &Hub, origin: &str, ask: Authorise) -> Result<Connection, Box<ConnectOutcome>> {
     let authorisation = hub.authorise(&tenant(), &AppId::new("google"), ask).await.unwrap();
     let press = serde_json::json!({ "url": authorisation.url, "decision": "grant" }).to_string();
     let back = far::ask(origin, "POST", "consent", &press).await;
@@ -139,8 +155,8 @@ pub(crate) async fn sign_in(hub: &Hub, origin: &str, ask: Authorise) -> Connecti
     let query = CallbackQuery::parse(back.query().unwrap_or_default()).unwrap();
     let completion = hub.complete(&query, &authorisation.binding).await.unwrap();
     match completion.outcome {
-        ConnectOutcome::Granted { mut connections, .. } => connections.pop().unwrap(),
-        other => panic!("not granted: {other:?}"),
+        ConnectOutcome::Granted { mut connections, .. } => Ok(connections.pop().unwrap()),
+        other => Err(Box::new(other)),
     }
 }
 
