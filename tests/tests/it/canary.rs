@@ -15,8 +15,8 @@ use integration_core::{
     Error, Result,
     connection::{Capability, Connection},
     email::{Address, Depth, MessageQuery, Outgoing, SendOptions},
-    hub::Hub,
     http::{Body, Call, Cost, Repeat, ReqwestTransport, Transport, TransportError},
+    hub::Hub,
     ids::{AppId, MessageId},
     oauth::{Authorisation, Authorise, CallbackQuery, Completion, ConnectOutcome, Forget},
     store::{Stores, sqlite::SqliteStore},
@@ -38,8 +38,18 @@ const OWNER: &str = "zqowner@zqownerdomain.example";
 const FRIEND: &str = "known-zqfriend@zqfrienddomain.example";
 /// Words that occur in mail, configuration, queries and answers, and nowhere else. Tokens and the like join them.
 const WORDS: [&str; 12] = [
-    "zqowner", "zqownerdomain", "zqfriend", "zqfrienddomain", "zqsubject", "zqbody", "zqfile", "zqbroken", "zqsecret",
-    "zqcallback", "zqquery", "zqanswer",
+    "zqowner",
+    "zqownerdomain",
+    "zqfriend",
+    "zqfrienddomain",
+    "zqsubject",
+    "zqbody",
+    "zqfile",
+    "zqbroken",
+    "zqsecret",
+    "zqcallback",
+    "zqquery",
+    "zqanswer",
 ];
 
 // ---- telling everything ---------------------------------------------------------------------------------------------
@@ -158,7 +168,8 @@ async fn show(what: &str, error: Error) {
     if let Some(remedy) = error.remedy() {
         println!("{remedy}\n{remedy:?}");
     }
-    tokio::spawn(async move { Err::<(), _>(error).unwrap() }).await.unwrap_err();
+    let failed: Result<()> = Err(error);
+    tokio::spawn(async move { failed.unwrap() }).await.unwrap_err();
 }
 
 struct Host {
@@ -269,7 +280,8 @@ impl Host {
         show("a letter to nobody", email.send(&bad, &SendOptions::default()).await.unwrap_err()).await;
         self.other_key(connection).await;
         let wrong = json!({ "error": "invalid_request", "error_description": format!("zqanswer {OWNER}") }).to_string();
-        self.fault(json!({ "times": 1, "path": "token", "action": { "status": { "status": 400, "body": wrong } } })).await;
+        self.fault(json!({ "times": 1, "path": "token", "action": { "status": { "status": 400, "body": wrong } } }))
+            .await;
         far::ask(&self.origin, "POST", "expire_access_tokens", "").await;
         show("a refused refresh", email.search(&MessageQuery::default(), None).await.unwrap_err()).await;
     }
@@ -387,12 +399,16 @@ fn mails() -> [String; 3] {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_process_tells_nothing_secret_or_personal_at_the_finest_level() {
     let told = Told::by_a_process(false).await;
-    for kind in ["access_token", "binding", "client_secret", "code", "code_verifier", "id_token", "refresh_token", "state"] {
+    for kind in
+        ["access_token", "binding", "client_secret", "code", "code_verifier", "id_token", "refresh_token", "state"]
+    {
         let values = told.canaries.get(kind).unwrap_or_else(|| panic!("no {kind} was seen"));
         assert!(values.iter().all(|value| value.len() >= 8), "a {kind} too short to search for");
     }
     // It did tell something: of the calls, the refresh, the libraries, the metrics, the errors and the panics.
-    for part in ["trace", "gmail.messages.send", "token refresh", "log ", "metric key(integration_", "because: ", "panicked at"] {
+    for part in
+        ["trace", "gmail.messages.send", "token refresh", "log ", "metric key(integration_", "because: ", "panicked at"]
+    {
         assert!(told.text.contains(part), "{part} in\n{}", told.text);
     }
     let hits = told.hits();

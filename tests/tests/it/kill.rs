@@ -95,7 +95,8 @@ impl Whole {
         let database = place.join("whole.db");
         finish(&database, &sandbox);
         let log = sandbox.ask("GET", "calls", "").await;
-        let operations: Vec<&str> = log.as_array().unwrap().iter().filter_map(|call| call["operation"].as_str()).collect();
+        let operations: Vec<&str> =
+            log.as_array().unwrap().iter().filter_map(|call| call["operation"].as_str()).collect();
         let sign_in = operations.iter().position(|operation| *operation == "gmail.users.messages.list").unwrap();
         let expected = dump(&database, &sandbox.origin).await;
         assert!(expected.len() as u64 > MESSAGES, "{} rows", expected.len());
@@ -109,7 +110,7 @@ impl Whole {
         let database = self.place.join(format!("{run}.db"));
         let mut process = start("sync", &database, &self.sandbox);
         let rest = self.calls - self.sign_in - 1;
-        let calls = if run % 20 == 0 { 1 + run / 20 % self.sign_in } else { self.sign_in + run * rest / runs };
+        let calls = if run.is_multiple_of(20) { 1 + run / 20 % self.sign_in } else { self.sign_in + run * rest / runs };
         kill_after(&self.sandbox, &mut process, calls, CALL.mul_f64((run % 5) as f64 / 5.0)).await;
         let phase = left(&database).await.unwrap_or(Phase::NothingLeft);
         finish(&database, &self.sandbox);

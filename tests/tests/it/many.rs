@@ -15,8 +15,8 @@ use chrono::{DateTime, Utc};
 use http::{HeaderValue, Request, Response, header::AUTHORIZATION};
 use integration_core::{
     connection::{Capability, Connection},
-    hub::Hub,
     http::{Body, Transport, TransportError},
+    hub::Hub,
     ids::{AppId, TenantId},
     oauth::{Authorise, CallbackQuery, ConnectOutcome},
     store::Stores,
