@@ -110,6 +110,31 @@ async fn aborted_at_every_commit_a_sync_ends_like_an_undisturbed_one() {
     sandbox.conforms().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_commits_the_way_before_the_effects_is_found_out() {
+    let place = tempfile::tempdir().unwrap();
+    let at = |name: &str| place.path().join(name);
+    mailbox::fill(&at("mail"), messages());
+    let sandbox = FarSandbox::start(&at("mail"));
+    sync(&at("whole.db"), &sandbox);
+    let expected = dump(&at("whole.db"), &sandbox.origin).await;
+    for number in 5.. {
+        let database = at(&format!("{number}.db"));
+        let mut command = command("sync", &database, &sandbox);
+        command.env(worker::SABOTAGE, "rows").env(worker::FATE, format!("writes {number} after")).stderr(Stdio::null());
+        assert!(!command.status().unwrap().success(), "no abort of a sabotaged sync was noticed");
+        sync(&database, &sandbox);
+        let found = dump(&database, &sandbox.origin).await.len();
+        if found != expected.len() {
+            println!(
+                "control: aborted after write {number}, a sabotaged sync ends with {found} rows of {}",
+                expected.len()
+            );
+            return;
+        }
+    }
+}
+
 /// Aborts a refresh around its saves (the first holds the intent, the second the answer); gives what the next process
 /// said of its call, and the token requests of both.
 async fn interrupted_refresh(sandbox: &FarSandbox, database: &Path, fate: &str) -> (Value, u64) {

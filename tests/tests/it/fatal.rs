@@ -1,4 +1,4 @@
-//! Stores that end their process at a chosen write.
+//! Stores that end their process at a chosen write; and one that breaks the cursor rule, to show that somebody notices.
 
 use std::{
     any::Any,
@@ -132,5 +132,54 @@ impl StoreTransaction for FatalTransaction {
 
     fn as_any_mut(&mut self) -> &mut dyn Any {
         self.inner.as_any_mut()
+    }
+}
+
+/// Commits what the engine remembers of its way before the effects that belong to it.
+#[derive(Debug)]
+pub(crate) struct WayFirst(pub(crate) Arc<dyn SyncStore>);
+
+#[async_trait]
+impl SyncStore for WayFirst {
+    async fn read(&self, query: &StateQuery) -> Result<Vec<StateRow>> {
+        self.0.read(query).await
+    }
+
+    async fn begin(&self, guard: Option<&LeaseGuard>) -> Result<Box<dyn StoreTransaction>> {
+        Ok(Box::new(InTwo { store: Arc::clone(&self.0), guard: guard.cloned() }))
+    }
+}
+
+struct InTwo {
+    store: Arc<dyn SyncStore>,
+    guard: Option<LeaseGuard>,
+}
+
+#[async_trait]
+impl StoreTransaction for InTwo {
+    async fn write(&mut self, rows: &[StateWrite]) -> Result<()> {
+        let is_way = |row: &StateWrite| ["member", "partition", "pending"].contains(&row.space);
+        let (way, effects): (Vec<StateWrite>, Vec<StateWrite>) = rows.iter().cloned().partition(is_way);
+        for piece in [way, effects].into_iter().filter(|piece| !piece.is_empty()) {
+            let mut tx = self.store.begin(self.guard.as_ref()).await?;
+            tx.write(&piece).await?;
+            tx.commit().await?;
+        }
+        Ok(())
+    }
+
+    async fn next(&mut self, counter: &CounterKey) -> Result<u64> {
+        let mut tx = self.store.begin(self.guard.as_ref()).await?;
+        let number = tx.next(counter).await?;
+        tx.commit().await?;
+        Ok(number)
+    }
+
+    async fn commit(self: Box<Self>) -> Result<()> {
+        Ok(())
+    }
+
+    fn as_any_mut(&mut self) -> &mut dyn Any {
+        self
     }
 }

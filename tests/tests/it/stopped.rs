@@ -26,20 +26,22 @@ struct Story {
     second: Value,
     woken: Value,
     requests: u64,
-    /// The token set as the second process left it.
+    /// The token set as the second process left it, and after the first one woke.
     record: SealedRecord,
+    at_the_end: SealedRecord,
 }
 
 impl Story {
     /// The first process asks for a token and is stopped before the answer comes; the second takes over; then the first
     /// is woken.
-    async fn play(sandbox: &FarSandbox, database: &Path) -> Self {
+    async fn play(sandbox: &FarSandbox, database: &Path, sabotage: &str) -> Self {
         ended_token(sandbox, database).await;
         sandbox.ask("POST", "token_delay?milliseconds=700", "").await;
         let before = sandbox.refreshes().await;
         let caller = || {
             let mut command = worker::command("call", database, &sandbox.origin);
-            command.env(worker::SIGN_IN_LEASE, "3").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+            command.env(worker::SIGN_IN_LEASE, "3").env(worker::SABOTAGE, sabotage);
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
         };
         let first = caller();
         while sandbox.refreshes().await == before {
@@ -54,14 +56,15 @@ impl Story {
         let record = token_record(database).await;
         signal(&first, "CONT");
         let woken = worker::outcome(&first.wait_with_output().unwrap());
-        assert_eq!(token_record(database).await, record, "the woken holder changed what the second one wrote");
-        Self { second, woken, requests: sandbox.refreshes().await - before, record }
+        let requests = sandbox.refreshes().await - before;
+        Self { second, woken, requests, record, at_the_end: token_record(database).await }
     }
 
     async fn ends_well(sandbox: &FarSandbox, what: &str) {
         let place = tempfile::tempdir().unwrap();
         let database = place.path().join("stopped.db");
-        let story = Self::play(sandbox, &database).await;
+        let story = Self::play(sandbox, &database, "no").await;
+        assert_eq!(story.at_the_end, story.record, "the woken holder changes nothing");
         assert_eq!((&story.second, &story.woken), (&Value::Null, &Value::Null), "both calls are answered");
         // The sign-in, two intents, one token set.
         assert_eq!((story.requests, story.record.version.0), (2, 4));
@@ -90,7 +93,8 @@ async fn without_grace_the_cause_names_the_interruption_and_signing_in_again_rep
     let place = tempfile::tempdir().unwrap();
     let (sandbox, database) = (FarSandbox::start(place.path()), place.path().join("stopped.db"));
     sandbox.ask("POST", "rotation?on=true", "").await;
-    let story = Story::play(&sandbox, &database).await;
+    let story = Story::play(&sandbox, &database, "no").await;
+    assert_eq!(story.at_the_end, story.record, "the woken holder changes nothing");
     let cause = story.second["cause"].as_str().unwrap();
     assert!(cause.contains("was interrupted before its answer was stored"), "{cause}");
     assert_eq!(story.second, json!({ "kind": "reauthorisation_needed", "cause": cause }));
@@ -108,4 +112,13 @@ async fn without_grace_the_cause_names_the_interruption_and_signing_in_again_rep
     assert_eq!(again.id, before.id);
     worker::assert_alive(&database, &sandbox.origin).await;
     println!("stopped past its lease, rotating without grace: {} token requests, cause: {cause}", story.requests);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_in_which_the_last_write_wins_is_found_out_by_the_woken_holder() {
+    let place = tempfile::tempdir().unwrap();
+    let sandbox = FarSandbox::start(place.path());
+    let story = Story::play(&sandbox, &place.path().join("stopped.db"), "tokens").await;
+    assert!(story.at_the_end.version > story.record.version, "the woken holder writes over what is there");
+    println!("control: where the last write wins, the woken holder overwrites the second one's token set");
 }

@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use integration_core::{
     Result,
     activity::{Company, Directory, DirectoryAnswer, DirectoryQuery, Person},
+    conformance::saboteur::LastWriteWins,
     connection::{Capability, Connection},
     http::{Call, Cost, Repeat, Session},
     hub::Hub,
@@ -22,7 +23,10 @@ use integration_core::{
 };
 use integration_google::{GmailQuota, Google, GoogleConfig, GoogleEndpoints};
 
-use crate::{canary, far, fatal::Fate};
+use crate::{
+    canary, far,
+    fatal::{Fate, WayFirst},
+};
 
 /// Where browsers are sent back to; nobody listens there.
 pub(crate) const CALLBACK: &str = "http://127.0.0.1:1/callback";
@@ -31,6 +35,8 @@ const DATABASE: &str = "INTEGRATION_TEST_DATABASE";
 const ORIGIN: &str = "INTEGRATION_TEST_ORIGIN";
 /// Where the process ends by itself: see [`Fate`].
 pub(crate) const FATE: &str = "INTEGRATION_TEST_FATE";
+/// Which promise the process breaks: `rows` or `tokens`.
+pub(crate) const SABOTAGE: &str = "INTEGRATION_TEST_SABOTAGE";
 /// Seconds that the lease of a refresh or a sign-in lasts: shorter where a test waits for its end.
 pub(crate) const SIGN_IN_LEASE: &str = "INTEGRATION_TEST_SIGN_IN_LEASE";
 /// Milliseconds that a sync's lease lasts.
@@ -90,9 +96,15 @@ pub(crate) fn trace_if_asked() {
 
 pub(crate) async fn hub(database: &Path, origin: &str) -> Hub {
     trace_if_asked();
-    let mut stores = Stores::from_one(Arc::new(SqliteStore::open(database).await.unwrap()));
+    let store = SqliteStore::open(database).await.unwrap();
+    let mut stores = Stores::from_one(Arc::new(store.clone()));
     if let Ok(fate) = std::env::var(FATE) {
         stores = Fate::parse(&fate).over(stores);
+    }
+    match std::env::var(SABOTAGE).as_deref() {
+        Ok("rows") => stores.sync = Arc::new(WayFirst(stores.sync)),
+        Ok("tokens") => stores.tokens = Arc::new(LastWriteWins(store)),
+        _ => {}
     }
     let endpoints = GoogleEndpoints::below(&origin.parse().unwrap()).unwrap();
     let config = GoogleConfig::desktop("sandbox-client").with_endpoints(endpoints).with_quota(GmailQuota::Off);
