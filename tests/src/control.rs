@@ -14,6 +14,9 @@
 //! | `POST /sandbox/deliver?account=&labels=` | the body, a raw message, arrives in a mailbox; labels by comma   |
 //! | `POST /sandbox/file?account=&name=`      | the body becomes the named file of a mailbox: arrives if it is new or has changed |
 //! | `POST /sandbox/files?account=`           | a JSON list of names: messages of other files are deleted        |
+//! | `GET /sandbox/messages?account=`         | the ids of a mailbox's messages, newest first → `{"ids"}`          |
+//! | `POST /sandbox/label?account=&id=&add=&remove=` | puts labels on a message and takes labels off; by comma    |
+//! | `POST /sandbox/remove?account=&id=`      | deletes a message for good                                       |
 //! | `POST /sandbox/generate?account=&count=&attachment_bytes=` | messages arrive whose bodies are made when read |
 //! | `POST /sandbox/faults`                   | adds a [`Fault`](crate::Fault); `DELETE` forgets all             |
 //! | `POST /sandbox/token_delay?milliseconds=`| holds back the token endpoint's answers                          |
@@ -106,6 +109,18 @@ fn handle(sandbox: &Sandbox, request: &Request<Bytes>) -> Answered {
             let names: BTreeSet<String> = serde_json::from_slice(request.body()).map_err(wrong)?;
             sandbox.gmail().mailbox(needed("account")?).keep_files(|name| names.contains(name), sandbox.now());
         }
+        ("GET", "messages") => {
+            return Ok(json!({"ids": sandbox.gmail().mailbox(needed("account")?).ids()}));
+        }
+        ("POST", "label") => {
+            let (add, remove) = (words(query.one("add")), words(query.one("remove")));
+            let (mailbox, id) = (sandbox.gmail().mailbox(needed("account")?), needed("id")?);
+            found(mailbox.label(id, &add, &remove, sandbox.now()))?;
+        }
+        ("POST", "remove") => {
+            let (mailbox, id) = (sandbox.gmail().mailbox(needed("account")?), needed("id")?);
+            found(mailbox.remove(id, sandbox.now()))?;
+        }
         ("POST", "generate") => {
             return generate(sandbox, needed("account")?, number("count")?, number("attachment_bytes")?);
         }
@@ -145,9 +160,16 @@ fn press(sandbox: &Sandbox, body: &[u8]) -> Answered {
 }
 
 fn deliver(sandbox: &Sandbox, account: &str, labels: &str, raw: &Bytes) -> Answered {
-    let labels: Vec<&str> = labels.split(',').filter(|label| !label.is_empty()).collect();
-    let id = sandbox.gmail().mailbox(account).deliver(raw.clone(), sandbox.now(), &labels);
+    let id = sandbox.gmail().mailbox(account).deliver(raw.clone(), sandbox.now(), &words(Some(labels)));
     Ok(json!({ "id": id }))
+}
+
+fn words(list: Option<&str>) -> Vec<&str> {
+    list.unwrap_or_default().split(',').filter(|word| !word.is_empty()).collect()
+}
+
+fn found(found: bool) -> Result<(), (StatusCode, String)> {
+    found.then_some(()).ok_or_else(|| (StatusCode::NOT_FOUND, "there is no such message".to_owned()))
 }
 
 fn generate(sandbox: &Sandbox, account: &str, count: u64, bytes: u64) -> Answered {
@@ -196,6 +218,21 @@ mod tests {
         assert_eq!(sandbox.gmail().mailbox("ada@example.com").ids(), first, "the same file again changes nothing");
         assert_eq!(steer(&sandbox, "POST", "/sandbox/files?account=ada@example.com", r#"["b"]"#).0, 200);
         assert_eq!(sandbox.gmail().mailbox("ada@example.com").ids().len(), 1);
+    }
+
+    #[test]
+    fn a_message_is_delivered_marked_and_removed_from_afar() {
+        let sandbox = Sandbox::google().build();
+        let (_, arrived) = steer(&sandbox, "POST", "/sandbox/deliver?account=ada@example.com", "Subject: one\r\n\r\n");
+        let id = arrived["id"].as_str().unwrap();
+        assert_eq!(steer(&sandbox, "GET", "/sandbox/messages?account=ada@example.com", "").1, json!({"ids": [id]}));
+        let mark = format!("/sandbox/label?account=ada@example.com&id={id}&add=STARRED&remove=UNREAD,INBOX");
+        assert_eq!(steer(&sandbox, "POST", &mark, "").0, StatusCode::OK);
+        let labels = sandbox.gmail().mailbox("ada@example.com").message(id).unwrap().labels;
+        assert_eq!(labels.into_iter().collect::<Vec<_>>(), ["STARRED"]);
+        let remove = format!("/sandbox/remove?account=ada@example.com&id={id}");
+        let twice = [(); 2].map(|()| steer(&sandbox, "POST", &remove, "").0);
+        assert_eq!(twice, [StatusCode::OK, StatusCode::NOT_FOUND]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Beginning a sign-in.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, fmt, sync::Arc};
 
 use chrono::{DateTime, Utc};
 use oauth2::{CsrfToken, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, Scope};
@@ -131,7 +131,7 @@ impl BrowserBinding {
 }
 
 /// A sign-in that was begun.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct Authorisation {
     /// Where to send the browser.
@@ -140,6 +140,17 @@ pub struct Authorisation {
     pub binding: BrowserBinding,
     /// Until when the callback has to come.
     pub expires_at: DateTime<Utc>,
+}
+
+impl fmt::Debug for Authorisation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The URL's query holds the state, and perhaps an address: only where it leads is shown.
+        f.debug_struct("Authorisation")
+            .field("origin", &self.url.origin().ascii_serialization())
+            .field("binding", &self.binding)
+            .field("expires_at", &self.expires_at)
+            .finish()
+    }
 }
 
 /// A sign-in as it is stored while the person is away. The state itself is not: only its digest, as the key.

@@ -26,7 +26,10 @@ pub trait JobRunner: fmt::Debug + Send + Sync + 'static {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct SchedulerOptions {
-    /// Jobs at a time in this process. 8 unless set.
+    /// Jobs at a time in this process. 32 unless set.
+    ///
+    /// An idle poll is one call that waits for its service: with 0.2 s a call, 32 workers ask 160 connections a second,
+    /// 3,200 every 20 s. A service that does not answer keeps one worker for as long as the call may take.
     pub workers: usize,
     /// How long a claim lasts without renewal. 60 s unless set.
     pub claim: Duration,
@@ -36,7 +39,7 @@ pub struct SchedulerOptions {
 
 impl Default for SchedulerOptions {
     fn default() -> Self {
-        Self { workers: 8, claim: Duration::from_secs(60), nap: Duration::from_secs(1) }
+        Self { workers: 32, claim: Duration::from_secs(60), nap: Duration::from_secs(1) }
     }
 }
 

@@ -7,7 +7,9 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use integration_core::{
-    activity::{AnswerIndex, Activity, Decision, Directory, Findings, NameLists, Summary, direct_matches, question},
+    activity::{
+        Activity, AnswerIndex, Decision, Directory, Findings, Match, NameLists, Summary, direct_matches, question,
+    },
     connection::Connector,
     email::MailItem,
     http::Session,
@@ -18,6 +20,8 @@ use integration_core::{
     sync::{Cursor, Feed, Fetched, Next, Window},
     testing::test_session,
 };
+
+use serde::{Deserialize, Serialize};
 
 use crate::{
     recording::{Exchange, Step, Trace},
@@ -39,7 +43,14 @@ pub(crate) enum Row {
     Ready(StateWrite),
     Activity(Place, Box<Activity>),
     Decision(Place, Box<Decision>),
-    Thread(Place, BTreeMap<String, Vec<Match>>),
+    Thread(Place, BTreeMap<String, Member>),
+}
+
+/// A message of a conversation.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct Member {
+    matches: Vec<Match>,
+    outbound: bool,
 }
 
 /// Where it goes.

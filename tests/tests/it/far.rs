@@ -4,6 +4,7 @@ use std::{
     io::{BufRead, BufReader},
     path::Path,
     process::{Child, Command, Stdio},
+    time::Duration,
 };
 
 use integration_core::http::{Body, ReqwestTransport, Transport};
@@ -13,6 +14,7 @@ use serde_json::Value;
 #[derive(Debug)]
 pub(crate) struct FarSandbox {
     process: Child,
+    client: ReqwestTransport,
     pub(crate) origin: String,
 }
 
@@ -35,15 +37,32 @@ impl FarSandbox {
             }
         };
         let origin = url::Url::parse(urls["token"].as_str().unwrap()).unwrap().origin().ascii_serialization();
-        Self { process, origin }
+        Self { process, client: ReqwestTransport::new().unwrap(), origin }
     }
 
     pub(crate) async fn ask(&self, method: &str, path: &str, body: &str) -> Value {
-        ask(&self.origin, method, path, body).await
+        steer(&self.client, &self.origin, method, path, body).await
     }
 
     pub(crate) async fn refreshes(&self) -> u64 {
         self.ask("GET", "books", "").await["token_requests"]["refresh_token"].as_u64().unwrap_or_default()
+    }
+
+    /// Calls that were answered so far.
+    pub(crate) async fn calls(&self) -> u64 {
+        self.ask("GET", "books", "").await["calls"].as_u64().unwrap()
+    }
+
+    /// Every call of the mail API takes this long from now on.
+    pub(crate) async fn slow_down(&self, delay: Duration) {
+        let milliseconds = u64::try_from(delay.as_millis()).unwrap();
+        let fault = serde_json::json!({ "path": "gmail/v1", "action": { "delay": { "milliseconds": milliseconds } } });
+        self.ask("POST", "faults", &fault.to_string()).await;
+    }
+
+    pub(crate) async fn conforms(&self) {
+        let violations = self.ask("GET", "violations", "").await;
+        assert_eq!(violations, serde_json::json!([]));
     }
 }
 
@@ -54,10 +73,15 @@ impl Drop for FarSandbox {
     }
 }
 
+/// One steering request from a process that has no [`FarSandbox`].
 pub(crate) async fn ask(origin: &str, method: &str, path: &str, body: &str) -> Value {
+    steer(&ReqwestTransport::new().unwrap(), origin, method, path, body).await
+}
+
+async fn steer(client: &ReqwestTransport, origin: &str, method: &str, path: &str, body: &str) -> Value {
     let url = format!("{origin}/sandbox/{path}");
     let request = http::Request::builder().method(method).uri(url).body(Body::from(body.to_owned())).unwrap();
-    let answer = ReqwestTransport::new().unwrap().execute(request).await.unwrap();
+    let answer = client.execute(request).await.unwrap();
     assert!(answer.status().is_success(), "{method} {path}: {}", answer.status());
     serde_json::from_slice(&answer.into_body().collect(64 << 20).await.unwrap()).unwrap()
 }

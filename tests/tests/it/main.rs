@@ -2,15 +2,24 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests: what cannot be set up has failed")]
 
+#[cfg(unix)]
+mod abort;
 mod books;
+mod canary;
 mod conformance;
 mod far;
+mod fatal;
+#[cfg(unix)]
 mod kill;
+mod mailbox;
+mod many;
 mod memory;
 mod near;
 mod quota;
 mod rematch;
 mod steer;
+#[cfg(unix)]
+mod stopped;
 mod storm;
 mod timeline;
 mod worker;

@@ -1,40 +1,74 @@
 //! A host in a process of its own: this test program, run again.
 
-use std::{path::Path, process::Command, sync::Arc, time::Duration};
+use std::{
+    path::Path,
+    process::{Command, Stdio},
+    sync::Arc,
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use integration_core::{
     Result,
     activity::{Company, Directory, DirectoryAnswer, DirectoryQuery, Person},
+    conformance::saboteur::LastWriteWins,
     connection::{Capability, Connection},
-    http::{Call, Cost, Repeat},
+    http::{Call, Cost, Repeat, Session},
     hub::Hub,
     ids::{AppId, TenantId},
     oauth::{Authorise, CallbackQuery, ConnectOutcome, SignInSettings},
-    store::{Stores, sqlite::SqliteStore},
+    store::{StateQuery, StateRow, Stores, SyncStore, sqlite::SqliteStore},
     sync::{Job, JobOutcome, Shutdown, SyncOptions},
     vault::KeyRing,
 };
 use integration_google::{GmailQuota, Google, GoogleConfig, GoogleEndpoints};
 
-use crate::far;
+use crate::{
+    canary, far,
+    fatal::{Fate, WayFirst},
+};
 
+/// Where browsers are sent back to; nobody listens there.
+pub(crate) const CALLBACK: &str = "http://127.0.0.1:1/callback";
 const ROLE: &str = "INTEGRATION_TEST_ROLE";
 const DATABASE: &str = "INTEGRATION_TEST_DATABASE";
 const ORIGIN: &str = "INTEGRATION_TEST_ORIGIN";
+/// Where the process ends by itself: see [`Fate`].
+pub(crate) const FATE: &str = "INTEGRATION_TEST_FATE";
+/// Which promise the process breaks: `rows` or `tokens`.
+pub(crate) const SABOTAGE: &str = "INTEGRATION_TEST_SABOTAGE";
+/// Seconds that the lease of a refresh or a sign-in lasts: shorter where a test waits for its end.
+pub(crate) const SIGN_IN_LEASE: &str = "INTEGRATION_TEST_SIGN_IN_LEASE";
+/// Milliseconds that a sync's lease lasts.
+pub(crate) const LEASE: &str = "INTEGRATION_TEST_LEASE";
+/// Set: every process tells all it has to tell, at the finest level, on its standard output.
+const TRACE: &str = "INTEGRATION_TEST_TRACE";
+/// What the role `call` begins its one line with.
+const OUTCOME: &str = "outcome of the call: ";
 /// Any 32 bytes: what is sealed lives as long as the test.
-const KEY: &str = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
+pub(crate) const KEY: &str = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
 
 pub(crate) fn tenant() -> TenantId {
     TenantId::new("tenant")
 }
 
-/// This program again, doing only `role`.
+/// This program again, doing only `role`; what its test harness says is left out, or it would drown the results.
 pub(crate) fn command(role: &str, database: &Path, origin: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", "worker::the_other_process", "--nocapture"]);
     command.env(ROLE, role).env(DATABASE, database).env(ORIGIN, origin);
+    if std::env::var_os(TRACE).is_none() {
+        command.stdout(Stdio::null());
+    }
     command
+}
+
+/// What a process with the role `call` said: `null`, or kind, cause and retries of its error.
+pub(crate) fn outcome(output: &std::process::Output) -> serde_json::Value {
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
+    let line = text.lines().find_map(|line| line.strip_prefix(OUTCOME));
+    serde_json::from_str(line.unwrap_or_else(|| panic!("no outcome in {text}"))).unwrap()
 }
 
 /// Does nothing unless another test started this process to do it.
@@ -42,33 +76,59 @@ pub(crate) fn command(role: &str, database: &Path, origin: &str) -> Command {
 async fn the_other_process() {
     let Ok(role) = std::env::var(ROLE) else { return };
     let (database, origin) = (std::env::var(DATABASE).unwrap(), std::env::var(ORIGIN).unwrap());
-    let hub = hub(Path::new(&database), &origin).await;
+    let database = Path::new(&database);
     match role.as_str() {
-        "sync" => sync(&hub, &origin).await,
-        "storm" => storm(&hub, &origin).await,
+        "call" => call(&hub(database, &origin).await, &origin).await,
+        "canary" => canary::work(database, &origin).await,
+        "follow" => follow(&hub(database, &origin).await, &origin).await,
+        "storm" => storm(&hub(database, &origin).await, &origin).await,
+        "sync" => sync(&hub(database, &origin).await, &origin).await,
         other => panic!("unknown role {other}"),
     }
 }
 
+/// Spans, events and the HTTP libraries' own log, if the environment asks for them.
+pub(crate) fn trace_if_asked() {
+    if std::env::var_os(TRACE).is_some() {
+        canary::tell_everything();
+    }
+}
+
 pub(crate) async fn hub(database: &Path, origin: &str) -> Hub {
-    let store = Arc::new(SqliteStore::open(database).await.unwrap());
+    trace_if_asked();
+    let store = SqliteStore::open(database).await.unwrap();
+    let mut stores = Stores::from_one(Arc::new(store.clone()));
+    if let Ok(fate) = std::env::var(FATE) {
+        stores = Fate::parse(&fate).over(stores);
+    }
+    match std::env::var(SABOTAGE).as_deref() {
+        Ok("rows") => stores.sync = Arc::new(WayFirst(stores.sync)),
+        Ok("tokens") => stores.tokens = Arc::new(LastWriteWins(store)),
+        _ => {}
+    }
     let endpoints = GoogleEndpoints::below(&origin.parse().unwrap()).unwrap();
     let config = GoogleConfig::desktop("sandbox-client").with_endpoints(endpoints).with_quota(GmailQuota::Off);
     let mut options = SyncOptions::default();
     // Long enough for a busy machine, short enough that a killed holder is soon replaced.
-    options.lease = Duration::from_millis(1_500);
-    Hub::builder(Stores::from_one(store), Arc::new(KeyRing::from_base64(KEY).unwrap()))
+    options.lease = Duration::from_millis(setting(LEASE, 1_500));
+    // A request to the sign-in endpoints may take four fifths of this.
+    let sign_in = Duration::from_secs(setting(SIGN_IN_LEASE, 6));
+    Hub::builder(stores, Arc::new(KeyRing::from_base64(KEY).unwrap()))
         .with_connector(Google::new(config).unwrap())
         .with_directory(Arc::new(Known))
         .with_sync(options)
-        .with_sign_in(SignInSettings::default().with_lease_ttl(Duration::from_secs(2)))
+        .with_sign_in(SignInSettings::default().with_lease_ttl(sign_in))
         .build()
         .unwrap()
 }
 
+fn setting(name: &str, otherwise: u64) -> u64 {
+    std::env::var(name).ok().map_or(otherwise, |value| value.parse().unwrap())
+}
+
 /// Knows whose address begins with `known`, and one company.
 #[derive(Debug)]
-struct Known;
+pub(crate) struct Known;
 
 #[async_trait]
 impl Directory for Known {
@@ -81,11 +141,25 @@ impl Directory for Known {
     }
 }
 
+/// The tenant's connection; without one, somebody signs in first.
 pub(crate) async fn connect(hub: &Hub, origin: &str) -> Connection {
     if let Some(connection) = hub.connections(&tenant()).await.unwrap().pop() {
         return connection;
     }
-    let ask = Authorise::new([Capability::Identity, Capability::MailRead], "http://127.0.0.1:1/callback");
+    sign_in(hub, origin, read_mail()).await
+}
+
+/// What the tests ask a person for.
+pub(crate) fn read_mail() -> Authorise {
+    Authorise::new([Capability::Identity, Capability::MailRead], CALLBACK)
+}
+
+pub(crate) async fn sign_in(hub: &Hub, origin: &str, ask: Authorise) -> Connection {
+    try_sign_in(hub, origin, ask).await.unwrap_or_else(|other| panic!("not granted: {other:?}"))
+}
+
+/// Presses "allow" on the page that `ask` leads to; anything but a whole grant is an error.
+pub(crate) async fn try_sign_in(hub: &Hub, origin: &str, ask: Authorise) -> Result<Connection, Box<ConnectOutcome>> {
     let authorisation = hub.authorise(&tenant(), &AppId::new("google"), ask).await.unwrap();
     let press = serde_json::json!({ "url": authorisation.url, "decision": "grant" }).to_string();
     let back = far::ask(origin, "POST", "consent", &press).await;
@@ -93,8 +167,8 @@ pub(crate) async fn connect(hub: &Hub, origin: &str) -> Connection {
     let query = CallbackQuery::parse(back.query().unwrap_or_default()).unwrap();
     let completion = hub.complete(&query, &authorisation.binding).await.unwrap();
     match completion.outcome {
-        ConnectOutcome::Granted { mut connections, .. } => connections.pop().unwrap(),
-        other => panic!("not granted: {other:?}"),
+        ConnectOutcome::Granted { mut connections, .. } => Ok(connections.pop().unwrap()),
+        other => Err(Box::new(other)),
     }
 }
 
@@ -119,19 +193,81 @@ pub(crate) async fn sync(hub: &Hub, origin: &str) {
     panic!("never up to date");
 }
 
+/// Syncs until it is killed.
+async fn follow(hub: &Hub, origin: &str) {
+    let job = Job::sync_mail(&tenant(), &connect(hub, origin).await.id);
+    loop {
+        if let JobOutcome::Failed { error, .. } = hub.run(job.clone(), &Shutdown::default()).await {
+            panic!("{error}");
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
 /// 250 tasks that all need a token at once.
 async fn storm(hub: &Hub, origin: &str) {
     let connection = connect(hub, origin).await;
     let session = hub.session(&tenant(), &connection.id).await.unwrap();
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..250 {
-        let (session, url) = (session.clone(), format!("{origin}/gmail/v1/users/me/profile"));
-        tasks.spawn(async move {
-            let request = http::Request::get(url).body(bytes::Bytes::new()).unwrap();
-            session.send(Call::new("gmail.getProfile", request, Cost::units(1), Repeat::Safe)).await.map(drop)
-        });
+        let (session, origin) = (session.clone(), origin.to_owned());
+        tasks.spawn(async move { ask_profile(&session, &origin).await });
     }
     while let Some(done) = tasks.join_next().await {
         done.unwrap().unwrap();
     }
+}
+
+/// One call, and one line about how it ended.
+async fn call(hub: &Hub, origin: &str) {
+    let connection = connect(hub, origin).await;
+    let called = match hub.session(&tenant(), &connection.id).await {
+        Ok(session) => ask_profile(&session, origin).await,
+        Err(error) => Err(error),
+    };
+    let outcome = called.err().map(|error| {
+        serde_json::json!({
+            "kind": error.kind().as_str(),
+            "cause": error.remedy().map(|remedy| remedy.cause.clone()),
+        })
+    });
+    // A line of its own, whatever stands on the one before.
+    println!("\n{OUTCOME}{}", serde_json::to_string(&outcome).unwrap());
+}
+
+/// The smallest call that needs a token.
+pub(crate) async fn ask_profile(session: &Session, origin: &str) -> Result<()> {
+    let request = http::Request::get(format!("{origin}/gmail/v1/users/me/profile")).body(bytes::Bytes::new()).unwrap();
+    session.send(Call::new("gmail.getProfile", request, Cost::units(1), Repeat::Safe)).await.map(drop)
+}
+
+/// The sign-in still works: a call that has to renew it first is answered.
+pub(crate) async fn assert_alive(database: &Path, origin: &str) {
+    far::ask(origin, "POST", "expire_access_tokens", "").await;
+    let hub = hub(database, origin).await;
+    let connection = hub.connections(&tenant()).await.unwrap().pop().unwrap();
+    ask_profile(&hub.session(&tenant(), &connection.id).await.unwrap(), origin).await.unwrap();
+}
+
+/// Every row of a family.
+pub(crate) async fn rows(store: &SqliteStore, space: &'static str) -> Vec<StateRow> {
+    let (prefix, after, limit) = (String::new(), None, 100_000);
+    store.read(&StateQuery::Range { tenant: tenant(), space, prefix, after, limit }).await.unwrap()
+}
+
+/// Everything that must be the same, in order; the connection's id differs from database to database.
+pub(crate) async fn dump(database: &Path, origin: &str) -> Vec<String> {
+    let hub = hub(database, origin).await;
+    let connection = hub.connections(&tenant()).await.unwrap().pop().unwrap();
+    let mut lines = Vec::new();
+    for activity in hub.activities(&tenant()).await.unwrap() {
+        lines.push(format!("activity {}", serde_json::to_string(&activity).unwrap()));
+    }
+    for decision in hub.decisions(&tenant(), &connection.id).await.unwrap() {
+        lines.push(format!("decision {}", serde_json::to_string(&decision).unwrap()));
+    }
+    for quarantined in hub.quarantined(&tenant(), &connection.id).await.unwrap() {
+        lines.push(format!("{quarantined:?}"));
+    }
+    lines.into_iter().map(|line| line.replace(connection.id.as_str(), "C")).collect()
 }
