@@ -6,9 +6,12 @@ mod example;
 
 use std::sync::Arc;
 
-use chrono::Utc;
+use async_trait::async_trait;
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use integration_core::{
     ErrorKind, Result,
+    conformance::email_provider::{Delivery, MailboxFixture},
     connection::{Capability, Connector},
     email::{
         Address, Depth, EmailProvider, EmailProviderExt, MessageQuery, Outgoing, ReplyTo, Role, SendKey, SendOptions,
@@ -47,6 +50,78 @@ async fn fresh() -> Mailbox {
     let completion = hub.complete(&query, &authorisation.binding).await.unwrap();
     let ConnectOutcome::Granted { connections, .. } = completion.outcome else { panic!("{:?}", completion.outcome) };
     Mailbox { service, provider: hub.email(&tenant, &connections[0].id).await.unwrap() }
+}
+
+#[async_trait]
+impl MailboxFixture for Mailbox {
+    fn provider(&self) -> Arc<dyn EmailProvider> {
+        Arc::clone(&self.provider)
+    }
+
+    fn address(&self) -> String {
+        "ada@postbox.example".to_owned()
+    }
+
+    fn feed_page(&self) -> usize {
+        PAGE
+    }
+
+    fn now(&self) -> DateTime<Utc> {
+        Utc::now()
+    }
+
+    async fn deliver(&self, mail: Delivery) -> MessageId {
+        let at = mail.received_at.unwrap_or_else(Utc::now);
+        MessageId::new(self.service.deliver(mail.raw, place(mail.role), mail.read, at))
+    }
+
+    async fn deliver_undecodable(&self) -> MessageId {
+        MessageId::new(self.service.deliver_nonsense())
+    }
+
+    async fn mark_read(&self, id: &MessageId) {
+        self.service.mark_read(id.as_str());
+    }
+
+    async fn move_to(&self, id: &MessageId, role: Role) -> MessageId {
+        self.service.move_to(id.as_str(), place(role));
+        id.clone()
+    }
+
+    async fn delete(&self, id: &MessageId) {
+        self.service.remove(id.as_str());
+    }
+
+    async fn expire_cursors(&self) {
+        self.service.forget_changes();
+    }
+
+    async fn throttle_once(&self) {
+        self.service.throttle(1);
+    }
+
+    async fn sent(&self) -> Vec<Bytes> {
+        self.service.sent()
+    }
+
+    async fn calls(&self) -> u64 {
+        self.service.calls()
+    }
+}
+
+/// What the service calls the place that a role means.
+fn place(role: Role) -> &'static str {
+    match role {
+        Role::Inbox => "inbox",
+        Role::Junk => "junk",
+        Role::Sent => "sent",
+        Role::Trash => "trash",
+        other => panic!("nothing is delivered to {other:?}"),
+    }
+}
+
+mod suite {
+    integration_core::email_provider_conformance!(|_: &str| async { Box::new(super::fresh().await) });
 }
 
 impl Mailbox {

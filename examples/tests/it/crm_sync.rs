@@ -25,11 +25,32 @@ fn only_the_documented_keys_and_reasons_are_in_the_json() {
     let documented = "messages activities skipped quarantined contacts_matched deals_matched requests quota_units duration_ms up_to_date";
     assert_eq!(keys, documented.split(' ').collect());
     let bundled = run(example("crm_sync").current_dir(place.path()).args(["--json", "--db", "other.db"])).json();
-    let reasons = ["chat", "draft", "duplicate", "internal", "junk", "no_match", "trash"];
+    let documented =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/troubleshooting.md")).unwrap();
+    let reasons: Vec<&str> =
+        documented.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
     assert!(
         bundled["skipped"].as_object().unwrap().keys().all(|reason| reasons.contains(&reason.as_str())),
         "{bundled}"
     );
+}
+
+#[test]
+fn an_audit_agrees_and_why_explains_a_message_shown_or_not() {
+    let place = Place::with_letters(3);
+    let asked = |words: &[&str]| {
+        let mut command = example("crm_sync");
+        command.current_dir(place.path()).args(["--db", "crm.db", "--people", "people.csv", "--mail", "mail"]);
+        run(command.args(words))
+    };
+    let text = asked(&["--audit"]).out;
+    assert!(text.contains("audit: 3 of 3: 3 on the timeline"), "{text}");
+    let json = asked(&["--audit", "--json"]).json();
+    assert_eq!((&json["complete"], number(&json, "listed"), number(&json["missing"], "count")), (&true.into(), 3, 0));
+    let shown = asked(&["--why", "<0@acme.example>"]);
+    assert!(shown.out.starts_with("It is on the timeline: "), "{shown:?}");
+    let unknown = asked(&["--why", "nobody@acme.example", "--json"]).json();
+    assert_eq!(unknown, serde_json::json!({ "answer": "unknown" }));
 }
 
 #[test]

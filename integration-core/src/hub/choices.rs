@@ -93,10 +93,19 @@ impl Hub {
     /// # Errors
     /// `Store` if the storage fails.
     pub async fn directory_changed(&self, tenant: &TenantId, change: &DirectoryChange) -> Result<u64> {
+        let names: Vec<String> = change.names().collect();
+        // A message that is being decided right now may have asked the directory before the change, and is in no index yet.
+        let later = Job::directory_changed(tenant, names.clone());
+        self.0.scheduler.schedule(&later, self.0.sync.lease * 2).await?;
+        self.queue_touched(tenant, &names).await
+    }
+
+    /// Queues every stored message that one of these names touches.
+    pub(super) async fn queue_touched(&self, tenant: &TenantId, names: &[String]) -> Result<u64> {
         const PAGE: usize = 500;
         let (mut touched, mut queued) = (BTreeSet::new(), 0);
-        for name in change.names() {
-            let (prefix, mut after) = (StateKey::new([&name]).below(), None);
+        for name in names {
+            let (prefix, mut after) = (StateKey::new([name]).below(), None);
             loop {
                 let (tenant_id, prefix) = (tenant.clone(), prefix.clone());
                 let query =

@@ -43,6 +43,10 @@ impl Hub {
                 Ok(None) => JobOutcome::Done { again_in: Some(BUSY) },
                 Err(error) => self.failed(tenant, connection, error),
             },
+            JobKind::DirectoryChanged { names } => match self.queue_touched(tenant, names).await {
+                Ok(_) => JobOutcome::Done { again_in: None },
+                Err(error) => JobOutcome::Failed { error, again_in: Some(Duration::from_secs(60)) },
+            },
             JobKind::ReplayQuarantine { connection } => match self.replay(tenant, connection).await {
                 Ok(Some(_)) => JobOutcome::Done { again_in: None },
                 Ok(None) => JobOutcome::Done { again_in: Some(BUSY) },

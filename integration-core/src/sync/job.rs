@@ -42,6 +42,11 @@ pub enum JobKind {
         /// Which.
         connection: ConnectionId,
     },
+    /// Look once more for messages that a change of the directory touches: some were being decided when it was told.
+    DirectoryChanged {
+        /// Addresses, `@domains` and `#references`, lower case.
+        names: Vec<String>,
+    },
     /// Refresh an idle grant before the service forgets it.
     KeepAlive {
         /// Which.
@@ -86,6 +91,14 @@ impl Job {
     pub fn replay_quarantine(tenant: &TenantId, connection: &ConnectionId) -> Self {
         let key = JobKey::new(format!("replay-quarantine/{tenant}/{connection}"));
         Self { key, tenant: tenant.clone(), kind: JobKind::ReplayQuarantine { connection: connection.clone() } }
+    }
+
+    /// The job that looks once more for what a change of the directory touches.
+    pub(crate) fn directory_changed(tenant: &TenantId, names: Vec<String>) -> Self {
+        use sha2::Digest;
+        let digest = hex::encode(&sha2::Sha256::digest(names.join("\n"))[..16]);
+        let key = JobKey::new(format!("directory-changed/{tenant}/{digest}"));
+        Self { key, tenant: tenant.clone(), kind: JobKind::DirectoryChanged { names } }
     }
 
     /// The job that keeps a grant alive.

@@ -106,6 +106,7 @@ impl MailSync {
             own_domains: self.options.own_domains.clone(),
             lists: Arc::clone(&self.options.lists),
             patience: self.options.lease,
+            seen: crate::activity::Seen::default(),
             directory: self.directory,
             store: Arc::clone(&self.store),
         };

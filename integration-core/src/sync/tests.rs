@@ -244,6 +244,7 @@ impl Rig {
             own_domains: vec!["own.example".to_owned()],
             lists: Arc::default(),
             patience: std::time::Duration::from_secs(30),
+            seen: crate::activity::Seen::default(),
             directory: Arc::new(TestDirectory),
             store: Arc::new(self.store.clone()),
         };

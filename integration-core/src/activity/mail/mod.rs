@@ -14,6 +14,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use tokio::sync::OnceCell;
 
 use self::work::Work;
 #[cfg(feature = "oauth")]
@@ -67,6 +68,14 @@ pub(crate) struct MailApplier {
     pub(crate) store: Arc<dyn SyncStore>,
     /// How long the host's directory may take.
     pub(crate) patience: Duration,
+    pub(crate) seen: Seen,
+}
+
+/// What is read once for a slice. A change meanwhile has everything that it touches decided anew after the slice.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    policy: OnceCell<MailPolicy>,
+    has_verdicts: OnceCell<bool>,
 }
 
 /// The policy in force for a mailbox: its own, else the tenant's, else the default.
@@ -106,11 +115,11 @@ pub(super) struct Bar {
 #[async_trait]
 impl Applier<MailItem> for MailApplier {
     async fn prepare(&self, inputs: &[Input<MailItem>]) -> Result<Effects> {
-        let policy = policy_of(&*self.store, &self.tenant, &self.connection).await?;
-        let mut work = Work::new(self, &policy);
+        let policy = self.policy().await?;
+        let mut work = Work::new(self, policy);
         let keys: Vec<String> = inputs.iter().map(|input| input.key().as_str().to_owned()).collect();
         work.load_decisions(keys.iter().map(String::as_str)).await?;
-        let facts = self.facts(&work, &policy, inputs).await?;
+        let facts = self.facts(&work, policy, inputs).await?;
         work.regroup(&facts).await?;
         work.decide(&facts).await?;
         work.into_effects()
@@ -147,6 +156,20 @@ impl Applier<MailItem> for MailApplier {
 }
 
 impl MailApplier {
+    async fn policy(&self) -> Result<&MailPolicy> {
+        self.seen.policy.get_or_try_init(|| policy_of(&*self.store, &self.tenant, &self.connection)).await
+    }
+
+    /// Was anything decided by a person at all?
+    async fn has_verdicts(&self) -> Result<bool> {
+        let count = async || {
+            let (tenant, prefix) = (self.tenant.clone(), String::new());
+            let any = StateQuery::Range { tenant, space: spaces::VERDICTS, prefix, after: None, limit: 1 };
+            Ok(!self.store.read(&any).await?.is_empty())
+        };
+        self.seen.has_verdicts.get_or_try_init(count).await.copied()
+    }
+
     fn decision_key(&self, message: &str) -> StateKey {
         StateKey::new([self.connection.as_str(), message])
     }

@@ -83,16 +83,19 @@ impl<T: Clone + PartialEq + Serialize + DeserializeOwned> Rows<T> {
         for (key, row) in self.rows.iter().filter(|(_, row)| row.before != row.now) {
             let write = match &row.now {
                 None => StateWrite::delete(tenant, self.space, key.clone()),
-                Some(value) => {
-                    let bytes = serde_json::to_vec(value).map_err(|error| unreadable(self.space, error))?;
-                    StateWrite::put(tenant, self.space, key.clone(), bytes)
-                }
+                Some(value) => put(tenant, self.space, key.clone(), value)?,
             };
             let expect = row.version.map_or(Expect::Absent, Expect::Version);
             into.push(if guarded { write.expecting(expect) } else { write });
         }
         Ok(())
     }
+}
+
+/// A row to write.
+pub(super) fn put<T: Serialize>(tenant: &TenantId, space: Space, key: StateKey, value: &T) -> Result<StateWrite> {
+    let bytes = serde_json::to_vec(value).map_err(|error| unreadable(space, error))?;
+    Ok(StateWrite::put(tenant, space, key, bytes))
 }
 
 pub(super) fn unreadable(space: Space, error: serde_json::Error) -> Error {

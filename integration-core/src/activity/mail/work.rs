@@ -4,7 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Bar, Fact, Facts, MailApplier, activity_of, barred, rows::Rows, spaces};
+use super::{
+    Bar, Fact, Facts, MailApplier, activity_of, barred,
+    rows::{Rows, put},
+    spaces,
+};
 use crate::{
     activity::{
         matching::{Findings, Match, MatchTarget, domain, settled, strongest, without_tag},
@@ -57,7 +61,6 @@ pub(super) struct Work<'a> {
     decisions: Rows<Decision>,
     threads: Rows<Thread>,
     activities: Rows<Activity>,
-    reviews: Rows<Review>,
     suggestions: Rows<Suggestion>,
     verdicts: Rows<Verdicts>,
     affected: BTreeSet<String>,
@@ -72,7 +75,6 @@ impl<'a> Work<'a> {
             decisions: Rows::new(spaces::DECISIONS),
             threads: Rows::new(spaces::THREADS),
             activities: Rows::new(spaces::ACTIVITIES),
-            reviews: Rows::new(spaces::REVIEWS),
             suggestions: Rows::new(spaces::SUGGESTIONS),
             verdicts: Rows::new(spaces::VERDICTS),
             affected: BTreeSet::new(),
@@ -137,8 +139,7 @@ impl<'a> Work<'a> {
             activities.extend(old.into_iter().chain(new));
         }
         let keys: Vec<StateKey> = activities.iter().map(|id| StateKey::new([id])).collect();
-        self.activities.load(self.place(), keys.clone()).await?;
-        self.reviews.load(self.place(), keys).await?;
+        self.activities.load(self.place(), keys).await?;
         for key in &affected {
             self.settle(key, facts.get(key));
         }
@@ -160,7 +161,9 @@ impl<'a> Work<'a> {
                 verdicts.extend(addresses.map(|subject| StateKey::new(subject.key())));
             }
         }
-        self.verdicts.load(self.place(), verdicts).await?;
+        if self.applier.has_verdicts().await? {
+            self.verdicts.load(self.place(), verdicts).await?;
+        }
         self.suggestions.load(self.place(), suggestions.into_iter().map(|one| StateKey::new([one]))).await
     }
 
@@ -270,22 +273,17 @@ impl<'a> Work<'a> {
         activity.sightings.entry(connection).or_default().insert(key.to_owned(), sighting);
     }
 
-    /// Chooses which copy an activity shows, marks this mailbox's other copies as duplicates, and renews the review list.
+    /// Chooses which copy an activity shows, and marks this mailbox's other copies as duplicates.
     async fn elect(&mut self, identities: &BTreeSet<ActivityId>) -> Result<()> {
         for identity in identities {
             let row = StateKey::new([identity]);
-            let Some(activity) = self.activities.get_mut(&row) else {
-                self.reviews.set(row, None);
-                continue;
-            };
+            let Some(activity) = self.activities.get_mut(&row) else { continue };
             if !activity.settle() {
-                self.activities.set(row.clone(), None);
-                self.reviews.set(row, None);
+                self.activities.set(row, None);
                 continue;
             }
             let copies = activity.sightings.get(&self.applier.connection).into_iter().flatten();
             let here: Vec<String> = copies.map(|(key, _)| key.clone()).collect();
-            self.reviews.set(row, review(activity));
             self.load_decisions(here.iter().map(String::as_str)).await?;
             for (index, key) in here.iter().enumerate() {
                 let at = self.applier.decision_key(key);
@@ -312,9 +310,18 @@ impl<'a> Work<'a> {
         let tombstone = |message: &String| StateKey::new([applier.connection.as_str(), message]);
         let gone = self.gone.iter().map(|message| StateWrite::put(tenant, spaces::GONE, tombstone(message), "1"));
         effects.writes.extend(gone);
-        // Activities, reviews and suggestions belong to all mailboxes of the tenant: another one may have written meanwhile.
+        // Activities and suggestions belong to all mailboxes of the tenant: another one may have written meanwhile.
         self.activities.write(tenant, true, &mut effects.writes)?;
-        self.reviews.write(tenant, true, &mut effects.writes)?;
+        for (key, before, now) in self.activities.changed() {
+            // An activity has an entry on the review list exactly if its copies say so: its row guards both.
+            let (old, new) = (before.and_then(review), now.and_then(review));
+            if old != new {
+                effects.writes.push(match new {
+                    Some(review) => put(tenant, spaces::REVIEWS, key.clone(), &review)?,
+                    None => StateWrite::delete(tenant, spaces::REVIEWS, key.clone()),
+                });
+            }
+        }
         self.suggestions.write(tenant, true, &mut effects.writes)?;
         self.decisions.write(tenant, false, &mut effects.writes)?;
         self.threads.write(tenant, false, &mut effects.writes)?;
