@@ -45,12 +45,12 @@ fn an_audit_agrees_and_why_explains_a_message_shown_or_not() {
     };
     let text = asked(&["--audit"]).out;
     assert!(text.contains("audit: 3 of 3: 3 on the timeline"), "{text}");
-    let json = asked(&["--audit", "--json"]).json();
+    let json: serde_json::Value = serde_json::from_str(&asked(&["--audit", "--json"]).out).unwrap();
     assert_eq!((&json["complete"], number(&json, "listed"), number(&json["missing"], "count")), (&true.into(), 3, 0));
     let shown = asked(&["--why", "<0@acme.example>"]);
     assert!(shown.out.starts_with("It is on the timeline: "), "{shown:?}");
-    let unknown = asked(&["--why", "nobody@acme.example", "--json"]).json();
-    assert_eq!(unknown, serde_json::json!({ "answer": "unknown" }));
+    let unknown = asked(&["--why", "nobody@acme.example", "--json"]);
+    assert_eq!(unknown.out.trim(), r#"{"answer":"unknown"}"#);
 }
 
 #[test]
