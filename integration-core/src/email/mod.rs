@@ -5,6 +5,8 @@ pub mod compose;
 #[cfg(feature = "mail")]
 pub mod parse;
 mod provider;
+#[cfg(feature = "mail")]
+pub mod reply;
 mod types;
 
 pub use provider::{

@@ -1,0 +1,68 @@
+//! "Sent from my iPhone" and its kin.
+
+use super::{line::folded, words};
+
+/// Is the line one that a mobile program adds by itself?
+pub(super) fn is_mobile(body: &str) -> bool {
+    if body.len() > 300 || body.len() < 6 {
+        return false;
+    }
+    let text = without_links(body);
+    let text = folded(&text, 200);
+    let text = text.trim_matches(|letter: char| matches!(letter, '*' | '_' | '-' | '.' | '!' | ' ' | '\u{2014}' | '(' | ')'));
+    let count = text.split_whitespace().count();
+    if count > 14 || text.ends_with(':') {
+        return false;
+    }
+    let device = words::DEVICES.iter().any(|device| holds(text, device));
+    if words::SENT_FROM_ENDS.iter().any(|end| text.ends_with(end)) && device {
+        return true;
+    }
+    let Some(begin) = words::SENT_FROM.iter().find(|begin| text.starts_with(*begin)) else { return false };
+    if device {
+        // "Sent from my desk, is easier than my phone" goes on talking.
+        return !text.contains(", ") || begin.contains("yahoo") || text.contains("typo") || text.contains("excuse");
+    }
+    named(&text[begin.len()..], body)
+}
+
+/// What follows is a product's name: capitals or digits, few words, no comma.
+fn named(rest: &str, body: &str) -> bool {
+    let begins = rest.is_empty() || rest.starts_with(' ') || !rest.is_ascii();
+    let count = rest.split_whitespace().count();
+    let capitals = without_links(body).split_whitespace().skip(2).any(|word| word.chars().next().is_some_and(|letter| letter.is_uppercase()));
+    begins && (1..=6).contains(&count) && capitals && !rest.contains(',')
+}
+
+/// A word of the text begins with `device`; writing without blanks may hold it anywhere.
+fn holds(text: &str, device: &str) -> bool {
+    if !device.is_ascii() {
+        return text.contains(device);
+    }
+    text.match_indices(device).any(|(at, _)| !text[..at].ends_with(|letter: char| letter.is_ascii_alphanumeric()))
+}
+
+/// Without "<https://…>", "(https://…)" and "[…]".
+fn without_links(body: &str) -> String {
+    let mut text = String::with_capacity(body.len());
+    let mut rest = body;
+    while let Some(at) = rest.find(['<', '(', '[']) {
+        let close = match rest.as_bytes()[at] {
+            b'<' => '>',
+            b'(' => ')',
+            _ => ']',
+        };
+        let inside = &rest[at + 1..];
+        let end = inside.find(close).unwrap_or(inside.len());
+        let link = inside[..end].starts_with("http") || inside[..end].contains("://") || inside[..end].starts_with("mailto");
+        text.push_str(&rest[..at]);
+        text.push(' ');
+        if !link {
+            text.push_str(&inside[..end]);
+            text.push(' ');
+        }
+        rest = inside.get(end + 1..).unwrap_or("");
+    }
+    text.push_str(rest);
+    text
+}

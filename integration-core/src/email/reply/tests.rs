@@ -1,0 +1,1 @@
+//! Replies of every kind, written by hand in the styles of the programs.
