@@ -7,6 +7,8 @@ pub mod parse;
 mod provider;
 #[cfg(feature = "mail")]
 pub mod reply;
+#[cfg(feature = "mail")]
+pub mod signature;
 mod types;
 
 pub use provider::{

@@ -28,7 +28,8 @@ mod words;
 use serde::{Deserialize, Serialize};
 
 pub use self::forwarded::Forwarded;
-use self::line::is_prose;
+pub(in crate::email) use self::line::{folded, has_address, is_name, is_prose};
+pub(in crate::email) use self::{mobile::is_mobile, sign_off::closes};
 use self::{
     line::Line,
     scan::{Class, Introduction, Scan},

@@ -4,6 +4,7 @@
 
 mod far;
 mod kill;
+mod replies;
 mod steer;
 mod storm;
 mod worker;

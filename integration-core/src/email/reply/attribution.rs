@@ -77,7 +77,7 @@ pub(super) fn within(line: &str) -> Option<usize> {
     let at = line.rmatch_indices("On ").map(|(at, _)| at).find(|&at| at > 0 && line[..at].ends_with([' ', '-']))?;
     let tail = &line[at..];
     // The dashes before it belong to it.
-    let at = line[..at].trim_end_matches('-').len();
+    let at = line[..at].trim_end().trim_end_matches('-').len();
     (at > 0 && sure(tail, tail) == (Sure::Yes, true)).then_some(at)
 }
 
@@ -189,8 +189,8 @@ fn opens(first: &str) -> bool {
     let Some(head) = tokens.next() else { return false };
     let early = |count: usize| first.split_whitespace().take(count).any(|word| word.contains(|letter: char| letter.is_numeric()));
     let bare = head.trim_matches(|letter: char| !letter.is_alphanumeric());
-    if head.chars().any(char::is_numeric) {
-        return head.chars().take(20).filter(char::is_ascii_digit).count() >= 1;
+    if head.starts_with(char::is_numeric) {
+        return !head.contains('@') && head.chars().filter(|letter| letter.is_ascii_alphabetic()).count() <= 5;
     }
     if words::ON.contains(&bare) || first.starts_with("in data") || first.starts_with("a las") {
         return early(6);

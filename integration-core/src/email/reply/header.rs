@@ -67,8 +67,17 @@ fn read(lines: &[&Line<'_>], start: usize) -> Option<Header> {
 }
 
 fn fold<'a>(header: &mut Header, folds: impl Iterator<Item = &'a str>) {
-    let Some((_, value)) = header.fields.last_mut() else { return };
     for line in folds.filter(|line| !line.is_empty()) {
+        // In a language without a table the date still looks like one.
+        if let Some((name, date)) = line.split_once([':', '\u{ff1a}'])
+            && words_in(name) <= 2
+            && super::attribution::has_date(date)
+            && !header.has(Label::Date)
+        {
+            header.fields.push((Label::Date, date.trim().to_owned()));
+            return;
+        }
+        let Some((_, value)) = header.fields.last_mut() else { return };
         if !value.is_empty() {
             value.push(' ');
         }
@@ -177,7 +186,7 @@ pub(super) fn announces(body: &str) -> Option<Announced> {
     }
     let bare = trim(body.trim_matches(|letter: char| matches!(letter, '-' | '_' | '=' | '*' | '~' | ' ' | '\u{2014}' | '\u{2013}' | '>' | '|')));
     let ruled = dashes(body) >= 4 || dashes(body) >= 2 && body.ends_with('-');
-    if bare.is_empty() || words_in(bare) > 9 {
+    if bare.is_empty() || words_in(bare) > 12 {
         return None;
     }
     let text = folded(bare, 300);
@@ -190,6 +199,9 @@ pub(super) fn announces(body: &str) -> Option<Announced> {
         if message && named(words::ORIGINAL) || matches!(text.as_str(), "original" | "原始邮件" | "reply message" | "antwort nachricht") {
             return Some(Announced::Original);
         }
+    }
+    if ruled && words::FORWARDED_BY.iter().any(|begin| text.starts_with(begin)) {
+        return Some(Announced::Forwarded);
     }
     if text.starts_with("original message processed by") {
         return Some(Announced::Original);

@@ -272,6 +272,9 @@ impl<'a> Page<'a> {
     }
 
     fn set_mark(&mut self) {
+        if self.mark == Mark::Rest {
+            return;
+        }
         let mark = self.regions.iter().rev().fold(Mark::None, |found, region| match (found, region.kind) {
             (_, RegionKind::Quote) | (_, RegionKind::Answer { forwarded: true, .. }) | (_, RegionKind::Answer { quoted: false, .. }) => Mark::Quote,
             (Mark::None, RegionKind::Signature) => Mark::Signature,
@@ -293,7 +296,8 @@ impl<'a> Page<'a> {
         if filled && self.mark == Mark::Quote && self.regions.len() < 64 {
             self.note_forward(&body);
         }
-        let mark = if filled { self.mark } else { Mark::None };
+        let mark = std::mem::take(&mut self.mark);
+        let mark = if filled { mark } else { Mark::None };
         self.lines.push(Line { body: Cow::Owned(body), mark, ..Line::default() });
         self.leaves.push(std::mem::take(&mut self.current));
     }

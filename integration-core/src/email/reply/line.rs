@@ -89,7 +89,7 @@ pub(super) fn invisible(letter: char) -> bool {
 }
 
 /// Lower case, without invisible marks, white space folded; of at most `max` bytes.
-pub(super) fn folded(text: &str, max: usize) -> String {
+pub(in crate::email) fn folded(text: &str, max: usize) -> String {
     let text = &text[..text.floor_char_boundary(max)];
     let mut folded = String::with_capacity(text.len());
     for word in text.split_whitespace() {
@@ -107,7 +107,7 @@ pub(super) fn folded(text: &str, max: usize) -> String {
 }
 
 /// An address: something@something.something.
-pub(super) fn has_address(text: &str) -> bool {
+pub(in crate::email) fn has_address(text: &str) -> bool {
     text.match_indices('@').take(8).any(|(at, _)| {
         let before = text[..at].chars().next_back().is_some_and(|letter| letter.is_alphanumeric() || "_-.'+=".contains(letter));
         let domain: String = text[at + 1..].chars().take_while(|letter| letter.is_alphanumeric() || ".-_".contains(*letter)).take(80).collect();
@@ -144,7 +144,7 @@ pub(super) fn words(text: &str) -> usize {
 }
 
 /// Is this a sentence rather than a line of a business card?
-pub(super) fn is_prose(text: &str) -> bool {
+pub(in crate::email) fn is_prose(text: &str) -> bool {
     let wide = text.chars().filter(|letter| matches!(letter, '\u{3040}'..='\u{30ff}' | '\u{4e00}'..='\u{9fff}' | '\u{ac00}'..='\u{d7a3}')).take(31).count();
     if text.ends_with(['?', '\u{ff1f}']) || wide > 30 || text.len() > 160 {
         return true;
@@ -157,7 +157,7 @@ pub(super) fn is_prose(text: &str) -> bool {
 }
 
 /// Could this be a person's name?
-pub(super) fn is_name(text: &str) -> bool {
+pub(in crate::email) fn is_name(text: &str) -> bool {
     let text = text.trim_matches(|letter: char| "*_-~,/|\u{2013}\u{2014} ".contains(letter)).trim_end_matches(['.', '!']);
     let count = words(text);
     if count == 0 || count > 6 || text.len() > 60 || text.chars().any(|letter| letter.is_ascii_digit() || "?:;@#=<>[]{}".contains(letter)) {

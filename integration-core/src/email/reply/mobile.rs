@@ -3,7 +3,7 @@
 use super::{line::folded, words};
 
 /// Is the line one that a mobile program adds by itself?
-pub(super) fn is_mobile(body: &str) -> bool {
+pub(in crate::email) fn is_mobile(body: &str) -> bool {
     if body.len() > 300 || body.len() < 6 {
         return false;
     }
@@ -14,14 +14,16 @@ pub(super) fn is_mobile(body: &str) -> bool {
     if count > 14 || text.ends_with(':') {
         return false;
     }
-    let device = words::DEVICES.iter().any(|device| holds(text, device));
+    let names_device = |text: &str| words::DEVICES.iter().any(|device| holds(text, device));
+    let device = names_device(text);
     if words::SENT_FROM_ENDS.iter().any(|end| text.ends_with(end)) && device {
         return true;
     }
     let Some(begin) = words::SENT_FROM.iter().find(|begin| text.starts_with(*begin)) else { return false };
     if device {
         // "Sent from my desk, is easier than my phone" goes on talking.
-        return !text.contains(", ") || begin.contains("yahoo") || text.contains("typo") || text.contains("excuse");
+        let after = text.split_once(", ").map(|(_, after)| after);
+        return after.is_none_or(names_device) && !text.contains(" is ") || begin.contains("yahoo") || text.contains("typo");
     }
     named(&text[begin.len()..], body)
 }
@@ -34,12 +36,15 @@ fn named(rest: &str, body: &str) -> bool {
     begins && (1..=6).contains(&count) && capitals && !rest.contains(',')
 }
 
-/// A word of the text begins with `device`; writing without blanks may hold it anywhere.
+/// A word of the text begins with `device`, or is it if it is short; writing without blanks may hold it anywhere.
 fn holds(text: &str, device: &str) -> bool {
     if !device.is_ascii() {
         return text.contains(device);
     }
-    text.match_indices(device).any(|(at, _)| !text[..at].ends_with(|letter: char| letter.is_ascii_alphanumeric()))
+    let letter = |letter: char| letter.is_ascii_alphanumeric();
+    text.match_indices(device).any(|(at, _)| {
+        !text[..at].ends_with(letter) && (device.len() > 5 || device.starts_with("ip") || !text[at + device.len()..].starts_with(letter))
+    })
 }
 
 /// Without "<https://…>", "(https://…)" and "[…]".

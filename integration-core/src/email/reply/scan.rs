@@ -257,7 +257,7 @@ impl<'a, 'b> Pass<'a, 'b> {
     fn rewrapped(&self, at: usize) -> bool {
         let Some(above) = at.checked_sub(1).map(|above| self.lines[above]) else { return false };
         let line = self.lines[at];
-        if above.depth == 0 || above.body.is_empty() || line.mark != Mark::None {
+        if above.depth == 0 || line.mark != Mark::None {
             return false;
         }
         if above.body.ends_with('=') && above.raw.trim_end().len() > 60 {

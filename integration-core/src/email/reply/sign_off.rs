@@ -187,6 +187,11 @@ enum Closing {
     Thanks,
 }
 
+/// Is the line a closing formula or thanks, by itself or with a name?
+pub(in crate::email) fn closes(body: &str) -> bool {
+    closing(body).is_some()
+}
+
 fn closing(body: &str) -> Option<Closing> {
     if body.len() > 120 {
         return None;

@@ -6,7 +6,7 @@
 pub(super) const WROTE: &[&str] = &[
     "wrote", "writes", "schrieb", "geschrieben", "écrit", "ecrit", "écrivait", "escribió", "escribio", "scritto",
     "scrisse", "escreveu", "schreef", "geschreven", "skrev", "kirjoitti", "napisał", "napisała", "napisał(a", "napisal",
-    "napisala", "napsal", "napsala", "napísal", "napísala", "írta", "scris", "yazdı", "yazdi", "написал", "написала",
+    "napisala", "pisze", "napsal", "napsala", "napísal", "napísala", "írta", "scris", "yazdı", "yazdi", "написал", "написала",
     "написало", "пишет", "писал", "писала", "написав", "пише", "έγραψε", "έγραψαν", "napisao", "написа", "rašė", "parašė",
     "rakstīja", "kirjutas", "escriure", "skrifaði", "viết", "menulis", "escribiu", "كتب", "כתב", "כתבה", "نوشت", "लिखा",
     "píše", "пісаў", "напісаў",
@@ -58,7 +58,7 @@ pub(super) const LABELS: &[(Label, &[&str])] = &[
     (
         Label::Date,
         &[
-            "date", "datum", "sent", "date sent", "sent on", "gesendet", "gesendet am", "envoyé", "envoyé le", "envoye",
+            "date", "datum", "dato", "dată", "sent", "date sent", "sent on", "gesendet", "gesendet am", "envoyé", "envoyé le", "envoye",
             "date d'envoi", "message du", "enviado", "enviado el", "enviado em", "enviada", "enviada em", "enviat", "fecha",
             "fecha de envío", "data", "data e ora", "inviato", "verzonden", "verzonden op", "skickat", "sendt", "lähetetty",
             "päivämäärä", "päiväys", "pvm", "wysłano", "wysłane", "data wysłania", "odesláno", "odoslané", "dátum",
@@ -67,7 +67,7 @@ pub(super) const LABELS: &[(Label, &[&str])] = &[
             "发送日期", "发送日期", "日期", "寄件日期", "傳送時間", "發送時間", "发件时间", "时间", "時間", "보낸 날짜", "보낸날짜", "날짜",
             "일시", "발신일", "στάλθηκε", "ημερομηνία", "תאריך", "נשלח", "التاريخ", "تاريخ الإرسال", "đã gửi", "ngày", "วันที่", "ส่ง",
             "tanggal", "dikirim", "kuupäev", "saadetud", "išsiųsta", "data", "nosūtīts", "poslano", "datums", "dags", "sent at",
-            "date/time", "time", "envoyée",
+            "date/time", "envoyée",
         ],
     ),
     (
@@ -147,6 +147,12 @@ pub(super) const FORWARD_BEGINS: &[&str] = &[
     "開始轉寄", "전달된 메시지", "αρχή προωθημένου", "התחל הודעה שהועברה", "تحويل رسالة", "بدء الرسالة",
     "inici del missatge reenviat", "proslijeđena poruka", "započinje proslijeđena", "bắt đầu thư được chuyển tiếp",
     "mulai pesan terusan", "forwarded message",
+];
+
+/// "Forwarded by …" between rules.
+pub(super) const FORWARDED_BY: &[&str] = &[
+    "forwarded by", "weitergeleitet von", "weitergeleitet durch", "transféré par", "réexpédié par", "reenviado por", "inoltrato da",
+    "encaminhado por", "doorgestuurd door", "vidarebefordrat av", "videresendt af", "videresendt av", "przekazane przez",
 ];
 
 /// Prefixes of a forwarded message's subject, without the colon.
@@ -253,9 +259,9 @@ pub(super) const SENT_FROM_ENDS: &[&str] = &[
 
 /// Devices and programs that a line of that kind names.
 pub(super) const DEVICES: &[&str] = &[
-    "iphone", "ipad", "ipod", "mobile", "mobil", "phone", "telefon", "teléfono", "téléphone", "telefoon", "puhelin", "blackberry",
+    "iphon", "ipad", "ipod", "mobile", "mobil", "phone", "telefon", "teléfono", "téléphone", "telefoon", "puhelin", "blackberry",
     "android", "samsung", "galaxy", "htc", "nokia", "lumia", "huawei", "xiaomi", "redmi", "oneplus", "pixel", "motorola", "sony",
-    "xperia", "honor", "oppo", "wiko", "tablet", "smartphone", "handy", "handheld", "outlook", "mail", "gmail", "yahoo", "aol",
+    "xperia", "honor", "oppo", "wiko", "mobiltelefon", "tablet", "smartphone", "handy", "handheld", "outlook", "mail", "gmail", "yahoo", "aol",
     "windows", "proton", "spark", "superhuman", "airmail", "typeapp", "acompli", "courrier", "correo", "thunderbird", "nexus",
     "verizon", "t-mobile", "telekom", "app", "watch", "mac", "電話", "手机", "手機", "айфон", "мобил", "смартфон", "телефон",
 ];
