@@ -29,11 +29,11 @@ use serde::{Deserialize, Serialize};
 
 pub use self::forwarded::Forwarded;
 pub(in crate::email) use self::line::{folded, has_address, is_name, is_prose};
-pub(in crate::email) use self::{mobile::is_mobile, sign_off::closes};
 use self::{
     line::Line,
     scan::{Class, Introduction, Scan},
 };
+pub(in crate::email) use self::{mobile::is_mobile, sign_off::closes};
 use crate::email::types::Message;
 
 /// The parts of a message's text.
@@ -106,7 +106,8 @@ struct Hints<'a> {
 fn text_of(text: &str, hints: &Hints<'_>) -> Split {
     let lines = lines_of(text);
     let scan = scan::scan(&lines, hints.sender);
-    let [new, quoted, signature] = [Class::New, Class::Quoted, Class::Signature].map(|class| joined(&lines, &scan.classes, class));
+    let [new, quoted, signature] =
+        [Class::New, Class::Quoted, Class::Signature].map(|class| joined(&lines, &scan.classes, class));
     let forwarded = forwarded_by(&scan, hints, &new);
     Split { new, quoted, signature, forwarded, new_html: None }
 }
@@ -141,9 +142,11 @@ fn joined(lines: &[Line<'_>], classes: &[Class], wanted: Class) -> String {
             continue;
         }
         if !text.is_empty() {
-            let breaks = if gap { 2 } else { 1 + blanks };
-            let glued = line.glued && !gap;
-            (0..if glued { 0 } else { breaks }).for_each(|_| text.push('\n'));
+            match (line.glued, gap) {
+                (true, false) => text.push(' '),
+                (false, false) => (0..=blanks).for_each(|_| text.push('\n')),
+                (_, true) => text.push_str("\n\n"),
+            }
         }
         (blanks, gap) = (0, false);
         text.push_str(line.raw.trim_end());

@@ -138,7 +138,12 @@ impl Reader<'_> {
 
     fn piece(&mut self, piece: &str, detail: &dyn Fn(&str) -> Detail) {
         let text = folded(piece, MAX_BYTES);
-        if text.is_empty() || has_address(piece) || text.contains("://") || text.starts_with("www.") || phone::is_labelled(&text) {
+        if text.is_empty()
+            || has_address(piece)
+            || text.contains("://")
+            || text.starts_with("www.")
+            || phone::is_labelled(&text)
+        {
             return;
         }
         if words::REGISTER.iter().any(|word| text.contains(word)) {
@@ -161,7 +166,8 @@ impl Reader<'_> {
             return true;
         }
         let count = piece.split_whitespace().count();
-        let plausible = is_name(piece) && (2..=4).contains(&count) && !piece.contains(['-', '/', '&', '.', ',']) || is_name(piece) && count == 2;
+        let plausible = is_name(piece) && (2..=4).contains(&count) && !piece.contains(['-', '/', '&', '.', ','])
+            || is_name(piece) && count == 2;
         if !plausible || is_title(text) || has_suffix(piece) || self.named_like_domain(text) {
             return false;
         }
@@ -169,19 +175,35 @@ impl Reader<'_> {
         // "Robert Baker" confirms "Bob Baker" by its last word, and "r.baker@…" by the address.
         let local = sender.address.split('@').next().unwrap_or_default().to_lowercase();
         let known = known.unwrap_or_default();
-        text.split(' ').any(|word| word.chars().count() > 2 && (known.split(' ').any(|other| other == word) || local.contains(word)))
+        text.split(' ').any(|word| {
+            word.chars().count() > 2 && (known.split(' ').any(|other| other == word) || local.contains(word))
+        })
     }
 
     fn is_company(&self, piece: &str, text: &str) -> bool {
         let count = piece.split_whitespace().count();
         let capital = piece.chars().find(|letter| letter.is_alphabetic()).is_some_and(|letter| !letter.is_lowercase());
-        count <= 8 && capital && piece.chars().count() <= 70 && (has_suffix(piece) || count <= 4 && self.named_like_domain(text) && !is_title(text))
+        count <= 8
+            && capital
+            && piece.chars().count() <= 70
+            && (has_suffix(piece) || count <= 4 && self.named_like_domain(text) && !is_title(text))
     }
 
     /// "Acme" at ann@acme.example.
     fn named_like_domain(&self, text: &str) -> bool {
-        let Some(domain) = self.sender.and_then(|sender| sender.address.rsplit_once('@')).map(|(_, domain)| domain.to_lowercase()) else { return false };
-        let Some(label) = domain.split('.').rev().skip(1).find(|label| label.chars().count() >= 3 && !matches!(*label, "com" | "org" | "net" | "gov" | "edu")) else { return false };
+        let Some(domain) =
+            self.sender.and_then(|sender| sender.address.rsplit_once('@')).map(|(_, domain)| domain.to_lowercase())
+        else {
+            return false;
+        };
+        let Some(label) = domain
+            .split('.')
+            .rev()
+            .skip(1)
+            .find(|label| label.chars().count() >= 3 && !matches!(*label, "com" | "org" | "net" | "gov" | "edu"))
+        else {
+            return false;
+        };
         let squeezed: String = text.chars().filter(|letter| letter.is_alphanumeric()).collect();
         let label: String = label.chars().filter(|letter| letter.is_alphanumeric()).collect();
         label.len() >= 3 && (squeezed == label || squeezed.starts_with(&label) && label.len() >= 5)
@@ -214,7 +236,9 @@ fn pieces(line: &str) -> impl Iterator<Item = &str> {
         .flat_map(|piece| piece.split(" - "))
         .flat_map(|piece| piece.split(" \u{2013} "))
         .flat_map(|piece| split_title(piece.trim()))
-        .map(|piece| piece.trim_matches(|letter: char| letter.is_whitespace() || "*_,;:-\u{2013}\u{2014}/~".contains(letter)))
+        .map(|piece| {
+            piece.trim_matches(|letter: char| letter.is_whitespace() || "*_,;:-\u{2013}\u{2014}/~".contains(letter))
+        })
         .filter(|piece| !piece.is_empty())
 }
 
@@ -258,7 +282,8 @@ fn is_postal(text: &str, piece: &str) -> bool {
     }
     let token = |word: &str| word.trim_matches(|letter: char| !letter.is_alphanumeric() && letter != '.').to_owned();
     let street = text.split([' ', ',']).map(token).any(|word| {
-        words::STREETS.contains(&word.trim_end_matches('.')) || words::STREET_ENDS.iter().any(|end| word.trim_end_matches('.').ends_with(end) && word.len() > end.len())
+        words::STREETS.contains(&word.trim_end_matches('.'))
+            || words::STREET_ENDS.iter().any(|end| word.trim_end_matches('.').ends_with(end) && word.len() > end.len())
     });
     street || postcode(piece)
 }
@@ -266,14 +291,27 @@ fn is_postal(text: &str, piece: &str) -> bool {
 /// Four to six digits, alone or as "SW1A 1AA", beside a word with a capital.
 fn postcode(piece: &str) -> bool {
     let tokens: Vec<&str> = piece.split([' ', ',']).filter(|token| !token.is_empty()).collect();
-    let capital = |token: &&str| token.chars().next().is_some_and(char::is_uppercase) && token.chars().count() > 2 && !token.contains(|letter: char| letter.is_ascii_digit());
+    let capital = |token: &&str| {
+        token.chars().next().is_some_and(char::is_uppercase)
+            && token.chars().count() > 2
+            && !token.contains(|letter: char| letter.is_ascii_digit())
+    };
     let code = tokens.iter().any(|token| {
         let token = token.rsplit('-').next().unwrap_or(token);
-        (4..=6).contains(&token.len()) && token.bytes().all(|byte| byte.is_ascii_digit()) && !matches!(token, "2024" | "2025" | "2026")
+        (4..=6).contains(&token.len())
+            && token.bytes().all(|byte| byte.is_ascii_digit())
+            && !matches!(token, "2024" | "2025" | "2026")
     });
     let british = tokens.windows(2).any(|pair| {
-        let mixed = |token: &str| token.len() <= 4 && token.bytes().any(|byte| byte.is_ascii_digit()) && token.bytes().all(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase());
-        mixed(pair[0]) && pair[0].starts_with(|letter: char| letter.is_ascii_uppercase()) && mixed(pair[1]) && pair[1].len() == 3
+        let mixed = |token: &str| {
+            token.len() <= 4
+                && token.bytes().any(|byte| byte.is_ascii_digit())
+                && token.bytes().all(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase())
+        };
+        mixed(pair[0])
+            && pair[0].starts_with(|letter: char| letter.is_ascii_uppercase())
+            && mixed(pair[1])
+            && pair[1].len() == 3
     });
     tokens.len() <= 8 && (code || british) && tokens.iter().any(capital)
 }
@@ -284,10 +322,19 @@ fn url<'a>(word: &'a str, line: &str) -> Option<&'a str> {
     let host = lower.starts_with("www.") && lower.matches('.').count() >= 2;
     // A bare name of a host counts behind a label.
     let labelled = folded(line, 40);
-    let labelled = ["web", "www", "website", "site", "internet", "url", "homepage", "w:", "i:", "сайт"].iter().any(|label| labelled.starts_with(label));
-    let bare = labelled && !word.contains('@') && lower.contains('.') && lower.len() > 4 && !lower.ends_with('.')
+    let labelled = ["web", "www", "website", "site", "internet", "url", "homepage", "w:", "i:", "сайт"]
+        .iter()
+        .any(|label| labelled.starts_with(label));
+    let bare = labelled
+        && !word.contains('@')
+        && lower.contains('.')
+        && lower.len() > 4
+        && !lower.ends_with('.')
         && lower.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-/_".contains(&byte))
-        && lower.rsplit('.').next().is_some_and(|end| end.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic()));
+        && lower
+            .rsplit('.')
+            .next()
+            .is_some_and(|end| end.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic()));
     (absolute || host || bare).then_some(word)
 }
 

@@ -41,7 +41,11 @@ fn judge(case: &Value, rows: &mut Vec<Row>) {
     let others = case["other_references"].as_array().into_iter().flatten();
     let agreed = others.into_iter().any(|other| is(&other["expected_reply"]));
     row.agreed += usize::from(agreed);
-    println!("differs: {}{}", case["id"].as_str().unwrap_or_default(), if agreed { " (as another library)" } else { "" });
+    println!(
+        "differs: {}{}",
+        case["id"].as_str().unwrap_or_default(),
+        if agreed { " (as another library)" } else { "" }
+    );
 }
 
 #[test]
@@ -51,7 +55,9 @@ fn four_in_five_text_replies_of_other_suites_come_out_exactly() {
         return;
     };
     let mut rows = Vec::new();
-    for case in cases.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).filter(|case| case["kind"] == "text") {
+    for case in
+        cases.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).filter(|case| case["kind"] == "text")
+    {
         judge(&case, &mut rows);
     }
     println!("| suite | cases | exactly | as another library |\n|---|---|---|---|");

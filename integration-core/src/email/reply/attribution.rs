@@ -25,7 +25,8 @@ pub(super) fn ending_at(lines: &[&Line<'_>], end: usize) -> Option<usize> {
     if last.body.len() > MAX_BYTES {
         return None;
     }
-    let quote_follows = lines[end + 1..].iter().take(4).find(|line| !line.is_blank()).is_some_and(|line| quoted_or_soft(line));
+    let quote_follows =
+        lines[end + 1..].iter().take(4).find(|line| !line.is_blank()).is_some_and(|line| quoted_or_soft(line));
     if !may_end(last, quote_follows) {
         return None;
     }
@@ -58,7 +59,11 @@ pub(super) fn with_text_behind(line: &str) -> bool {
         return false;
     }
     let head = &line[..line.floor_char_boundary(MAX_BYTES)];
-    let Some(colon) = head.find(">:").map(|at| at + 1).or_else(|| head.find("wrote:").map(|at| at + 5)).or_else(|| wrote_colon(head)) else { return false };
+    let Some(colon) =
+        head.find(">:").map(|at| at + 1).or_else(|| head.find("wrote:").map(|at| at + 5)).or_else(|| wrote_colon(head))
+    else {
+        return false;
+    };
     head[colon + 1..].starts_with(' ') && sure(&head[..=colon], &head[..=colon]) == (Sure::Yes, true)
 }
 
@@ -84,7 +89,8 @@ pub(super) fn within(line: &str) -> Option<usize> {
 /// Does the text hold a word for "wrote"?
 pub(super) fn wrote(text: &str) -> bool {
     let text = folded(text, MAX_BYTES * 2);
-    text.split(separates).any(|word| words::WROTE.contains(&word)) || words::WROTE_WITHIN.iter().any(|word| text.contains(word))
+    text.split(separates).any(|word| words::WROTE.contains(&word))
+        || words::WROTE_WITHIN.iter().any(|word| text.contains(word))
 }
 
 fn separates(letter: char) -> bool {
@@ -104,12 +110,21 @@ fn may_end(line: &Line<'_>, quote_follows: bool) -> bool {
 }
 
 fn body_end(body: &str) -> &str {
-    body.trim_end_matches(|letter: char| letter.is_whitespace() || invisible(letter) || matches!(letter, '*' | '_' | '='))
+    body.trim_end_matches(|letter: char| {
+        letter.is_whitespace() || invisible(letter) || matches!(letter, '*' | '_' | '=')
+    })
 }
 
 fn last_word_wrote(body: &str) -> bool {
-    let last = body.rsplit(|letter: char| letter.is_whitespace() || letter == '>').find(|word| !word.is_empty()).unwrap_or_default();
-    !last.is_empty() && wrote(last)
+    let last = body
+        .rsplit(|letter: char| letter.is_whitespace() || letter == '>')
+        .find(|word| !word.is_empty())
+        .unwrap_or_default();
+    if last.is_ascii() {
+        let last = last.trim_matches(separates);
+        return !last.is_empty() && words::WROTE.iter().any(|word| word.eq_ignore_ascii_case(last));
+    }
+    wrote(last)
 }
 
 /// The lines where an attribution that ends at `end` may begin, nearest first.
@@ -187,7 +202,9 @@ fn address_near_end(text: &str) -> bool {
 fn opens(first: &str) -> bool {
     let mut tokens = first.split_whitespace();
     let Some(head) = tokens.next() else { return false };
-    let early = |count: usize| first.split_whitespace().take(count).any(|word| word.contains(|letter: char| letter.is_numeric()));
+    let early = |count: usize| {
+        first.split_whitespace().take(count).any(|word| word.contains(|letter: char| letter.is_numeric()))
+    };
     let bare = head.trim_matches(|letter: char| !letter.is_alphanumeric());
     if head.starts_with(char::is_numeric) {
         return !head.contains('@') && head.chars().filter(|letter| letter.is_ascii_alphabetic()).count() <= 5;

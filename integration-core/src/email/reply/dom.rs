@@ -51,7 +51,9 @@ impl Node<'_> {
             };
             let (value, after) = match value.chars().next()? {
                 quote @ ('"' | '\'') => value[1..].split_once(quote).unwrap_or((&value[1..], "")),
-                _ => value.split_at(value.find(|letter: char| letter.is_ascii_whitespace() || letter == '>').unwrap_or(value.len())),
+                _ => value.split_at(
+                    value.find(|letter: char| letter.is_ascii_whitespace() || letter == '>').unwrap_or(value.len()),
+                ),
             };
             if name.eq_ignore_ascii_case(wanted) {
                 return Some(value);
@@ -68,9 +70,40 @@ const HIDDEN: [&str; 8] = ["style", "title", "script", "template", "textarea", "
 
 /// Elements that begin and end a line.
 pub(super) const BLOCKS: [&str; 34] = [
-    "address", "article", "blockquote", "body", "center", "dd", "div", "dl", "dt", "fieldset", "footer", "form", "h1", "h2",
-    "h3", "h4", "h5", "h6", "header", "html", "includetail", "li", "main", "nav", "ol", "p", "pre", "section", "table", "tbody",
-    "tfoot", "thead", "tr", "ul",
+    "address",
+    "article",
+    "blockquote",
+    "body",
+    "center",
+    "dd",
+    "div",
+    "dl",
+    "dt",
+    "fieldset",
+    "footer",
+    "form",
+    "h1",
+    "h2",
+    "h3",
+    "h4",
+    "h5",
+    "h6",
+    "header",
+    "html",
+    "includetail",
+    "li",
+    "main",
+    "nav",
+    "ol",
+    "p",
+    "pre",
+    "section",
+    "table",
+    "tbody",
+    "tfoot",
+    "thead",
+    "tr",
+    "ul",
 ];
 
 pub(super) fn read(html: &str) -> Vec<Node<'_>> {
@@ -123,10 +156,16 @@ impl<'a> Reader<'a> {
             self.push(Kind::Text, &text[..1], "");
             return inside;
         }
+        let stop = |letter: char| letter.is_ascii_whitespace() || matches!(letter, '/' | '>' | '<');
+        let name_end = named.find(stop).unwrap_or(named.len());
+        if named[name_end..].starts_with('<') {
+            // "a<b" is no tag.
+            self.push(Kind::Text, &text[..1], "");
+            return inside;
+        }
         let Some(end) = tag_end(named) else { return "" };
         let after = &named[end + 1..];
-        let stop = |letter: char| letter.is_ascii_whitespace() || matches!(letter, '/' | '>');
-        let name = &named[..named.find(stop).unwrap_or(end).min(end)];
+        let name = &named[..name_end.min(end)];
         if matches!(first, b'!' | b'?') {
             return after;
         }
@@ -261,18 +300,18 @@ pub(super) fn write(nodes: &[Node<'_>], chosen: &[bool]) -> String {
         close(nodes, &mut open, at, &mut html);
         let node = &nodes[at];
         if node.kind != Kind::Element {
-            if chosen[at] {
-                html.push_str(if node.source == "<" { "&lt;" } else { node.source });
+            match node.kind {
+                _ if !chosen[at] => {}
+                Kind::Void => start(node, &mut html),
+                _ => html.push_str(if node.source == "<" { "&lt;" } else { node.source }),
             }
             at += 1;
             continue;
         }
         let cell = node.is_any(&["td", "th"]) && node.end == at + 1;
-        if before[node.end] > before[at] || cell && open.last().is_some_and(|&row| before[nodes[row].end] > before[row]) {
-            html.push_str(node.source.strip_suffix("/>").unwrap_or(node.source));
-            if node.source.ends_with("/>") {
-                html.push('>');
-            }
+        if before[node.end] > before[at] || cell && open.last().is_some_and(|&row| before[nodes[row].end] > before[row])
+        {
+            start(node, &mut html);
             open.push(at);
             at += 1;
         } else {
@@ -281,6 +320,19 @@ pub(super) fn write(nodes: &[Node<'_>], chosen: &[bool]) -> String {
     }
     close(nodes, &mut open, nodes.len(), &mut html);
     html
+}
+
+/// An opening tag. One that swallowed the beginning of another is written without its attributes.
+fn start(node: &Node<'_>, html: &mut String) {
+    let bare = node.source.strip_suffix("/>");
+    if node.source[1..].contains('<') {
+        html.push('<');
+        html.push_str(node.name);
+        html.push('>');
+    } else {
+        html.push_str(bare.unwrap_or(node.source));
+        html.push_str(if bare.is_some() { ">" } else { "" });
+    }
 }
 
 fn close(nodes: &[Node<'_>], open: &mut Vec<usize>, at: usize, html: &mut String) {

@@ -47,8 +47,12 @@ fn instant(text: &str) -> Option<DateTime<Utc>> {
     if let Ok(date) = DateTime::parse_from_rfc3339(text.trim()) {
         return Some(date.to_utc());
     }
-    let zoned = |word: &str| word.len() == 5 && word.starts_with(['+', '-']) && word[1..].bytes().all(|byte| byte.is_ascii_digit());
-    if text.split_whitespace().any(zoned)
+    let zoned = |word: &str| {
+        word.len() == 5 && word.starts_with(['+', '-']) && word[1..].bytes().all(|byte| byte.is_ascii_digit())
+    };
+    let named = text.contains(|letter: char| letter.is_ascii_alphabetic());
+    if named
+        && text.split_whitespace().any(zoned)
         && let Some(date) = parse::date(text)
     {
         return Some(date);
@@ -95,7 +99,9 @@ fn clock(word: &str) -> Option<(u32, u32, u32)> {
     let (hour, minute) = (parts.next()?, parts.next()?);
     let second = parts.next().unwrap_or("0");
     let number = |text: &str| (text.len() <= 2).then(|| text.parse::<u32>().ok()).flatten();
-    (parts.next().is_none() && !hour.is_empty()).then(|| Some((number(hour)?, number(minute)?, number(second)?))).flatten()
+    (parts.next().is_none() && !hour.is_empty())
+        .then(|| Some((number(hour)?, number(minute)?, number(second)?)))
+        .flatten()
 }
 
 /// "utc", "gmt+3", "+0200": names such as "cst" mean several zones.
@@ -121,12 +127,24 @@ fn offset(word: &str) -> Option<FixedOffset> {
 
 fn month_named(word: &str) -> Option<u32> {
     const MONTHS: [&str; 12] = [
-        "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december",
+        "january",
+        "february",
+        "march",
+        "april",
+        "may",
+        "june",
+        "july",
+        "august",
+        "september",
+        "october",
+        "november",
+        "december",
     ];
     let word = word.trim_end_matches('.');
     if word.len() < 3 || !word.is_ascii() {
         return None;
     }
-    let found = MONTHS.iter().position(|month| month.starts_with(word) || word == "sept" && month.starts_with("sept"))?;
+    let found =
+        MONTHS.iter().position(|month| month.starts_with(word) || word == "sept" && month.starts_with("sept"))?;
     u32::try_from(found + 1).ok()
 }

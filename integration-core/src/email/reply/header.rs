@@ -17,6 +17,8 @@ const MAX_LABEL: usize = 40;
 pub(super) struct Header {
     pub(super) fields: Vec<(Label, String)>,
     pub(super) end: usize,
+    /// There are empty lines between the fields.
+    spaced: bool,
 }
 
 impl Header {
@@ -30,8 +32,12 @@ impl Header {
 
     /// Fields that only a message has, not a timetable or a form.
     fn is_message(&self) -> bool {
-        let kinds = [Label::From, Label::Date, Label::To, Label::Subject].iter().filter(|&&label| self.has(label)).count();
-        let addressed = self.fields.iter().any(|(label, value)| matches!(label, Label::From | Label::To | Label::Cc) && has_address(value));
+        let kinds =
+            [Label::From, Label::Date, Label::To, Label::Subject].iter().filter(|&&label| self.has(label)).count();
+        let addressed = self
+            .fields
+            .iter()
+            .any(|(label, value)| matches!(label, Label::From | Label::To | Label::Cc) && has_address(value));
         let when = self.has(Label::Date);
         match kinds {
             4 => true,
@@ -50,20 +56,47 @@ pub(super) fn at(lines: &[&Line<'_>], at: usize, announced: bool) -> Option<Head
 }
 
 fn read(lines: &[&Line<'_>], start: usize) -> Option<Header> {
-    let (first, value) = field(&lines[start].body)?;
-    let mut header = Header { fields: vec![(first, value.to_owned())], end: start + 1 };
+    field(&lines[start].body)?;
+    let mut header = Header { fields: Vec::new(), end: start + 1, spaced: false };
+    add_fields(&mut header, &lines[start].body);
     let limit = lines.len().min(start + MAX_LINES);
     while header.end < limit {
         let Some(next) = next_field(lines, header.end, limit, &header) else { break };
-        let (label, value) = field(&lines[next].body)?;
+        header.spaced |= header.fields.len() == 1 && next > header.end && lines[header.end].body.is_empty();
         let folds = lines[header.end..next].iter().map(|line| line.body.as_ref());
         fold(&mut header, folds);
-        header.fields.push((label, value.to_owned()));
+        add_fields(&mut header, &lines[next].body);
         header.end = next + 1;
     }
     last_fold(&mut header, lines, limit);
     header.fields = header.fields.into_iter().map(|(label, value)| (label, clean(&value))).collect();
     Some(header)
+}
+
+/// The field of a line; some programs put two on one ("To: Ann Subject: Pump").
+fn add_fields(header: &mut Header, body: &str) {
+    let mut rest = body;
+    while let Some((label, value)) = field(rest) {
+        let next = (label != Label::Subject && header.fields.len() < 8).then(|| second_field(value)).flatten();
+        let at = next.unwrap_or(value.len());
+        header.fields.push((label, value[..at].trim().to_owned()));
+        rest = &value[at..];
+        if rest.is_empty() {
+            return;
+        }
+    }
+}
+
+/// Where in a value another field begins.
+fn second_field(value: &str) -> Option<usize> {
+    let value = &value[..value.floor_char_boundary(400)];
+    value.match_indices([':', '\u{ff1a}']).take(8).find_map(|(colon, _)| {
+        let before = value[..colon].trim_end();
+        let at = before.rfind(' ')? + 1;
+        let capital = before[at..].chars().next().is_some_and(char::is_uppercase) && before.len() - at > 1;
+        let known = capital.then(|| label(&folded(&before[at..], MAX_LABEL))).flatten()?;
+        (!matches!(known, Label::Other | Label::Cc)).then_some(at)
+    })
 }
 
 fn fold<'a>(header: &mut Header, folds: impl Iterator<Item = &'a str>) {
@@ -95,7 +128,7 @@ fn next_field(lines: &[&Line<'_>], from: usize, limit: usize, header: &Header) -
         if line.body.is_empty() {
             blank += 1;
             // Where the first fields follow without an empty line, an empty one ends the header.
-            if blank > 1 || header.fields.len() > 1 && at > 1 && header.end == from && header.fields.len() >= 4 {
+            if blank > 1 || header.fields.len() >= 3 && !header.spaced {
                 return None;
             }
             continue;
@@ -121,8 +154,13 @@ fn last_fold(header: &mut Header, lines: &[&Line<'_>], limit: usize) {
     let Some(next) = (header.end < limit).then(|| lines[header.end]) else { return };
     let ends = header.end + 1 >= lines.len() || lines[header.end + 1].body.is_empty();
     let wrapped = value.len() >= 55 && ends && !next.body.is_empty() && next.body.len() < 80;
-    let people = matches!(label, Label::To | Label::Cc | Label::From) && (next.body.starts_with('<') || value.ends_with(['<', ',', ';']));
-    let below = value.is_empty() && matches!(label, Label::Subject | Label::To | Label::Cc) && ends && !next.body.is_empty() && header.fields.len() >= 3;
+    let people = matches!(label, Label::To | Label::Cc | Label::From)
+        && (next.body.starts_with('<') || value.ends_with(['<', ',', ';']));
+    let below = value.is_empty()
+        && matches!(label, Label::Subject | Label::To | Label::Cc)
+        && ends
+        && !next.body.is_empty()
+        && header.fields.len() >= 3;
     if (wrapped && *label == Label::Subject || people || below) && !next.body.is_empty() {
         fold(header, std::iter::once(next.body.as_ref()));
         header.end += 1;
@@ -135,13 +173,17 @@ pub(super) fn field(body: &str) -> Option<(Label, &str)> {
     let head = &body[..body.floor_char_boundary(MAX_LABEL + 12)];
     let (at, colon) = head.char_indices().find(|(_, letter)| matches!(letter, ':' | '\u{ff1a}'))?;
     let name = folded(&head[..at], MAX_LABEL * 2);
-    let label = label(name.trim_matches(|letter: char| letter.is_whitespace() || matches!(letter, '*' | '_' | '|' | '.')))?;
+    let label =
+        label(name.trim_matches(|letter: char| letter.is_whitespace() || matches!(letter, '*' | '_' | '|' | '.')))?;
     Some((label, body[at + colon.len_utf8()..].trim()))
 }
 
 fn label(name: &str) -> Option<Label> {
     // Chinese and Japanese programs space out two letters to the width of three.
-    let squeezed = name.is_ascii().then(String::new).unwrap_or_else(|| name.chars().filter(|letter| !letter.is_whitespace()).collect());
+    let squeezed = name
+        .is_ascii()
+        .then(String::new)
+        .unwrap_or_else(|| name.chars().filter(|letter| !letter.is_whitespace()).collect());
     let is = |known: &&str| *known == name || !squeezed.is_empty() && *known == squeezed;
     words::LABELS.iter().find(|(_, names)| names.iter().any(|known| is(&known))).map(|(label, _)| *label)
 }
@@ -184,9 +226,13 @@ pub(super) fn announces(body: &str) -> Option<Announced> {
     if body.len() > 200 || body.is_empty() {
         return None;
     }
-    let bare = trim(body.trim_matches(|letter: char| matches!(letter, '-' | '_' | '=' | '*' | '~' | ' ' | '\u{2014}' | '\u{2013}' | '>' | '|')));
+    let bare = trim(body.trim_matches(|letter: char| {
+        matches!(letter, '-' | '_' | '=' | '*' | '~' | ' ' | '\u{2014}' | '\u{2013}' | '>' | '|')
+    }));
     let ruled = dashes(body) >= 4 || dashes(body) >= 2 && body.ends_with('-');
-    if bare.is_empty() || words_in(bare) > 12 {
+    let colon = body.trim_end_matches(['*', ' ']).ends_with([':', '\u{ff1a}']);
+    let processed = bare.get(..8).is_some_and(|word| word.eq_ignore_ascii_case("original"));
+    if !ruled && !colon && !processed || bare.is_empty() || words_in(bare) > 12 {
         return None;
     }
     let text = folded(bare, 300);
@@ -196,7 +242,9 @@ pub(super) fn announces(body: &str) -> Option<Announced> {
         if message && named(words::FORWARDED) {
             return Some(Announced::Forwarded);
         }
-        if message && named(words::ORIGINAL) || matches!(text.as_str(), "original" | "原始邮件" | "reply message" | "antwort nachricht") {
+        if message && named(words::ORIGINAL)
+            || matches!(text.as_str(), "original" | "原始邮件" | "reply message" | "antwort nachricht")
+        {
             return Some(Announced::Original);
         }
     }
@@ -206,8 +254,9 @@ pub(super) fn announces(body: &str) -> Option<Announced> {
     if text.starts_with("original message processed by") {
         return Some(Announced::Original);
     }
-    let colon = body.trim_end_matches(['*', ' ']).ends_with([':', '\u{ff1a}']);
-    let begins = words::FORWARD_BEGINS.iter().any(|begin| text.starts_with(begin) && text.chars().count() <= begin.chars().count() + 30);
+    let begins = words::FORWARD_BEGINS
+        .iter()
+        .any(|begin| text.starts_with(begin) && text.chars().count() <= begin.chars().count() + 30);
     (begins && (colon || ruled)).then_some(Announced::Forwarded)
 }
 

@@ -14,21 +14,57 @@ use crate::email::parse;
 
 /// Elements that hold nothing but a quote: words of their class, id or name.
 const QUOTES: [&str; 22] = [
-    "yahoo_quoted", "protonmail_quote", "zmail_extra", "tutanota_quote", "moz-forward-container", "sh-quoted-content",
-    "mail-editor-reference-message-container", "ms-outlook-mobile-reference-message", "messagereplysection", "freshdesk_quote",
-    "front-blockquote", "moz-cite-prefix", "gmail_attr", "reply-intro", "isreplycontent", "isforwardcontent", "olk_src_body_section",
-    "moz-email-headers-table", "quoted-message", "gmail_quoted_text", "missive_quote", "email-quote",
+    "yahoo_quoted",
+    "protonmail_quote",
+    "zmail_extra",
+    "tutanota_quote",
+    "moz-forward-container",
+    "sh-quoted-content",
+    "mail-editor-reference-message-container",
+    "ms-outlook-mobile-reference-message",
+    "messagereplysection",
+    "freshdesk_quote",
+    "front-blockquote",
+    "moz-cite-prefix",
+    "gmail_attr",
+    "reply-intro",
+    "isreplycontent",
+    "isforwardcontent",
+    "olk_src_body_section",
+    "moz-email-headers-table",
+    "quoted-message",
+    "gmail_quoted_text",
+    "missive_quote",
+    "email-quote",
 ];
 /// Elements with which a quote begins that reaches to the end.
 const RESTS: [&str; 8] = [
-    "appendonsend", "divrplyfwdmsg", "outlookmessageheader", "zwchr", "appleoriginalcontents", "stopspelling", "qtdseparatebr",
+    "appendonsend",
+    "divrplyfwdmsg",
+    "outlookmessageheader",
+    "zwchr",
+    "appleoriginalcontents",
+    "stopspelling",
+    "qtdseparatebr",
     "replysplit",
 ];
 /// Elements that hold a signature.
 const SIGNATURES: [&str; 15] = [
-    "gmail_signature", "gmail_signature_prefix", "moz-signature", "protonmail_signature_block", "ms-outlook-mobile-signature",
-    "ms-outlook-ios-signature", "applemailsignature", "signature", "messagesignaturesection", "yahoo-signature",
-    "ymail_android_signature", "sh-signature", "tutanota_signature", "email-signature", "mail-signature",
+    "gmail_signature",
+    "gmail_signature_prefix",
+    "moz-signature",
+    "protonmail_signature_block",
+    "ms-outlook-mobile-signature",
+    "ms-outlook-ios-signature",
+    "applemailsignature",
+    "signature",
+    "messagesignaturesection",
+    "yahoo-signature",
+    "ymail_android_signature",
+    "sh-signature",
+    "tutanota_signature",
+    "email-signature",
+    "mail-signature",
 ];
 
 pub(super) fn split(html: &str, hints: &Hints<'_>) -> Split {
@@ -44,7 +80,8 @@ pub(super) fn split(html: &str, hints: &Hints<'_>) -> Split {
         dom::write(&nodes, &chosen)
     };
     let [new_html, quoted, signature] = [Class::New, Class::Quoted, Class::Signature].map(part);
-    let [new, quoted, signature] = [&new_html, &quoted, &signature].map(|html| parse::html_to_text(html));
+    let [new, quoted, signature] = [&new_html, &quoted, &signature]
+        .map(|html| if html.is_empty() { String::new() } else { parse::html_to_text(html) });
     let forwarded = super::forwarded_by(&scan, hints, &new);
     Split { new, quoted, signature, forwarded, new_html: Some(new_html) }
 }
@@ -73,7 +110,9 @@ fn doubt_signatures(lines: &mut [Line<'static>]) {
             at += 1;
             continue;
         }
-        let end = (at..lines.len()).find(|&end| lines[end].mark != Mark::Signature && !lines[end].is_blank()).unwrap_or(lines.len());
+        let end = (at..lines.len())
+            .find(|&end| lines[end].mark != Mark::Signature && !lines[end].is_blank())
+            .unwrap_or(lines.len());
         let texts = lines[at..end].iter().filter(|line| !line.is_blank()).map(|line| line.body.as_ref());
         let letter = texts.clone().filter(|text| super::is_prose(text)).count() > usize::from(words_outside);
         if letter && (!words_outside || !sign_off::is_card(texts)) {
@@ -82,6 +121,9 @@ fn doubt_signatures(lines: &mut [Line<'static>]) {
         at = end;
     }
 }
+
+/// How deep elements may nest that say something about their lines.
+const MAX_REGIONS: usize = 64;
 
 /// An open element that says something about the lines within.
 #[derive(Debug)]
@@ -93,7 +135,10 @@ struct Region {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum RegionKind {
     /// An answer with its quote: after the quoted element the answer may go on.
-    Answer { quoted: bool, forwarded: bool },
+    Answer {
+        quoted: bool,
+        forwarded: bool,
+    },
     Quote,
     Signature,
     Soft,
@@ -186,7 +231,12 @@ impl<'a> Page<'a> {
             self.break_line();
             self.rest_follows = true;
         }
-        if let Some(kind) = self.region(at) {
+        // Within a quote nothing else counts; and each open region costs every line within it a little.
+        let within_quote = self.regions.last().is_some_and(|region| region.kind == RegionKind::Quote);
+        if self.regions.len() < MAX_REGIONS
+            && !within_quote
+            && let Some(kind) = self.region(at)
+        {
             self.break_line();
             self.regions.push(Region { end: node.end, kind });
         }
@@ -209,13 +259,26 @@ impl<'a> Page<'a> {
     }
 
     fn blockquote(&mut self, node: &Node<'_>, named: &[Cow<'_, str>]) -> Option<RegionKind> {
-        let style: String = node.attribute("style").unwrap_or_default().chars().take(400).filter(|letter| !letter.is_whitespace()).collect();
+        let style: String = node
+            .attribute("style")
+            .unwrap_or_default()
+            .chars()
+            .take(400)
+            .filter(|letter| !letter.is_whitespace())
+            .collect();
         let style = style.to_ascii_lowercase();
-        let cited = node.attribute("type").is_some_and(|kind| kind.eq_ignore_ascii_case("cite")) || node.attribute("cite").is_some();
-        let lined = style.contains("border-left:") && !style.contains("border-left:none") && !style.contains("border-left:0");
-        let quote = named.iter().any(|name| is_named(name, "gmail_quote") || QUOTES.iter().any(|known| is_named(name, known)));
+        let cited = node.attribute("type").is_some_and(|kind| kind.eq_ignore_ascii_case("cite"))
+            || node.attribute("cite").is_some();
+        let lined =
+            style.contains("border-left:") && !style.contains("border-left:none") && !style.contains("border-left:0");
+        let quote =
+            named.iter().any(|name| is_named(name, "gmail_quote") || QUOTES.iter().any(|known| is_named(name, known)));
         // The button that indents makes the same element, without a line beside it.
-        let indents = style.contains("border:none") || style.contains("margin:0px0px0px40px") || style.contains("margin:0040px") || style == "margin-top:0;margin-bottom:0" || style == "margin-top:0;margin-bottom:0;";
+        let indents = style.contains("border:none")
+            || style.contains("margin:0px0px0px40px")
+            || style.contains("margin:0040px")
+            || style == "margin-top:0;margin-bottom:0"
+            || style == "margin-top:0;margin-bottom:0;";
         if let Some(Region { kind: RegionKind::Answer { quoted, .. }, .. }) = self.regions.last_mut() {
             *quoted = true;
             return (!indents).then_some(RegionKind::Quote);
@@ -276,7 +339,9 @@ impl<'a> Page<'a> {
             return;
         }
         let mark = self.regions.iter().rev().fold(Mark::None, |found, region| match (found, region.kind) {
-            (_, RegionKind::Quote) | (_, RegionKind::Answer { forwarded: true, .. }) | (_, RegionKind::Answer { quoted: false, .. }) => Mark::Quote,
+            (_, RegionKind::Quote)
+            | (_, RegionKind::Answer { forwarded: true, .. })
+            | (_, RegionKind::Answer { quoted: false, .. }) => Mark::Quote,
             (Mark::None, RegionKind::Signature) => Mark::Signature,
             (Mark::None, RegionKind::Soft) => Mark::Soft,
             (found, _) => found,
@@ -293,7 +358,7 @@ impl<'a> Page<'a> {
         let body = trim(&words.join(" ")).to_owned();
         self.text.clear();
         let filled = !body.is_empty();
-        if filled && self.mark == Mark::Quote && self.regions.len() < 64 {
+        if filled && self.mark == Mark::Quote {
             self.note_forward(&body);
         }
         let mark = std::mem::take(&mut self.mark);
@@ -304,8 +369,13 @@ impl<'a> Page<'a> {
 
     /// A forwarded message in an answer's frame holds everything up to the frame's end.
     fn note_forward(&mut self, body: &str) {
-        let Some(Region { kind: RegionKind::Answer { quoted: false, forwarded }, .. }) = self.regions.last_mut() else { return };
-        *forwarded |= header::announces(body).is_some();
+        let answer = self.regions.iter_mut().rev().find_map(|region| match &mut region.kind {
+            RegionKind::Answer { quoted: false, forwarded } => Some(forwarded),
+            _ => None,
+        });
+        if let Some(forwarded) = answer {
+            *forwarded |= header::announces(body).is_some();
+        }
     }
 
     fn blank(&mut self) {
@@ -327,7 +397,11 @@ fn names<'a>(node: &'a Node<'_>) -> Vec<Cow<'a, str>> {
             while let Some(inner) = word.strip_prefix("x_") {
                 word = inner;
             }
-            if word.bytes().any(|byte| byte.is_ascii_uppercase()) { Cow::Owned(word.to_ascii_lowercase()) } else { Cow::Borrowed(word) }
+            if word.bytes().any(|byte| byte.is_ascii_uppercase()) {
+                Cow::Owned(word.to_ascii_lowercase())
+            } else {
+                Cow::Borrowed(word)
+            }
         })
         .collect()
 }
@@ -347,7 +421,8 @@ fn begins_rest(nodes: &[Node<'_>], at: usize, text_at: &[usize]) -> bool {
         return true;
     }
     let Some(style) = node.is("div").then(|| node.attribute("style")).flatten() else { return false };
-    let style: String = style.chars().take(400).filter(|letter| !letter.is_whitespace()).collect::<String>().to_ascii_lowercase();
+    let style: String =
+        style.chars().take(400).filter(|letter| !letter.is_whitespace()).collect::<String>().to_ascii_lowercase();
     let ruled = style.contains("border-top:solid") || style.contains("border-top:") && style.contains("1.0pt");
     let first = text_at[at + 1];
     ruled && style.contains("padding:3") && first < node.end && nodes[first].source.contains([':', '\u{ff1a}'])

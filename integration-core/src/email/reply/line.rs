@@ -71,7 +71,8 @@ fn without_marks(raw: &str) -> (usize, &str) {
         depth += 1;
         rest = after.trim_start_matches([' ', '\t', '\u{a0}']);
     }
-    let wraps_attribution = depth == 1 && rest.len() < 20 && rest.ends_with([':', '\u{ff1a}']) && super::attribution::wrote(rest);
+    let wraps_attribution =
+        depth == 1 && rest.len() < 20 && rest.ends_with([':', '\u{ff1a}']) && super::attribution::wrote(rest);
     if wraps_attribution { (0, text) } else { (depth, rest) }
 }
 
@@ -109,8 +110,13 @@ pub(in crate::email) fn folded(text: &str, max: usize) -> String {
 /// An address: something@something.something.
 pub(in crate::email) fn has_address(text: &str) -> bool {
     text.match_indices('@').take(8).any(|(at, _)| {
-        let before = text[..at].chars().next_back().is_some_and(|letter| letter.is_alphanumeric() || "_-.'+=".contains(letter));
-        let domain: String = text[at + 1..].chars().take_while(|letter| letter.is_alphanumeric() || ".-_".contains(*letter)).take(80).collect();
+        let before =
+            text[..at].chars().next_back().is_some_and(|letter| letter.is_alphanumeric() || "_-.'+=".contains(letter));
+        let domain: String = text[at + 1..]
+            .chars()
+            .take_while(|letter| letter.is_alphanumeric() || ".-_".contains(*letter))
+            .take(80)
+            .collect();
         before && domain.len() > 1
     })
 }
@@ -129,7 +135,9 @@ pub(super) fn has_phone(text: &str) -> bool {
                 digits += 1;
                 gap = 0;
             }
-            ' ' | '-' | '.' | '(' | ')' | '/' | '+' | '\u{a0}' | '\u{2011}' | '\u{2013}' if digits > 0 && gap < 3 => gap += 1,
+            ' ' | '-' | '.' | '(' | ')' | '/' | '+' | '\u{a0}' | '\u{2011}' | '\u{2013}' if digits > 0 && gap < 3 => {
+                gap += 1
+            }
             _ => (digits, gap) = (0, 0),
         }
         if digits >= 7 {
@@ -145,7 +153,11 @@ pub(super) fn words(text: &str) -> usize {
 
 /// Is this a sentence rather than a line of a business card?
 pub(in crate::email) fn is_prose(text: &str) -> bool {
-    let wide = text.chars().filter(|letter| matches!(letter, '\u{3040}'..='\u{30ff}' | '\u{4e00}'..='\u{9fff}' | '\u{ac00}'..='\u{d7a3}')).take(31).count();
+    let wide = text
+        .chars()
+        .filter(|letter| matches!(letter, '\u{3040}'..='\u{30ff}' | '\u{4e00}'..='\u{9fff}' | '\u{ac00}'..='\u{d7a3}'))
+        .take(31)
+        .count();
     if text.ends_with(['?', '\u{ff1f}']) || wide > 30 || text.len() > 160 {
         return true;
     }
@@ -158,12 +170,50 @@ pub(in crate::email) fn is_prose(text: &str) -> bool {
 
 /// Could this be a person's name?
 pub(in crate::email) fn is_name(text: &str) -> bool {
-    let text = text.trim_matches(|letter: char| "*_-~,/|\u{2013}\u{2014} ".contains(letter)).trim_end_matches(['.', '!']);
+    let text =
+        text.trim_matches(|letter: char| "*_-~,/|\u{2013}\u{2014} ".contains(letter)).trim_end_matches(['.', '!']);
     let count = words(text);
-    if count == 0 || count > 6 || text.len() > 60 || text.chars().any(|letter| letter.is_ascii_digit() || "?:;@#=<>[]{}".contains(letter)) {
+    if count == 0
+        || count > 6
+        || text.len() > 60
+        || text.chars().any(|letter| letter.is_ascii_digit() || "?:;@#=<>[]{}".contains(letter))
+    {
         return false;
     }
-    let capital = |word: &str| word.chars().find(|letter| letter.is_alphabetic()).is_none_or(|letter| !letter.is_lowercase());
-    let small = |word: &str| matches!(word, "von" | "van" | "de" | "der" | "den" | "da" | "dos" | "di" | "del" | "la" | "zu" | "bin" | "al" | "y" | "e" | "and" | "und" | "et" | "och" | "og" | "av" | "af" | "ter" | "te" | "du" | "le" | "i" | "&");
+    let capital =
+        |word: &str| word.chars().find(|letter| letter.is_alphabetic()).is_none_or(|letter| !letter.is_lowercase());
+    let small = |word: &str| {
+        matches!(
+            word,
+            "von"
+                | "van"
+                | "de"
+                | "der"
+                | "den"
+                | "da"
+                | "dos"
+                | "di"
+                | "del"
+                | "la"
+                | "zu"
+                | "bin"
+                | "al"
+                | "y"
+                | "e"
+                | "and"
+                | "und"
+                | "et"
+                | "och"
+                | "og"
+                | "av"
+                | "af"
+                | "ter"
+                | "te"
+                | "du"
+                | "le"
+                | "i"
+                | "&"
+        )
+    };
     text.split_whitespace().all(|word| capital(word) || small(word))
 }

@@ -42,7 +42,8 @@ pub(super) fn scan(lines: &[Line<'_>], sender: Option<&str>) -> Scan {
     let separator = Line::default();
     let mut indices: Vec<Option<usize>> = (0..lines.len()).map(Some).collect();
     for round in 0..MAX_ROUNDS {
-        let view: Vec<&Line<'_>> = indices.iter().map(|index| index.map_or(&separator, |index| &lines[index])).collect();
+        let view: Vec<&Line<'_>> =
+            indices.iter().map(|index| index.map_or(&separator, |index| &lines[index])).collect();
         let pass = Pass::new(&view, round == 0).run(sender);
         if round == 0 {
             all.introduction = pass.introduction;
@@ -65,11 +66,20 @@ pub(super) fn scan(lines: &[Line<'_>], sender: Option<&str>) -> Scan {
 /// What stays new, with an empty line wherever something was taken out.
 fn remaining(indices: &[Option<usize>], classes: &[Class]) -> Vec<Option<usize>> {
     let mut rest: Vec<Option<usize>> = Vec::new();
+    let (mut gap, mut filled) = (false, 0);
     for (index, class) in indices.iter().zip(classes) {
         match class {
-            Class::New | Class::Blank => rest.push(*index),
-            _ if rest.last().is_some_and(Option::is_some) => rest.push(None),
-            _ => {}
+            Class::Blank if !gap => rest.push(*index),
+            Class::Blank => {}
+            Class::New => {
+                if std::mem::take(&mut gap) && filled > 0 {
+                    rest.truncate(filled);
+                    rest.push(None);
+                }
+                rest.push(*index);
+                filled = rest.len();
+            }
+            _ => gap = true,
         }
     }
     rest
@@ -92,7 +102,15 @@ impl<'a, 'b> Pass<'a, 'b> {
         let soft = first && lines.iter().any(|line| line.mark == Mark::Soft);
         let hard = lines.iter().any(|line| line.is_quoted() || line.mark == Mark::Rest);
         let classes = vec![Class::Blank; lines.len()];
-        Self { lines, classes, introduction: None, only_soft: soft && !hard, quote_seen: false, new_seen: false, mobile: None }
+        Self {
+            lines,
+            classes,
+            introduction: None,
+            only_soft: soft && !hard,
+            quote_seen: false,
+            new_seen: false,
+            mobile: None,
+        }
     }
 
     fn run(mut self, sender: Option<&str>) -> Self {
@@ -224,7 +242,10 @@ impl<'a, 'b> Pass<'a, 'b> {
         if let Some(announced) = header::announces(&line.body) {
             let next = self.filled(at + 1);
             let header = next.and_then(|next| header::at(self.lines, next, true));
-            let end = header.as_ref().filter(|_| next.is_some_and(|next| !self.lines[next].is_quoted())).map_or(at + 1, |header| header.end);
+            let end = header
+                .as_ref()
+                .filter(|_| next.is_some_and(|next| !self.lines[next].is_quoted()))
+                .map_or(at + 1, |header| header.end);
             let forwarded = announced == Announced::Forwarded;
             return Some(Start { begin: at, end, introduction: Introduction { forwarded, header } });
         }
@@ -232,7 +253,11 @@ impl<'a, 'b> Pass<'a, 'b> {
         if head.contains([':', '\u{ff1a}'])
             && let Some(header) = header::at(self.lines, at, false)
         {
-            return Some(Start { begin: at, end: header.end, introduction: Introduction { forwarded: false, header: Some(header) } });
+            return Some(Start {
+                begin: at,
+                end: header.end,
+                introduction: Introduction { forwarded: false, header: Some(header) },
+            });
         }
         let none = || Introduction { forwarded: false, header: None };
         if let Some(begin) = attribution::ending_at(self.lines, at) {
@@ -267,7 +292,8 @@ impl<'a, 'b> Pass<'a, 'b> {
             let before = above.body[..link].chars().next_back();
             !above.body[link..].contains([')', '>', ' ']) && matches!(before, Some('(' | '<'))
         });
-        let alone = line.body.starts_with("(http") && !line.body.contains(' ') || line.body.starts_with("(http") && line.body.ends_with('>');
+        let alone = line.body.starts_with("(http") && !line.body.contains(' ')
+            || line.body.starts_with("(http") && line.body.ends_with('>');
         if opened && line.body.contains([')', '>']) && !line.body.contains(' ') || alone {
             return true;
         }
@@ -280,9 +306,17 @@ impl<'a, 'b> Pass<'a, 'b> {
     fn below_mobile(&mut self) {
         let Some(mobile) = self.mobile else { return };
         let Some(from) = self.filled(mobile + 1) else { return };
-        let end = (from..self.lines.len()).find(|&at| !matches!(self.classes[at], Class::New | Class::Blank)).unwrap_or(self.lines.len());
-        let texts: Vec<&str> = (from..end).filter(|&at| self.classes[at] == Class::New).map(|at| self.lines[at].body.as_ref()).take(30).collect();
-        let postscript = texts.first().is_some_and(|text| text.starts_with("PS") || text.starts_with("P.S") || text.starts_with("ps"));
+        let end = (from..self.lines.len())
+            .find(|&at| !matches!(self.classes[at], Class::New | Class::Blank))
+            .unwrap_or(self.lines.len());
+        let texts: Vec<&str> = (from..end)
+            .filter(|&at| self.classes[at] == Class::New)
+            .map(|at| self.lines[at].body.as_ref())
+            .take(30)
+            .collect();
+        let postscript = texts
+            .first()
+            .is_some_and(|text| text.starts_with("PS") || text.starts_with("P.S") || text.starts_with("ps"));
         let class = if texts.is_empty() || postscript {
             return;
         } else if sign_off::is_card(texts.iter().copied()) {

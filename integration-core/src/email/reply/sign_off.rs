@@ -4,8 +4,7 @@
 
 use super::{
     line::{Line, folded, has_address, has_link, has_phone, is_name, is_prose, words},
-    mobile,
-    words as tables,
+    mobile, words as tables,
 };
 
 /// How many lines with text are looked at.
@@ -110,7 +109,10 @@ impl Tail<'_, '_> {
                 continue;
             }
             let contacts = self.below(count).any(is_contact);
-            let named = count == 0 || self.below(count).next().is_some_and(|line| is_name(line) || is_contact(line) || closing == Closing::Alone && starts_name(line));
+            let named = count == 0
+                || self.below(count).next().is_some_and(|line| {
+                    is_name(line) || is_contact(line) || closing == Closing::Alone && starts_name(line)
+                });
             let enough = match closing {
                 Closing::Alone => named && (count <= 6 || contacts),
                 Closing::Named => count > 0 && contacts,
@@ -126,7 +128,10 @@ impl Tail<'_, '_> {
     fn fits(&self, at: usize) -> bool {
         let body = self.body(at);
         let postscript = folded(body, 12);
-        !is_prose(body) && !postscript.starts_with("ps:") && !postscript.starts_with("p.s") && !postscript.starts_with("ps ")
+        !is_prose(body)
+            && !postscript.starts_with("ps:")
+            && !postscript.starts_with("p.s")
+            && !postscript.starts_with("ps ")
             || closing(body).is_some()
     }
 
@@ -136,7 +141,12 @@ impl Tail<'_, '_> {
         let stroke = body.chars().next()?;
         let name = body.trim_start_matches(['-', '/', '\u{2013}', '\u{2014}', '~']);
         let strokes = body.len() - name.len();
-        if strokes == 0 || strokes > 2 * stroke.len_utf8() || !self.words_above(last) || words(name) > 3 || !is_name(name) {
+        if strokes == 0
+            || strokes > 2 * stroke.len_utf8()
+            || !self.words_above(last)
+            || words(name) > 3
+            || !is_name(name)
+        {
             return None;
         }
         let above = last.checked_sub(1).map(|at| self.lines[at]);
@@ -168,7 +178,8 @@ impl Tail<'_, '_> {
             if count > 0 && !self.fits(self.filled[count - 1]) {
                 return None;
             }
-            let is_sender = words(&name) >= 2 && folded(self.body(at), 200).trim_matches(|letter: char| !letter.is_alphanumeric()) == name;
+            let is_sender = words(&name) >= 2
+                && folded(self.body(at), 200).trim_matches(|letter: char| !letter.is_alphanumeric()) == name;
             if is_sender && count > 0 && self.below(count).any(is_contact) && self.words_above(at) {
                 return Some(at);
             }
@@ -203,21 +214,30 @@ fn closing(body: &str) -> Option<Closing> {
     }
     if tables::CLOSINGS.contains(&bare) {
         // "Best!" and "T" are said in other places too.
-        let short = bare.chars().count() <= 2 && text.len() == bare.len() && bare.is_ascii() && !body.chars().all(char::is_uppercase);
+        let short = bare.chars().count() <= 2
+            && text.len() == bare.len()
+            && bare.is_ascii()
+            && !body.chars().all(char::is_uppercase);
         return (!short).then_some(Closing::Alone);
     }
     if tables::THANKS.contains(&bare) {
         return Some(Closing::Thanks);
     }
     let named = tables::CLOSINGS.iter().any(|formula| {
-        formula.chars().count() > 3 && text.strip_prefix(formula).is_some_and(|rest| rest.starts_with([',', ' ', '.', '!']) && body.get(formula.len()..).is_some_and(is_name))
+        text.strip_prefix(formula).is_some_and(|rest| {
+            rest.starts_with([',', ' ', '.', '!'])
+                && formula.chars().count() > 3
+                && body.get(formula.len()..).is_some_and(is_name)
+        })
     });
     named.then_some(Closing::Named)
 }
 
 /// A first name without a capital.
 fn starts_name(line: &str) -> bool {
-    words(line) == 1 && line.chars().count() <= 20 && line.chars().all(|letter| letter.is_alphabetic() || ".!-".contains(letter))
+    words(line) == 1
+        && line.chars().count() <= 20
+        && line.chars().all(|letter| letter.is_alphabetic() || ".!-".contains(letter))
 }
 
 /// Something to reach a person by.
@@ -227,10 +247,13 @@ pub(super) fn is_contact(line: &str) -> bool {
 
 /// Does a paragraph speak about confidentiality, registers, printing or unsubscribing?
 fn disclaims(paragraph: &str) -> bool {
+    if paragraph.len() <= 60 {
+        return false;
+    }
     let text = folded(paragraph, 3_000);
     let hits = tables::DISCLAIMER.iter().filter(|word| text.contains(*word)).take(2).count();
     // One word of that kind happens in any letter; two, or a long paragraph beginning with one, is the formula.
-    hits >= 2 && text.len() > 60
+    hits >= 2
 }
 
 /// Are these lines nothing but a signature: short, and few or with contact details?
@@ -239,5 +262,6 @@ pub(super) fn is_card<'a>(lines: impl Iterator<Item = &'a str> + Clone) -> bool 
     count > 0
         && count <= MAX_CARD
         && lines.clone().all(|line| !is_prose(line) || disclaims(line))
-        && (lines.clone().any(is_contact) || count <= 3 && lines.clone().all(|line| is_name(line) || mobile::is_mobile(line)))
+        && (lines.clone().any(is_contact)
+            || count <= 3 && lines.clone().all(|line| is_name(line) || mobile::is_mobile(line)))
 }

@@ -33,7 +33,9 @@ fn cases(file: &str) -> Vec<Case> {
             continue;
         }
         let case = cases.last_mut().unwrap();
-        let part = line.strip_prefix("--- ").filter(|part| ["new", "signature", "from", "date", "subject", "instant"].contains(part));
+        let part = line
+            .strip_prefix("--- ")
+            .filter(|part| ["new", "signature", "from", "date", "subject", "instant"].contains(part));
         if let Some(part) = part {
             case.wanted.push((part.to_owned(), String::new()));
             continue;
@@ -175,12 +177,31 @@ fn a_message_is_split_by_its_html_and_by_its_text_where_that_shows_more() {
 
 #[test]
 fn only_zones_that_mean_one_instant_give_one() {
-    let sent = |date: &str| split_text(&format!("Begin forwarded message:\n\nFrom: a@b.example\nDate: {date}\nSubject: x\nTo: c@d.example\n\ny")).forwarded.unwrap().sent_at;
+    let sent = |date: &str| {
+        split_text(&format!(
+            "Begin forwarded message:\n\nFrom: a@b.example\nDate: {date}\nSubject: x\nTo: c@d.example\n\ny"
+        ))
+        .forwarded
+        .unwrap()
+        .sent_at
+    };
     let noon: DateTime<Utc> = "2026-05-04T10:00:00Z".parse().unwrap();
-    for date in ["Mon, 4 May 2026 12:00:00 +0200", "4 May 2026 at 12:00:00 GMT+2", "May 4, 2026 at 10:00:00 AM UTC", "2026-05-04T12:00:00+02:00", "Monday, May 4, 2026, 12:00 PM GMT+2"] {
+    for date in [
+        "Mon, 4 May 2026 12:00:00 +0200",
+        "4 May 2026 at 12:00:00 GMT+2",
+        "May 4, 2026 at 10:00:00 AM UTC",
+        "2026-05-04T12:00:00+02:00",
+        "Monday, May 4, 2026, 12:00 PM GMT+2",
+    ] {
         assert_eq!(sent(date), Some(noon), "{date}");
     }
-    for date in ["4 May 2026 at 12:00:00 CST", "4 May 2026 at 12:00", "Monday, May 4, 2026 9:12 AM", "32 May 2026 12:00 UTC", "4. Mai 2026 um 12:00:00 MESZ"] {
+    for date in [
+        "4 May 2026 at 12:00:00 CST",
+        "4 May 2026 at 12:00",
+        "Monday, May 4, 2026 9:12 AM",
+        "32 May 2026 12:00 UTC",
+        "4. Mai 2026 um 12:00:00 MESZ",
+    ] {
         assert_eq!(sent(date), None, "{date}");
     }
 }

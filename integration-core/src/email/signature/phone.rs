@@ -4,25 +4,90 @@ use super::PhoneKind;
 
 /// Labels before a number.
 const LABELS: [(&str, PhoneKind); 52] = [
-    ("fax", PhoneKind::Fax), ("telefax", PhoneKind::Fax), ("f", PhoneKind::Fax), ("faks", PhoneKind::Fax), ("факс", PhoneKind::Fax),
-    ("télécopie", PhoneKind::Fax), ("传真", PhoneKind::Fax), ("mobile", PhoneKind::Mobile), ("mobil", PhoneKind::Mobile),
-    ("mob", PhoneKind::Mobile), ("m", PhoneKind::Mobile), ("cell", PhoneKind::Mobile), ("handy", PhoneKind::Mobile),
-    ("portable", PhoneKind::Mobile), ("port", PhoneKind::Mobile), ("móvil", PhoneKind::Mobile), ("cellulare", PhoneKind::Mobile),
-    ("cell.", PhoneKind::Mobile), ("celular", PhoneKind::Mobile), ("gsm", PhoneKind::Mobile), ("kom", PhoneKind::Mobile),
-    ("tel. kom", PhoneKind::Mobile), ("моб", PhoneKind::Mobile), ("мобильный", PhoneKind::Mobile), ("携帯", PhoneKind::Mobile),
-    ("手机", PhoneKind::Mobile), ("휴대폰", PhoneKind::Mobile), ("mobiel", PhoneKind::Mobile), ("mobiltelefon", PhoneKind::Mobile),
-    ("matkapuhelin", PhoneKind::Mobile), ("cep", PhoneKind::Mobile), ("κινητό", PhoneKind::Mobile), ("whatsapp", PhoneKind::Mobile),
-    ("tel", PhoneKind::Phone), ("phone", PhoneKind::Phone), ("telephone", PhoneKind::Phone), ("t", PhoneKind::Phone),
-    ("p", PhoneKind::Phone), ("ph", PhoneKind::Phone), ("fon", PhoneKind::Phone), ("telefon", PhoneKind::Phone),
-    ("téléphone", PhoneKind::Phone), ("tél", PhoneKind::Phone), ("teléfono", PhoneKind::Phone), ("telefono", PhoneKind::Phone),
-    ("telefone", PhoneKind::Phone), ("telefoon", PhoneKind::Phone), ("puh", PhoneKind::Phone), ("direct", PhoneKind::Phone),
-    ("office", PhoneKind::Phone), ("тел", PhoneKind::Phone), ("電話", PhoneKind::Phone),
+    ("fax", PhoneKind::Fax),
+    ("telefax", PhoneKind::Fax),
+    ("f", PhoneKind::Fax),
+    ("faks", PhoneKind::Fax),
+    ("факс", PhoneKind::Fax),
+    ("télécopie", PhoneKind::Fax),
+    ("传真", PhoneKind::Fax),
+    ("mobile", PhoneKind::Mobile),
+    ("mobil", PhoneKind::Mobile),
+    ("mob", PhoneKind::Mobile),
+    ("m", PhoneKind::Mobile),
+    ("cell", PhoneKind::Mobile),
+    ("handy", PhoneKind::Mobile),
+    ("portable", PhoneKind::Mobile),
+    ("port", PhoneKind::Mobile),
+    ("móvil", PhoneKind::Mobile),
+    ("cellulare", PhoneKind::Mobile),
+    ("cell.", PhoneKind::Mobile),
+    ("celular", PhoneKind::Mobile),
+    ("gsm", PhoneKind::Mobile),
+    ("kom", PhoneKind::Mobile),
+    ("tel. kom", PhoneKind::Mobile),
+    ("моб", PhoneKind::Mobile),
+    ("мобильный", PhoneKind::Mobile),
+    ("携帯", PhoneKind::Mobile),
+    ("手机", PhoneKind::Mobile),
+    ("휴대폰", PhoneKind::Mobile),
+    ("mobiel", PhoneKind::Mobile),
+    ("mobiltelefon", PhoneKind::Mobile),
+    ("matkapuhelin", PhoneKind::Mobile),
+    ("cep", PhoneKind::Mobile),
+    ("κινητό", PhoneKind::Mobile),
+    ("whatsapp", PhoneKind::Mobile),
+    ("tel", PhoneKind::Phone),
+    ("phone", PhoneKind::Phone),
+    ("telephone", PhoneKind::Phone),
+    ("t", PhoneKind::Phone),
+    ("p", PhoneKind::Phone),
+    ("ph", PhoneKind::Phone),
+    ("fon", PhoneKind::Phone),
+    ("telefon", PhoneKind::Phone),
+    ("téléphone", PhoneKind::Phone),
+    ("tél", PhoneKind::Phone),
+    ("teléfono", PhoneKind::Phone),
+    ("telefono", PhoneKind::Phone),
+    ("telefone", PhoneKind::Phone),
+    ("telefoon", PhoneKind::Phone),
+    ("puh", PhoneKind::Phone),
+    ("direct", PhoneKind::Phone),
+    ("office", PhoneKind::Phone),
+    ("тел", PhoneKind::Phone),
+    ("電話", PhoneKind::Phone),
 ];
 
 /// Words before numbers that reach nobody.
 const OTHERS: [&str; 28] = [
-    "vat", "ust", "ustid", "id", "ident", "hrb", "hra", "iban", "bic", "siret", "siren", "rcs", "kvk", "btw", "nip", "regon", "krs",
-    "ico", "ičo", "dič", "cvr", "org", "abn", "acn", "no", "nr", "инн", "steuernummer",
+    "vat",
+    "ust",
+    "ustid",
+    "id",
+    "ident",
+    "hrb",
+    "hra",
+    "iban",
+    "bic",
+    "siret",
+    "siren",
+    "rcs",
+    "kvk",
+    "btw",
+    "nip",
+    "regon",
+    "krs",
+    "ico",
+    "ičo",
+    "dič",
+    "cvr",
+    "org",
+    "abn",
+    "acn",
+    "no",
+    "nr",
+    "инн",
+    "steuernummer",
 ];
 
 /// The numbers of a line and what their labels say.
@@ -30,7 +95,12 @@ pub(super) fn numbers(line: &str) -> Vec<(&str, PhoneKind)> {
     let mut found = Vec::new();
     let mut at = 0;
     while at < line.len() && found.len() < 6 {
-        let Some(start) = line[at..].find(|letter: char| letter.is_ascii_digit() || matches!(letter, '+' | '(')).map(|start| at + start) else { break };
+        let Some(start) = line[at..]
+            .find(|letter: char| letter.is_ascii_digit() || matches!(letter, '+' | '('))
+            .map(|start| at + start)
+        else {
+            break;
+        };
         let end = start + run(&line[start..]);
         let candidate = line[start..end].trim_end_matches(|letter: char| !letter.is_ascii_digit());
         if let Some(kind) = judged(line, start, candidate) {
@@ -81,7 +151,11 @@ fn judged(line: &str, start: usize, candidate: &str) -> Option<PhoneKind> {
         return None;
     }
     let before = line[..start].trim_end_matches(|letter: char| !letter.is_alphanumeric());
-    let word = before.rsplit(|letter: char| letter.is_whitespace() || "|/,;()".contains(letter)).next().unwrap_or_default().to_lowercase();
+    let word = before
+        .rsplit(|letter: char| letter.is_whitespace() || "|/,;()".contains(letter))
+        .next()
+        .unwrap_or_default()
+        .to_lowercase();
     let word = word.trim_matches(|letter: char| !letter.is_alphanumeric());
     if OTHERS.contains(&word) {
         return None;
@@ -90,7 +164,8 @@ fn judged(line: &str, start: usize, candidate: &str) -> Option<PhoneKind> {
         return Some(*kind);
     }
     let international = candidate.starts_with('+') || candidate.starts_with("(+") || candidate.starts_with("00");
-    let alone = before.is_empty() && after.is_none_or(|letter| !letter.is_alphanumeric()) || line[..start].trim_end().ends_with('|');
+    let alone = before.is_empty() && after.is_none_or(|letter| !letter.is_alphanumeric())
+        || line[..start].trim_end().ends_with('|');
     let grouped = candidate.contains([' ', '-', '.', '(', '/']);
     let national = alone && grouped && count >= 9 && (candidate.starts_with(['0', '(']) || is_american(candidate));
     (international && count >= 8 || national).then_some(PhoneKind::Phone)
@@ -98,7 +173,11 @@ fn judged(line: &str, start: usize, candidate: &str) -> Option<PhoneKind> {
 
 /// 555-123-4567 and its kin.
 fn is_american(candidate: &str) -> bool {
-    let groups: Vec<usize> = candidate.split(|letter: char| !letter.is_ascii_digit()).filter(|group| !group.is_empty()).map(str::len).collect();
+    let groups: Vec<usize> = candidate
+        .split(|letter: char| !letter.is_ascii_digit())
+        .filter(|group| !group.is_empty())
+        .map(str::len)
+        .collect();
     matches!(groups[..], [3, 3, 4] | [1, 3, 3, 4])
 }
 

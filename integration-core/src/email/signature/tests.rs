@@ -14,48 +14,99 @@ fn of(signature: &str, name: &str, address: &str) -> Details {
 }
 
 /// (signature, sender's name, sender's address, name, title, company, phones)
-type Case = (&'static str, &'static str, &'static str, &'static str, &'static str, &'static str, &'static [&'static str]);
+type Case =
+    (&'static str, &'static str, &'static str, &'static str, &'static str, &'static str, &'static [&'static str]);
 
 const CARDS: &[Case] = &[
     (
         "-- \nBob Baker\nHead of Sales\nBaker Ltd\nTel: +44 20 7946 0018\nMob: +44 7700 900123\nwww.baker.example",
-        "Bob Baker", "bob@baker.example", "Bob Baker", "Head of Sales", "Baker Ltd", &["+44 20 7946 0018", "+44 7700 900123"],
+        "Bob Baker",
+        "bob@baker.example",
+        "Bob Baker",
+        "Head of Sales",
+        "Baker Ltd",
+        &["+44 20 7946 0018", "+44 7700 900123"],
     ),
     (
         "Mit freundlichen Grüßen\n\nJürgen Müller\nLeiter Einkauf\n\nMüller Maschinenbau GmbH\nHauptstraße 12\n12345 Berlin\nTelefon: 030 / 901820-12\nFax: 030 / 901820-99",
-        "Jürgen Müller", "j.mueller@mueller.example", "Jürgen Müller", "Leiter Einkauf", "Müller Maschinenbau GmbH", &["030 / 901820-12", "030 / 901820-99"],
+        "Jürgen Müller",
+        "j.mueller@mueller.example",
+        "Jürgen Müller",
+        "Leiter Einkauf",
+        "Müller Maschinenbau GmbH",
+        &["030 / 901820-12", "030 / 901820-99"],
     ),
     (
         "Cordialement,\nChloé Martin\nResponsable commerciale\nMartin SARL\n12 rue de la Paix, 75002 Paris\nTél. : 01 99 00 12 34",
-        "Chloé Martin", "chloe@martin.example", "Chloé Martin", "Responsable commerciale", "Martin SARL", &["01 99 00 12 34"],
+        "Chloé Martin",
+        "chloe@martin.example",
+        "Chloé Martin",
+        "Responsable commerciale",
+        "Martin SARL",
+        &["01 99 00 12 34"],
     ),
     (
         "Saludos\nLucía Gómez | Directora de Ventas | Gómez S.L.\nMóvil: +34 600 000 123",
-        "Lucía Gómez", "lucia@gomez.example", "Lucía Gómez", "Directora de Ventas", "Gómez S.L.", &["+34 600 000 123"],
+        "Lucía Gómez",
+        "lucia@gomez.example",
+        "Lucía Gómez",
+        "Directora de Ventas",
+        "Gómez S.L.",
+        &["+34 600 000 123"],
     ),
     (
         "Cordiali saluti\nMarco Rossi\nDirettore tecnico\nRossi S.r.l.\nVia Roma 5, 20100 Milano\ntel. 02 0000 1234",
-        "Marco Rossi", "m.rossi@rossi.example", "Marco Rossi", "Direttore tecnico", "Rossi S.r.l.", &["02 0000 1234"],
+        "Marco Rossi",
+        "m.rossi@rossi.example",
+        "Marco Rossi",
+        "Direttore tecnico",
+        "Rossi S.r.l.",
+        &["02 0000 1234"],
     ),
     (
         "Med vänlig hälsning\nÅsa Berg\nProjektledare\nBerg AB\nMobil: 070-000 12 34",
-        "Åsa Berg", "asa@berg.example", "Åsa Berg", "Projektledare", "Berg AB", &["070-000 12 34"],
+        "Åsa Berg",
+        "asa@berg.example",
+        "Åsa Berg",
+        "Projektledare",
+        "Berg AB",
+        &["070-000 12 34"],
     ),
     (
         "Pozdrawiam\nAnna Nowak\nSpecjalista ds. sprzedaży\nNowak Sp. z o.o.\ntel. +48 22 000 12 34",
-        "Anna Nowak", "anna@nowak.example", "Anna Nowak", "Specjalista ds. sprzedaży", "Nowak Sp. z o.o.", &["+48 22 000 12 34"],
+        "Anna Nowak",
+        "anna@nowak.example",
+        "Anna Nowak",
+        "Specjalista ds. sprzedaży",
+        "Nowak Sp. z o.o.",
+        &["+48 22 000 12 34"],
     ),
     (
         "С уважением,\nИван Петров\nДиректор\nООО Ромашка\nтел. +7 495 000-12-34",
-        "Иван Петров", "ivan@romashka.example", "Иван Петров", "Директор", "ООО Ромашка", &["+7 495 000-12-34"],
+        "Иван Петров",
+        "ivan@romashka.example",
+        "Иван Петров",
+        "Директор",
+        "ООО Ромашка",
+        &["+7 495 000-12-34"],
     ),
     (
         "株式会社アクメ\n営業部長\n山田太郎\nTEL: 03-0000-1234",
-        "山田太郎", "yamada@acme.example", "山田太郎", "営業部長", "株式会社アクメ", &["03-0000-1234"],
+        "山田太郎",
+        "yamada@acme.example",
+        "山田太郎",
+        "営業部長",
+        "株式会社アクメ",
+        &["03-0000-1234"],
     ),
     (
         "Bob Baker, Senior Engineer\nAcme\n(555) 010-1234",
-        "Robert Baker", "rbaker@acme.example", "Bob Baker", "Senior Engineer", "Acme", &["(555) 010-1234"],
+        "Robert Baker",
+        "rbaker@acme.example",
+        "Bob Baker",
+        "Senior Engineer",
+        "Acme",
+        &["(555) 010-1234"],
     ),
 ];
 
@@ -93,7 +144,11 @@ fn an_address_over_two_lines_is_one() {
 
 #[test]
 fn links_and_mail_addresses_are_found_once() {
-    let details = of("Web: baker.example\nhttps://baker.example/a <https://baker.example/a>\nbob@baker.example", "Bob", "bob@baker.example");
+    let details = of(
+        "Web: baker.example\nhttps://baker.example/a <https://baker.example/a>\nbob@baker.example",
+        "Bob",
+        "bob@baker.example",
+    );
     let urls: Vec<&str> = details.urls.iter().map(|url| url.value.as_str()).collect();
     assert_eq!(urls, ["baker.example", "https://baker.example/a"]);
     assert_eq!(details.addresses[0].value, "bob@baker.example");
@@ -101,7 +156,14 @@ fn links_and_mail_addresses_are_found_once() {
 
 #[test]
 fn numbers_that_reach_nobody_are_no_telephones() {
-    for line in ["Amtsgericht Berlin HRB 1234567", "VAT 123456789", "Ust-ID: DE 123456789", "IBAN DE00 1234 5678 9012 3456 78", "04.05.2026", "Order 20260504-0001"] {
+    for line in [
+        "Amtsgericht Berlin HRB 1234567",
+        "VAT 123456789",
+        "Ust-ID: DE 123456789",
+        "IBAN DE00 1234 5678 9012 3456 78",
+        "04.05.2026",
+        "Order 20260504-0001",
+    ] {
         assert_eq!(read(line, None).phones, [], "{line}");
     }
 }

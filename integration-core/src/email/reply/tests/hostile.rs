@@ -20,7 +20,12 @@ fn time(input: &str, split: &dyn Fn(&str)) -> Duration {
 fn is_linear(name: &str, input: &dyn Fn(usize) -> String, split: &dyn Fn(&str)) {
     let (small, large) = (input(1), input(4));
     let (short, long) = (time(&small, split), time(&large, split));
-    assert!(long < short * 12 + Duration::from_millis(50), "{name}: {} bytes in {short:?}, {} bytes in {long:?}", small.len(), large.len());
+    assert!(
+        long < short * 12 + Duration::from_millis(50),
+        "{name}: {} bytes in {short:?}, {} bytes in {long:?}",
+        small.len(),
+        large.len()
+    );
 }
 
 #[test]
@@ -28,10 +33,40 @@ fn time_grows_with_the_size_of_hostile_text() {
     let unit = 16 * 1024;
     let repeated = |piece: &'static str| move |times: usize| piece.repeat(times * unit / piece.len());
     let pieces = [
-        ">", "> \n", "On … wrote:\n", "On 4 May 2026 Ann wrote:\n", "On 4 May 2026 Ann wrote:\n> x\n", "From: a@b.c\n", "From: a@b.c\n\nTo:\n",
-        "-----\n", "--\n", "-- \nx\n", "Sent from my iPhone\n", "Regards\n", "Regards,\nAnn Archer\n", "\n", "_", "____\nx\n", ":", "@", "<", "a ",
-        "On\n", "wrote:\n", "<mailto:", "> (http://x\n", "confidential virus\n\n", "4.5.2026 ", "-Ann\n", "Ann | +44 20 7946 0018\n", "PS: x\n", "\u{3000}", "x\r\n",
-        "Begin forwarded message:\n", "-----Original Message-----\n> x\n", "To: x,\nx@y.z,\n",
+        ">",
+        "> \n",
+        "On … wrote:\n",
+        "On 4 May 2026 Ann wrote:\n",
+        "On 4 May 2026 Ann wrote:\n> x\n",
+        "From: a@b.c\n",
+        "From: a@b.c\n\nTo:\n",
+        "-----\n",
+        "--\n",
+        "-- \nx\n",
+        "Sent from my iPhone\n",
+        "Regards\n",
+        "Regards,\nAnn Archer\n",
+        "\n",
+        "_",
+        "____\nx\n",
+        ":",
+        "@",
+        "<",
+        "a ",
+        "On\n",
+        "wrote:\n",
+        "<mailto:",
+        "> (http://x\n",
+        "confidential virus\n\n",
+        "4.5.2026 ",
+        "-Ann\n",
+        "Ann | +44 20 7946 0018\n",
+        "PS: x\n",
+        "\u{3000}",
+        "x\r\n",
+        "Begin forwarded message:\n",
+        "-----Original Message-----\n> x\n",
+        "To: x,\nx@y.z,\n",
     ];
     for piece in pieces {
         is_linear(piece, &repeated(piece), &|text| drop(split_text(text)));
@@ -43,8 +78,24 @@ fn time_grows_with_the_size_of_hostile_html() {
     let unit = 8 * 1024;
     let repeated = |piece: &'static str| move |times: usize| piece.repeat(times * unit / piece.len());
     let pieces = [
-        "<blockquote>", "<div class=gmail_quote>x", "<blockquote type=cite>x", "<", "<a b=\"", "<!--", "</div>", "<div>x</div>", "<p>", "<td>", "&lt;", "<br>x",
-        "<div style=\"border-top:solid 1pt;padding:3pt\">", "<div id=Signature>x</div>", "<pre>x\n", "<x y=z", "<script>", "<p>On 4 May 2026 Ann wrote:</p>",
+        "<blockquote>",
+        "<div class=gmail_quote>x",
+        "<blockquote type=cite>x",
+        "<",
+        "<a b=\"",
+        "<!--",
+        "</div>",
+        "<div>x</div>",
+        "<p>",
+        "<td>",
+        "&lt;",
+        "<br>x",
+        "<div style=\"border-top:solid 1pt;padding:3pt\">",
+        "<div id=Signature>x</div>",
+        "<pre>x\n",
+        "<x y=z",
+        "<script>",
+        "<p>On 4 May 2026 Ann wrote:</p>",
     ];
     for piece in pieces {
         is_linear(piece, &repeated(piece), &|html| drop(split_html(html)));
@@ -55,8 +106,11 @@ fn time_grows_with_the_size_of_hostile_html() {
 fn nothing_is_lost(text: &str) {
     let split = split_text(text);
     let mut before: Vec<String> = folded(text).split(' ').map(str::to_owned).collect();
-    let mut after: Vec<String> =
-        [&split.new, &split.quoted, &split.signature].iter().flat_map(|part| part.split_whitespace()).map(str::to_owned).collect();
+    let mut after: Vec<String> = [&split.new, &split.quoted, &split.signature]
+        .iter()
+        .flat_map(|part| part.split_whitespace())
+        .map(str::to_owned)
+        .collect();
     before.retain(|word| !word.is_empty());
     before.sort();
     after.sort();
@@ -66,11 +120,41 @@ fn nothing_is_lost(text: &str) {
 /// Lines that mean something to the splitter, and others.
 fn line() -> impl Strategy<Value = String> {
     let known = prop::sample::select(vec![
-        "", "", "> quoted", ">> deeper", ">", "On 4 May 2026 at 09:12, Ann <ann@acme.example> wrote:", "Ann <ann@acme.example>", "wrote:", "From: Ann <ann@acme.example>",
-        "Sent: Monday, May 4, 2026", "To: bob@baker.example", "Subject: Pump", "-----Original Message-----", "Begin forwarded message:", "_____", "-- ", "--",
-        "Regards,", "Bob Baker", "+44 20 7946 0018", "Sent from my iPhone", "-Bob", "PS: one more thing", "Thanks!", "This message is confidential and intended solely for you, and may be privileged.",
-        "Yes, that is fine with me, and I will come.", "yes", "> a quoted line that is long enough to have been wrapped by some program at", "lower case goes on", "* item", "On my machine",
-        "Am 4. Mai 2026 schrieb Ann:", "> On 4 May 2026 Ann wrote:", ">>> Ann <a@b.example> 5/4/2026 9:12 AM >>>", "reply On Wed, Apr 4, 2012 at 3:59 PM, bob@example.com wrote:",
+        "",
+        "",
+        "> quoted",
+        ">> deeper",
+        ">",
+        "On 4 May 2026 at 09:12, Ann <ann@acme.example> wrote:",
+        "Ann <ann@acme.example>",
+        "wrote:",
+        "From: Ann <ann@acme.example>",
+        "Sent: Monday, May 4, 2026",
+        "To: bob@baker.example",
+        "Subject: Pump",
+        "-----Original Message-----",
+        "Begin forwarded message:",
+        "_____",
+        "-- ",
+        "--",
+        "Regards,",
+        "Bob Baker",
+        "+44 20 7946 0018",
+        "Sent from my iPhone",
+        "-Bob",
+        "PS: one more thing",
+        "Thanks!",
+        "This message is confidential and intended solely for you, and may be privileged.",
+        "Yes, that is fine with me, and I will come.",
+        "yes",
+        "> a quoted line that is long enough to have been wrapped by some program at",
+        "lower case goes on",
+        "* item",
+        "On my machine",
+        "Am 4. Mai 2026 schrieb Ann:",
+        "> On 4 May 2026 Ann wrote:",
+        ">>> Ann <a@b.example> 5/4/2026 9:12 AM >>>",
+        "reply On Wed, Apr 4, 2012 at 3:59 PM, bob@example.com wrote:",
     ])
     .prop_map(str::to_owned);
     prop_oneof![6 => known, 1 => "\\PC{0,40}"]
