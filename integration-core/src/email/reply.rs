@@ -23,6 +23,8 @@ mod scan;
 mod sign_off;
 #[cfg(test)]
 mod tests;
+// Tables: a word a line would make them unreadable.
+#[rustfmt::skip]
 mod words;
 
 use serde::{Deserialize, Serialize};

@@ -6,6 +6,8 @@
 mod phone;
 #[cfg(test)]
 mod tests;
+// Tables: a word a line would make them unreadable.
+#[rustfmt::skip]
 mod words;
 
 use serde::{Deserialize, Serialize};

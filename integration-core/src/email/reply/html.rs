@@ -3,10 +3,10 @@
 use std::borrow::Cow;
 
 use super::{
-    Hints, Split,
+    Hints, Split, attribution,
     dom::{self, Kind, Node},
     header,
-    line::{Line, Mark, trim},
+    line::{Line, Mark, has_address, trim},
     scan::{self, Class},
     sign_off,
 };
@@ -156,8 +156,10 @@ struct Page<'a> {
     current: Vec<usize>,
     mark: Mark,
     rest_follows: bool,
-    /// Where the first visible text of a node stands, from the end backwards: for looking ahead.
+    /// The next visible text from each node on.
     text_at: Vec<usize>,
+    /// How many block quotes begin before each node.
+    blockquotes: Vec<usize>,
 }
 
 impl<'a> Page<'a> {
@@ -167,8 +169,16 @@ impl<'a> Page<'a> {
             let visible = nodes[at].kind == Kind::Text && !nodes[at].source.trim().is_empty();
             text_at[at] = if visible { at } else { text_at[at + 1] };
         }
+        let mut blockquotes = Vec::with_capacity(nodes.len() + 1);
+        let mut count = 0;
+        for node in nodes {
+            blockquotes.push(count);
+            count += usize::from(node.is("blockquote"));
+        }
+        blockquotes.push(count);
         Self {
             nodes,
+            blockquotes,
             lines: Vec::new(),
             leaves: Vec::new(),
             regions: Vec::new(),
@@ -250,7 +260,7 @@ impl<'a> Page<'a> {
             return self.blockquote(node, &named);
         }
         if is(&["gmail_quote", "gmail_quote_container"]) {
-            return Some(RegionKind::Answer { quoted: false, forwarded: false });
+            return self.quotes_something(at).then_some(RegionKind::Answer { quoted: false, forwarded: false });
         }
         if is(&QUOTES) {
             return Some(RegionKind::Quote);
@@ -291,6 +301,22 @@ impl<'a> Page<'a> {
             return None;
         }
         Some(if quote { RegionKind::Quote } else { RegionKind::Soft })
+    }
+
+    /// An answer's frame is sometimes left around words that answer nothing.
+    fn quotes_something(&self, at: usize) -> bool {
+        let end = self.nodes[at].end;
+        if self.blockquotes[end] > self.blockquotes[at] {
+            return true;
+        }
+        let mut text = String::new();
+        let mut next = self.text_at[at];
+        while next < end && text.len() < 300 {
+            text.push_str(&html_escape::decode_html_entities(self.nodes[next].source));
+            text.push(' ');
+            next = self.text_at[next + 1];
+        }
+        text.contains("-----") || attribution::wrote(&text) || attribution::has_date(&text) && has_address(&text)
     }
 
     fn quote_before(&self) -> bool {

@@ -91,6 +91,8 @@ struct Pass<'a, 'b> {
     introduction: Option<Introduction>,
     /// Nothing but the look of a quote marks some lines as such.
     only_soft: bool,
+    /// All quote marks are threefold and nothing introduces them: a program's prompt.
+    prompts: bool,
     quote_seen: bool,
     new_seen: bool,
     /// The first mobile line with words above it.
@@ -102,8 +104,10 @@ impl<'a, 'b> Pass<'a, 'b> {
         let soft = first && lines.iter().any(|line| line.mark == Mark::Soft);
         let hard = lines.iter().any(|line| line.is_quoted() || line.mark == Mark::Rest);
         let classes = vec![Class::Blank; lines.len()];
+        let prompts = lines.iter().all(|line| line.depth == 0 || line.depth == 3 && line.raw.starts_with(">>> "));
         Self {
             lines,
+            prompts,
             classes,
             introduction: None,
             only_soft: soft && !hard,
@@ -138,7 +142,8 @@ impl<'a, 'b> Pass<'a, 'b> {
         if header::is_arrowed(line.raw) && !self.quotes_follow(at + 1) {
             return self.rest(at, at, None);
         }
-        if line.is_quoted() || line.mark == Mark::Soft && (self.only_soft || self.after_quote(at)) {
+        let prompt = self.prompts && line.depth > 0 && !self.after_quote(at);
+        if line.is_quoted() && !prompt || line.mark == Mark::Soft && (self.only_soft || self.after_quote(at)) {
             return self.quoted(at);
         }
         if line.mark == Mark::Signature {
