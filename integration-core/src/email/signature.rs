@@ -279,7 +279,7 @@ fn is_title(text: &str) -> bool {
 fn is_postal(text: &str, piece: &str) -> bool {
     let count = text.split(' ').count();
     let digit = text.contains(|letter: char| letter.is_ascii_digit());
-    if !digit || count < 2 || count > 12 || text.contains('@') {
+    if !digit || !(2..=12).contains(&count) || text.contains('@') {
         return false;
     }
     let token = |word: &str| word.trim_matches(|letter: char| !letter.is_alphanumeric() && letter != '.').to_owned();

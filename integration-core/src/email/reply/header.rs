@@ -185,7 +185,7 @@ fn label(name: &str) -> Option<Label> {
         .then(String::new)
         .unwrap_or_else(|| name.chars().filter(|letter| !letter.is_whitespace()).collect());
     let is = |known: &&str| *known == name || !squeezed.is_empty() && *known == squeezed;
-    words::LABELS.iter().find(|(_, names)| names.iter().any(|known| is(&known))).map(|(label, _)| *label)
+    words::LABELS.iter().find(|(_, names)| names.iter().any(is)).map(|(label, _)| *label)
 }
 
 /// A value without stars, `mailto:` doubles and quotes around names.

@@ -2,6 +2,11 @@
 //!
 //! Conservative: what might be new words stays with them.
 
+use std::{
+    collections::{HashMap, HashSet},
+    sync::LazyLock,
+};
+
 use super::{
     line::{Line, folded, has_address, has_link, has_phone, is_name, is_prose, words},
     mobile, words as tables,
@@ -84,10 +89,8 @@ impl Tail<'_, '_> {
             let start = self.filled[end - 1];
             let paragraph: Vec<&str> = self.filled[count..end].iter().rev().map(|&at| self.body(at)).collect();
             let about = disclaims(&paragraph.join(" "));
-            if !about && !(found.is_some() && paragraph.iter().all(|line| super::line::rule(line))) {
-                break;
-            }
-            if !self.words_above(start) {
+            let ruled = found.is_some() && paragraph.iter().all(|line| super::line::rule(line));
+            if !(about || ruled) || !self.words_above(start) {
                 break;
             }
             found = Some(start);
@@ -188,6 +191,18 @@ impl Tail<'_, '_> {
     }
 }
 
+static FORMULAS: LazyLock<HashSet<&str>> = LazyLock::new(|| tables::CLOSINGS.iter().copied().collect());
+
+/// How many bytes of a word of a disclaimer are looked up first.
+const STEM: usize = 4;
+static STEMS: LazyLock<HashMap<&[u8], Vec<&str>>> = LazyLock::new(|| {
+    let mut stems: HashMap<&[u8], Vec<&str>> = HashMap::new();
+    for word in tables::DISCLAIMER {
+        stems.entry(&word.as_bytes()[..STEM.min(word.len())]).or_default().push(word);
+    }
+    stems
+});
+
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Closing {
     /// The formula by itself.
@@ -212,7 +227,7 @@ fn closing(body: &str) -> Option<Closing> {
     if bare.is_empty() {
         return None;
     }
-    if tables::CLOSINGS.contains(&bare) {
+    if FORMULAS.contains(bare) {
         // "Best!" and "T" are said in other places too.
         let short = bare.chars().count() <= 2
             && text.len() == bare.len()
@@ -223,12 +238,8 @@ fn closing(body: &str) -> Option<Closing> {
     if tables::THANKS.contains(&bare) {
         return Some(Closing::Thanks);
     }
-    let named = tables::CLOSINGS.iter().any(|formula| {
-        text.strip_prefix(formula).is_some_and(|rest| {
-            rest.starts_with([',', ' ', '.', '!'])
-                && formula.chars().count() > 3
-                && body.get(formula.len()..).is_some_and(is_name)
-        })
+    let named = text.match_indices([',', ' ', '.', '!']).any(|(at, _)| {
+        FORMULAS.contains(&text[..at]) && text[..at].chars().count() > 3 && body.get(at..).is_some_and(is_name)
     });
     named.then_some(Closing::Named)
 }
@@ -251,9 +262,14 @@ fn disclaims(paragraph: &str) -> bool {
         return false;
     }
     let text = folded(paragraph, 3_000);
-    let hits = tables::DISCLAIMER.iter().filter(|word| text.contains(*word)).take(2).count();
-    // One word of that kind happens in any letter; two, or a long paragraph beginning with one, is the formula.
-    hits >= 2
+    let begins = |at: usize| {
+        let known = text.as_bytes().get(at..at + STEM).and_then(|stem| STEMS.get(stem));
+        known.is_some_and(|words| words.iter().any(|word| text[at..].starts_with(word)))
+    };
+    let starts = std::iter::once(0).chain(text.match_indices([' ', '(', '"', '\'']).map(|(at, _)| at + 1));
+    let hits = starts.filter(|&at| begins(at)).take(2).count();
+    // One word of that kind happens in any letter; two are the formula.
+    hits >= 2 || text.len() > 150 && tables::DISCLAIMER_WITHIN.iter().any(|word| text.contains(word))
 }
 
 /// Are these lines nothing but a signature: short, and few or with contact details?

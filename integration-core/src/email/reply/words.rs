@@ -277,7 +277,10 @@ pub(super) const DISCLAIMER: &[&str] = &[
     "destinatari", "questo messaggio", "le informazioni contenute", "confidencial", "este mensaje", "este correo", "esta mensagem",
     "este e-mail", "antes de imprimir", "vertrouwelijk", "geadresseerde", "dit bericht", "deze e-mail", "fortrolig", "konfidentiell",
     "luottamukselli", "poufn", "důvěrn", "dôvern", "bizalmas", "confidențial", "gizli", "конфиденциал", "конфіденц", "εμπιστευτικ",
-    "機密", "机密", "保密", "기밀", "registered in", "registered office", "amtsgericht", "handelsregister", "registergericht", "hrb ",
+    "registered in", "registered office", "amtsgericht", "handelsregister", "registergericht", "hrb",
     "geschäftsführer", "ust-id", "ustid", "vat no", "vat id", "company number", "unsubscribe", "abmelden", "se désabonner",
-    "no virus found", "virus-free", "avast", "all rights reserved", "scanned by",
+    "no virus found", "avast", "all rights reserved", "scanned by",
 ];
+
+/// The same in writing without spaces between words.
+pub(super) const DISCLAIMER_WITHIN: &[&str] = &["機密", "机密", "保密", "기밀"];
