@@ -180,7 +180,7 @@ fn sure(joined: &str, first: &str) -> (Sure, bool) {
     if wrote && ends && words_of(text) <= 25 && (address || has_time(text) && date || dashed) {
         return (Sure::Yes, false);
     }
-    if date && address && opens || opens && wrote && ends || wrote && colon && words_of(text) <= 8 {
+    if date && address && (opens || colon) || opens && wrote && ends || wrote && colon && words_of(text) <= 8 {
         return (Sure::IfQuoteFollows, opens);
     }
     (Sure::No, opens)

@@ -226,6 +226,9 @@ pub(super) fn announces(body: &str) -> Option<Announced> {
     if body.len() > 200 || body.is_empty() {
         return None;
     }
+    if asks_above(body) {
+        return Some(Announced::Original);
+    }
     let bare = trim(body.trim_matches(|letter: char| {
         matches!(letter, '-' | '_' | '=' | '*' | '~' | ' ' | '\u{2014}' | '\u{2013}' | '>' | '|')
     }));
@@ -258,6 +261,16 @@ pub(super) fn announces(body: &str) -> Option<Announced> {
         .iter()
         .any(|begin| text.starts_with(begin) && text.chars().count() <= begin.chars().count() + 30);
     (begins && (colon || ruled)).then_some(Announced::Forwarded)
+}
+
+/// "##- Please type your reply above this line -##": what helpdesks put on top of the mail that is answered.
+fn asks_above(body: &str) -> bool {
+    let framed =
+        body.starts_with(['#', '-', '=', '*', '_', '~', '\u{2014}']) && body.len() > 20 && words_in(body) <= 18;
+    framed && {
+        let text = folded(body, 300);
+        words::REPLY_ABOVE.iter().any(|asks| text.contains(asks))
+    }
 }
 
 fn words_in(text: &str) -> usize {

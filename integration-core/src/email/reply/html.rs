@@ -6,7 +6,7 @@ use super::{
     Hints, Split, attribution,
     dom::{self, Kind, Node},
     header,
-    line::{Line, Mark, has_address, trim},
+    line::{self, Line, Mark, has_address, trim},
     scan::{self, Class},
     sign_off,
 };
@@ -389,7 +389,10 @@ impl<'a> Page<'a> {
         }
         let mark = std::mem::take(&mut self.mark);
         let mark = if filled { mark } else { Mark::None };
-        self.lines.push(Line { body: Cow::Owned(body), mark, ..Line::default() });
+        // Plain text that was put into HTML keeps its quote marks.
+        let (depth, body) = line::marks(&body);
+        let body = Cow::Owned(body.to_owned());
+        self.lines.push(Line { body, mark, depth, ..Line::default() });
         self.leaves.push(std::mem::take(&mut self.current));
     }
 

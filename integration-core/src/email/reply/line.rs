@@ -32,7 +32,7 @@ pub(super) struct Line<'a> {
 
 impl<'a> Line<'a> {
     pub(super) fn plain(raw: &'a str) -> Self {
-        let (depth, body) = without_marks(raw);
+        let (depth, body) = marks(raw);
         Self { body: Cow::Borrowed(body), raw, depth, mark: Mark::None, glued: false }
     }
 
@@ -60,10 +60,15 @@ pub(super) fn rule(text: &str) -> bool {
 }
 
 /// The number of quote marks a line begins with, and the rest, trimmed.
-fn without_marks(raw: &str) -> (usize, &str) {
+pub(super) fn marks(raw: &str) -> (usize, &str) {
     let text = trim(raw);
     // An arrow or a closing bracket of an address broken over two lines is no quote mark.
-    if !text.starts_with(['>', '\u{ff1e}']) || text.starts_with(">:") || text.ends_with("<<<") || indented(raw) {
+    if !text.starts_with(['>', '\u{ff1e}'])
+        || text.starts_with(">:")
+        || text.ends_with("<<<")
+        || indented(raw)
+        || super::header::is_arrowed(text)
+    {
         return (0, text);
     }
     let (mut depth, mut rest) = (0, text);

@@ -139,7 +139,7 @@ impl<'a, 'b> Pass<'a, 'b> {
         if line.is_blank() {
             return at + 1;
         }
-        if header::is_arrowed(line.raw) && !self.quotes_follow(at + 1) {
+        if header::is_arrowed(&line.body) && !self.quotes_follow(at + 1) {
             return self.rest(at, at, None);
         }
         let prompt = self.prompts && line.depth > 0 && !self.after_quote(at);

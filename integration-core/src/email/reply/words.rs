@@ -155,6 +155,13 @@ pub(super) const FORWARDED_BY: &[&str] = &[
     "encaminhado por", "doorgestuurd door", "vidarebefordrat av", "videresendt af", "videresendt av", "przekazane przez",
 ];
 
+/// "Reply above this line", as helpdesks ask for.
+pub(super) const REPLY_ABOVE: &[&str] = &[
+    "above this line", "oberhalb dieser zeile", "über dieser zeile", "au-dessus de cette ligne", "encima de esta línea", "sopra questa linea",
+    "sopra questa riga", "boven deze regel", "boven deze lijn", "acima desta linha", "ovanför denna rad", "over denne linje", "powyżej tej linii",
+    "выше этой строки",
+];
+
 /// Prefixes of a forwarded message's subject, without the colon.
 pub(super) const FORWARD_PREFIXES: &[&str] = &[
     "fwd", "fw", "wg", "tr", "rv", "enc", "encaminhada", "i", "inoltra", "doorst", "fwd", "vs", "vb", "vl", "pd", "vidarebefordrat",
