@@ -183,7 +183,7 @@ proptest! {
         let new = split_html(&html).new_html.unwrap();
         let mut open: Vec<&str> = Vec::new();
         for tag in new.split('<').skip(1) {
-            let name = tag.split(|letter: char| letter == '>' || letter == ' ').next().unwrap_or_default();
+            let name = tag.split(['>', ' ']).next().unwrap_or_default();
             match name.strip_prefix('/') {
                 Some(name) => prop_assert_eq!(open.pop(), Some(name), "{} from {}", new, html),
                 None if name.trim_end_matches('/') != "br" => open.push(name),
