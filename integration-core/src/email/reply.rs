@@ -70,7 +70,10 @@ pub fn split_text(text: &str) -> Split {
     text_of(text, &Hints::default())
 }
 
-/// Splits an HTML body; each part as the text a person sees ([`html_to_text`](super::parse::html_to_text)).
+/// Splits an HTML body.
+///
+/// Each part is the text a person sees, of its first megabyte ([`html_to_text`](super::parse::html_to_text)); the HTML
+/// of the new part is whole.
 #[must_use]
 pub fn split_html(html: &str) -> Split {
     html::split(html, &Hints::default())
