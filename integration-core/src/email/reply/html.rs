@@ -153,7 +153,8 @@ struct Page<'a> {
     regions: Vec<Region>,
     blocks: Vec<usize>,
     text: String,
-    current: Vec<usize>,
+    /// The leaves of the line so far, each with where its text begins.
+    current: Vec<(usize, usize)>,
     mark: Mark,
     rest_follows: bool,
     /// The next visible text from each node on.
@@ -325,7 +326,7 @@ impl<'a> Page<'a> {
 
     fn add_text(&mut self, at: usize) {
         let node = &self.nodes[at];
-        self.current.push(at);
+        self.current.push((at, self.text.len()));
         if node.source.trim().is_empty() && !node.kept {
             self.text.push(' ');
             return;
@@ -344,13 +345,13 @@ impl<'a> Page<'a> {
             self.break_line();
             self.rest_follows = true;
         }
-        self.current.push(at);
+        self.current.push((at, self.text.len()));
         if node.is("br") {
             self.break_line();
         } else if node.is("hr") {
             self.current.pop();
             self.break_line();
-            self.current.push(at);
+            self.current.push((at, self.text.len()));
             self.text.push_str("__________");
             self.set_mark();
             self.break_line();
@@ -380,20 +381,37 @@ impl<'a> Page<'a> {
             self.text.clear();
             return;
         }
-        let words: Vec<&str> = self.text.split_whitespace().collect();
-        let body = trim(&words.join(" ")).to_owned();
-        self.text.clear();
+        let text = std::mem::take(&mut self.text);
+        let mut leaves: Vec<(usize, usize)> = std::mem::take(&mut self.current);
+        let body = one_line(&text);
+        if let Some(at) = attribution::within(&body) {
+            // The writer's last words share the line: it is cut where an element begins, or else stays whole.
+            let cut = leaves.iter().position(|(_, from)| one_line(&text[..*from]).len() == at && at > 0);
+            if let Some(cut) = cut {
+                let below = leaves.split_off(cut);
+                self.line(&body[..at], leaves, false);
+                self.line(&body[at..], below, false);
+            } else {
+                self.line(&body, leaves, true);
+            }
+            self.mark = Mark::None;
+            return;
+        }
+        self.line(&body, leaves, false);
+        self.mark = Mark::None;
+    }
+
+    fn line(&mut self, body: &str, leaves: Vec<(usize, usize)>, shared: bool) {
         let filled = !body.is_empty();
         if filled && self.mark == Mark::Quote {
-            self.note_forward(&body);
+            self.note_forward(body);
         }
-        let mark = std::mem::take(&mut self.mark);
-        let mark = if filled { mark } else { Mark::None };
+        let mark = if filled { self.mark } else { Mark::None };
         // Plain text that was put into HTML keeps its quote marks.
-        let (depth, body) = line::marks(&body);
+        let (depth, body) = line::marks(body);
         let body = Cow::Owned(body.to_owned());
-        self.lines.push(Line { body, mark, depth, ..Line::default() });
-        self.leaves.push(std::mem::take(&mut self.current));
+        self.lines.push(Line { body, mark, depth, shared, ..Line::default() });
+        self.leaves.push(leaves.into_iter().map(|(leaf, _)| leaf).collect());
     }
 
     /// A forwarded message in an answer's frame holds everything up to the frame's end.
@@ -413,6 +431,12 @@ impl<'a> Page<'a> {
             self.leaves.push(Vec::new());
         }
     }
+}
+
+/// White space folded, invisible marks at the ends gone.
+fn one_line(text: &str) -> String {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    trim(&words.join(" ")).to_owned()
 }
 
 /// Words of the element's class, id and name, lower case, without the prefix of mail shown within mail.

@@ -28,12 +28,14 @@ pub(super) struct Line<'a> {
     pub(super) mark: Mark,
     /// It continues the written line above: the two were one.
     pub(super) glued: bool,
+    /// The writer's words and an attribution stand in it and cannot be parted.
+    pub(super) shared: bool,
 }
 
 impl<'a> Line<'a> {
     pub(super) fn plain(raw: &'a str) -> Self {
         let (depth, body) = marks(raw);
-        Self { body: Cow::Borrowed(body), raw, depth, mark: Mark::None, glued: false }
+        Self { body: Cow::Borrowed(body), raw, depth, mark: Mark::None, glued: false, shared: false }
     }
 
     pub(super) fn is_blank(&self) -> bool {

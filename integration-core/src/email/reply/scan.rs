@@ -241,7 +241,7 @@ impl<'a, 'b> Pass<'a, 'b> {
     /// The lines that introduce a quote, if they end or begin at `at`.
     fn start_at(&self, at: usize) -> Option<Start> {
         let line = self.lines[at];
-        if line.is_blank() || line.mark != Mark::None {
+        if line.is_blank() || line.mark != Mark::None || line.shared {
             return None;
         }
         if let Some(announced) = header::announces(&line.body) {
