@@ -47,6 +47,9 @@ pub struct SuggestionSource {
     pub direction: Option<Direction>,
     /// When.
     pub at: Option<DateTime<Utc>>,
+    /// What the person put under the message, if they wrote it: [`Suggestion::details`] reads it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub signature: String,
 }
 
 impl Suggestion {
@@ -64,6 +67,24 @@ impl Suggestion {
         psl::domain_str(domain).map(str::to_owned)
     }
 
+    /// What the signatures say of the person, the latest first, each with the message it stands in. Suggestions: a line that
+    /// looks like a title may be something else.
+    #[cfg(feature = "mail")]
+    #[must_use]
+    pub fn details(&self) -> Vec<(MessageId, crate::email::signature::Details)> {
+        let mut signed: Vec<&SuggestionSource> =
+            self.sources.iter().filter(|source| !source.signature.is_empty()).collect();
+        signed.sort_by_key(|source| std::cmp::Reverse(source.at));
+        let read = |source: &SuggestionSource| {
+            let mut sender = crate::email::Address::new(&self.address);
+            if !source.name.is_empty() {
+                sender = sender.with_name(&source.name);
+            }
+            (source.message.clone(), crate::email::signature::read(&source.signature, Some(&sender)))
+        };
+        signed.into_iter().map(read).collect()
+    }
+
     /// Remembers where `address` was met.
     pub(crate) fn meet(&mut self, address: &str, message: &Summary, connection: &ConnectionId, id: &str) {
         address.clone_into(&mut self.address);
@@ -73,6 +94,11 @@ impl Suggestion {
             name: message.people.get(address).cloned().unwrap_or_default(),
             direction: message.direction,
             at: message.at,
+            signature: if message.author.as_deref() == Some(address) {
+                message.signature.clone()
+            } else {
+                String::new()
+            },
         });
     }
 

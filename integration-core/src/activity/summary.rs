@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::policy::Keep;
+use super::policy::{Keep, Suggest};
 use crate::{
     email::{Address, Direction, Message, Role},
     ids::ThreadId,
@@ -15,6 +15,7 @@ use crate::{
 const MAX_PEOPLE: usize = 500;
 /// How much text is kept of a message, in bytes.
 const MAX_TEXT: usize = 64 * 1024;
+const MAX_SIGNATURE: usize = 1_024;
 const MAX_TOKENS: usize = 20;
 
 /// What of a message is needed to decide and to show it. Everything that a change of policy or directory needs to decide
@@ -36,6 +37,9 @@ pub struct Summary {
     /// The new words, under [`Keep::Full`](super::Keep::Full).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
+    /// What stands under the new words, while contacts are suggested; at most 1 KiB.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub signature: String,
     /// Everybody who takes part, lower case, with the name shown beside the address.
     pub people: BTreeMap<String, String>,
     /// Everybody but the owner and the own domains, lower case, each once.
@@ -114,7 +118,13 @@ impl Summary {
             kinds: kinds(message),
             ..Self::default()
         };
-        summary.text = Some(message.text[..message.text.floor_char_boundary(MAX_TEXT)].to_owned());
+        let (new, signature) = new_words(message);
+        if let Some(new) = &new {
+            summary.snippet = snippet(new);
+        }
+        signature[..signature.floor_char_boundary(MAX_SIGNATURE)].clone_into(&mut summary.signature);
+        let text = new.as_deref().unwrap_or(&message.text);
+        summary.text = Some(text[..text.floor_char_boundary(MAX_TEXT)].to_owned());
         summary.separate(own, own_domains);
         summary
     }
@@ -130,18 +140,21 @@ impl Summary {
     }
 
     /// Drops what is not to be kept.
-    pub(crate) fn trim(&mut self, keep: Keep) {
+    pub(crate) fn trim(&mut self, keep: Keep, suggest: Suggest) {
         if keep < Keep::Full {
             self.text = None;
         }
         if keep < Keep::Snippet {
             self.snippet.clear();
         }
+        if keep < Keep::Snippet || suggest == Suggest::Nobody {
+            self.signature.clear();
+        }
     }
 
     /// Drops what was said, for good: who, when and the ids stay, so that it is recognised when it comes again.
     pub(crate) fn purge(&mut self) {
-        self.trim(Keep::Metadata);
+        self.trim(Keep::Metadata, Suggest::Nobody);
         self.subject.clear();
         self.tokens.clear();
         self.people.values_mut().for_each(String::clear);
@@ -200,6 +213,27 @@ fn tokens(message: &Message, own: &[String], own_domains: &[String]) -> BTreeSet
         }
     }
     found
+}
+
+/// What somebody wrote, without quotes and signature (`None` where there is nothing else: a forwarded mail without a word);
+/// and the signature.
+#[cfg(feature = "mail")]
+fn new_words(message: &Message) -> (Option<String>, String) {
+    let split = crate::email::reply::split(message);
+    ((!split.new.trim().is_empty()).then_some(split.new), split.signature)
+}
+
+#[cfg(not(feature = "mail"))]
+fn new_words(_: &Message) -> (Option<String>, String) {
+    (None, String::new())
+}
+
+#[cfg(feature = "mail")]
+use crate::email::parse::snippet;
+
+#[cfg(not(feature = "mail"))]
+fn snippet(text: &str) -> String {
+    text.chars().take(200).collect()
 }
 
 /// What the headers say the message is.

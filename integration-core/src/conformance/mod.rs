@@ -3,7 +3,7 @@
 //! Each suite is a module of cases: functions over a trait object that say which [promise](Broken) was broken. A macro of
 //! the same name turns all of them into tests of the calling crate (which needs tokio's `macros` and `rt`):
 //!
-//! ```ignore
+//! ```text
 //! async fn fresh(name: &str) -> Arc<MyStore> { /* an empty store; `name` is unique within the suite */ }
 //! async fn reopen(store: &Arc<MyStore>) -> Arc<MyStore> { /* the same content, opened once more beside it */ }
 //!

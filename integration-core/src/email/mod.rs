@@ -5,6 +5,10 @@ pub mod compose;
 #[cfg(feature = "mail")]
 pub mod parse;
 mod provider;
+#[cfg(feature = "mail")]
+pub mod reply;
+#[cfg(feature = "mail")]
+pub mod signature;
 mod types;
 
 pub use provider::{

@@ -65,7 +65,10 @@ impl Feed for GmailFeed {
 
     fn capabilities(&self) -> FeedCapabilities {
         let client = &self.0.client;
-        FeedCapabilities::new(client.batch_size, client.costs.messages_get).with_anchor_first().with_newest_first()
+        FeedCapabilities::new(client.batch_size, client.costs.messages_get)
+            .with_anchor_first()
+            .with_newest_first()
+            .with_listing(PAGE as usize, client.costs.messages_list)
     }
 
     async fn partitions(&self, _: Option<&Cursor>) -> Result<PartitionPage> {

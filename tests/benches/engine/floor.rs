@@ -170,8 +170,9 @@ impl Floor {
         for fetched in self.feed.fetch(keys).await.unwrap() {
             if let Fetched::Present { key, item: MailItem::Message(message), .. } = fetched {
                 let mut summary = Summary::of(&message, &self.own, &[]);
-                // The default policy keeps no more of the text than the snippet.
+                // The default policy keeps no more of the text than the snippet, and suggests nobody.
                 summary.text = None;
+                summary.signature.clear();
                 summaries.push((key, summary));
             }
         }

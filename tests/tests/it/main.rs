@@ -17,6 +17,7 @@ mod memory;
 mod near;
 mod quota;
 mod rematch;
+mod replies;
 mod steer;
 #[cfg(unix)]
 mod stopped;

@@ -383,6 +383,31 @@ async fn whom_to_suggest_follows_the_policy() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn only_new_words_are_shown_and_a_signature_suggests_details() {
+    let world = ann().await;
+    world.policy(|policy| (policy.suggest, policy.keep) = (Suggest::Everybody, Keep::Full)).await;
+    let text = "Yes, Tuesday is fine.\r\n\r\n-- \r\nEve Far\r\nHead of Purchasing\r\nFar Ltd.\r\n+44 20 7946 0958\r\n\r\n\
+                On Mon, 2 Nov 2026 at 10:00, Ada <ada@example.com> wrote:\r\n> Is Tuesday fine?";
+    world.arrives(
+        "From: Eve Far <eve@far.example>\nTo: ada@example.com, ann@acme.example\nMessage-ID: <1@far.example>",
+        text,
+        &["INBOX"],
+    );
+    world.sync().await;
+    let shown = world.hub.activities(&world.tenant).await.unwrap().remove(0).summary;
+    assert_eq!(
+        (shown.snippet.as_str(), shown.text.as_deref()),
+        ("Yes, Tuesday is fine.", Some("Yes, Tuesday is fine."))
+    );
+    let eve = world.hub.suggestions(&world.tenant).await.unwrap().remove(0);
+    let (_, details) = eve.details().remove(0);
+    assert_eq!(details.title.unwrap().value, "Head of Purchasing");
+    assert_eq!(details.phones.len(), 1);
+    world.policy(|_| {}).await;
+    assert!(world.hub.suggestions(&world.tenant).await.unwrap().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_audit_names_what_is_amiss_repairs_it_and_then_agrees() {
     let world = World::with_messages(60).await;
     world.sync().await;

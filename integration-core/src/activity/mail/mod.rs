@@ -238,7 +238,7 @@ impl MailApplier {
         if forbidden {
             summary.purge();
         }
-        summary.trim(policy.keep);
+        summary.trim(policy.keep, policy.suggest);
         Fact { summary, direct: findings, suggested, purged: purged || forbidden }
     }
 }

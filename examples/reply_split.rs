@@ -1,0 +1,78 @@
+//! Splits replies: JSON lines on stdin, one answer a line on stdout.
+//!
+//! `{"text"}` or `{"html"}` in; out, as plain text, `{"new","quoted","signature","forwarded":{"from","date","subject"}|null}`,
+//! for HTML with `"new_html"`. A line that cannot be read gives `{"error"}`, and the run goes on.
+
+use std::io::{self, BufRead, BufWriter, Write};
+
+use integration_core::email::reply::{Split, split_html, split_text};
+use serde_json::{Value, json};
+
+fn main() -> io::Result<()> {
+    let mut input = io::stdin().lock();
+    let mut output = BufWriter::new(io::stdout().lock());
+    let mut line = Vec::new();
+    while input.read_until(b'\n', &mut line)? > 0 {
+        if !line.trim_ascii().is_empty() {
+            writeln!(output, "{}", answer(&line))?;
+            output.flush()?;
+        }
+        line.clear();
+    }
+    Ok(())
+}
+
+fn answer(line: &[u8]) -> Value {
+    let asked: Value = match serde_json::from_slice(line) {
+        Ok(asked) => asked,
+        Err(error) => return json!({ "error": error.to_string() }),
+    };
+    match (asked["html"].as_str(), asked["text"].as_str()) {
+        (Some(html), _) => parts(&split_html(html)),
+        (None, Some(text)) => parts(&split_text(text)),
+        (None, None) => json!({ "error": "neither \"text\" nor \"html\"" }),
+    }
+}
+
+fn parts(split: &Split) -> Value {
+    let forwarded = split.forwarded.as_ref();
+    let mut parts = json!({
+        "new": split.new,
+        "quoted": split.quoted,
+        "signature": split.signature,
+        "forwarded": forwarded.map(|mail| json!({ "from": mail.from, "date": mail.date, "subject": mail.subject })),
+    });
+    if let Some(html) = &split.new_html {
+        parts["new_html"] = html.clone().into();
+    }
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::answer;
+
+    #[test]
+    fn text_is_answered_by_its_parts() {
+        let line = br#"{"text":"See below.\n\nBegin forwarded message:\n\nFrom: a@b.example\nDate: 4 May 2026\nSubject: Pump\nTo: c@d.example\n\nBroken."}"#;
+        let parts = answer(line);
+        assert_eq!(parts["new"], "See below.");
+        assert_eq!(parts["forwarded"]["from"], "a@b.example");
+        assert_eq!(parts["forwarded"]["subject"], "Pump");
+        assert_eq!(parts.get("new_html"), None);
+    }
+
+    #[test]
+    fn html_is_answered_with_the_html_of_the_new_part() {
+        let parts = answer(br#"{"html":"<p>Hi</p><blockquote type=cite>old"}"#);
+        assert_eq!((parts["new"].as_str(), parts["new_html"].as_str()), (Some("Hi"), Some("<p>Hi</p>")));
+        assert!(parts["forwarded"].is_null());
+    }
+
+    #[test]
+    fn a_line_that_cannot_be_read_is_an_error() {
+        for line in [&b"no json"[..], b"{}", b"[1]", b"{\"text\":1}", b"\xff\xfe"] {
+            assert!(answer(line)["error"].is_string());
+        }
+    }
+}

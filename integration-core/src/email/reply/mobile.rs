@@ -1,0 +1,84 @@
+//! "Sent from my iPhone" and its kin.
+
+use super::{line::folded, words};
+
+/// Is the line one that a mobile program adds by itself?
+pub(in crate::email) fn is_mobile(body: &str) -> bool {
+    if body.len() > 300 || body.len() < 6 || body.ends_with(':') {
+        return false;
+    }
+    let text = folded(body, 200);
+    let bare = |letter: char| matches!(letter, '*' | '_' | '-' | '.' | '!' | ' ' | '\u{2014}' | '(' | ')');
+    let text = text.trim_matches(bare);
+    let begin = words::SENT_FROM.iter().find(|begin| text.starts_with(*begin));
+    let ends = words::SENT_FROM_ENDS.iter().any(|end| text.ends_with(end));
+    // Most lines are none, and go no further.
+    (begin.is_some() || ends) && names_device(&without_links(body), begin.copied(), ends)
+}
+
+fn names_device(body: &str, begin: Option<&str>, ends: bool) -> bool {
+    let text = folded(body, 200);
+    let text =
+        text.trim_matches(|letter: char| matches!(letter, '*' | '_' | '-' | '.' | '!' | ' ' | '\u{2014}' | '(' | ')'));
+    if text.split_whitespace().count() > 14 {
+        return false;
+    }
+    let named_in = |text: &str| words::DEVICES.iter().any(|device| holds(text, device));
+    let device = named_in(text);
+    let Some(begin) = begin else { return ends && device };
+    if device {
+        // "Sent from my desk, is easier than my phone" goes on talking.
+        let after = text.split_once(", ").map(|(_, after)| after);
+        return after.is_none_or(named_in) && !text.contains(" is ")
+            || begin.contains("yahoo")
+            || text.contains("typo");
+    }
+    text.get(begin.len()..).is_some_and(|rest| named(rest, body))
+}
+
+/// What follows is a product's name: capitals or digits, few words, no comma.
+fn named(rest: &str, body: &str) -> bool {
+    let begins = rest.is_empty() || rest.starts_with(' ') || !rest.is_ascii();
+    let count = rest.split_whitespace().count();
+    let capitals =
+        body.split_whitespace().skip(2).any(|word| word.chars().next().is_some_and(|letter| letter.is_uppercase()));
+    begins && (1..=6).contains(&count) && capitals && !rest.contains(',')
+}
+
+/// A word of the text begins with `device`, or is it if it is short; writing without blanks may hold it anywhere.
+fn holds(text: &str, device: &str) -> bool {
+    if !device.is_ascii() {
+        return text.contains(device);
+    }
+    let letter = |letter: char| letter.is_ascii_alphanumeric();
+    text.match_indices(device).any(|(at, _)| {
+        !text[..at].ends_with(letter)
+            && (device.len() > 5 || device.starts_with("ip") || !text[at + device.len()..].starts_with(letter))
+    })
+}
+
+/// Without "<https://…>", "(https://…)" and "[…]".
+fn without_links(body: &str) -> String {
+    let mut text = String::with_capacity(body.len());
+    let mut rest = body;
+    while let Some(at) = rest.find(['<', '(', '[']) {
+        let close = match rest.as_bytes()[at] {
+            b'<' => '>',
+            b'(' => ')',
+            _ => ']',
+        };
+        let inside = &rest[at + 1..];
+        let end = inside.find(close).unwrap_or(inside.len());
+        let link =
+            inside[..end].starts_with("http") || inside[..end].contains("://") || inside[..end].starts_with("mailto");
+        text.push_str(&rest[..at]);
+        text.push(' ');
+        if !link {
+            text.push_str(&inside[..end]);
+            text.push(' ');
+        }
+        rest = inside.get(end + 1..).unwrap_or("");
+    }
+    text.push_str(rest);
+    text
+}

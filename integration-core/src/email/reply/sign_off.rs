@@ -1,0 +1,283 @@
+//! Where a signature begins at the end of somebody's words.
+//!
+//! Conservative: what might be new words stays with them.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::LazyLock,
+};
+
+use super::{
+    line::{Line, folded, has_address, has_link, has_phone, is_name, is_prose, words},
+    mobile, words as tables,
+};
+
+/// How many lines with text are looked at.
+const MAX_LINES: usize = 40;
+/// How many a signature after a closing formula may have.
+const MAX_CARD: usize = 18;
+
+/// The first line of the signature with which `lines` end. `above`: are there words of the writer before them?
+pub(super) fn begins(lines: &[&Line<'_>], above: bool, sender: Option<&str>) -> Option<usize> {
+    let filled: Vec<usize> = (0..lines.len()).rev().filter(|&at| !lines[at].is_blank()).take(MAX_LINES).collect();
+    let last = *filled.first()?;
+    let oldest = *filled.last()?;
+    let tail = Tail { lines, filled, above, whole: oldest };
+    if mobile::is_mobile(&lines[last].body) {
+        return Some(last);
+    }
+    tail.delimiter()
+        .or_else(|| tail.disclaimer())
+        .or_else(|| tail.closing())
+        .or_else(|| tail.short_name(last))
+        .or_else(|| tail.footer())
+        .or_else(|| sender.and_then(|name| tail.sender(name)))
+}
+
+struct Tail<'a, 'b> {
+    lines: &'a [&'a Line<'b>],
+    /// Lines with text, from the last upwards.
+    filled: Vec<usize>,
+    above: bool,
+    /// The first line that is looked at.
+    whole: usize,
+}
+
+impl Tail<'_, '_> {
+    fn body(&self, at: usize) -> &str {
+        &self.lines[at].body
+    }
+
+    /// Are there words before this line?
+    fn words_above(&self, at: usize) -> bool {
+        self.above || at > self.whole && self.filled.last().is_some_and(|&first| first < at)
+    }
+
+    /// Lines with text after the `count` last ones' first, in reading order.
+    fn below(&self, count: usize) -> impl Iterator<Item = &str> {
+        self.filled[..count].iter().rev().map(|&at| self.body(at))
+    }
+
+    /// `-- ` on a line by itself.
+    fn delimiter(&self) -> Option<usize> {
+        let mut found = None;
+        for (count, &at) in self.filled.iter().enumerate() {
+            let body = self.body(at);
+            let exact = self.lines[at].raw.trim_end_matches(['\r', '\n']) == "-- ";
+            let dashes = matches!(body, "--" | "\u{2014}" | "\u{2013}" | "---" | "- -" | "----" | "\u{2014}\u{2014}");
+            if !dashes || !self.words_above(at) {
+                continue;
+            }
+            let prose = || self.below(count).filter(|line| is_prose(line) && !disclaims(line)).count();
+            // A rule between two paragraphs looks the same.
+            if exact || matches!(body, "--" | "- -") && count <= 14 || count <= 8 && prose() <= 1 {
+                found = Some(at);
+            }
+        }
+        found
+    }
+
+    /// Paragraphs about confidentiality, company registers and the like.
+    fn disclaimer(&self) -> Option<usize> {
+        let mut found = None;
+        let mut count = 0;
+        while count < self.filled.len() {
+            let mut end = count + 1;
+            while end < self.filled.len() && self.filled[end] + 1 == self.filled[end - 1] {
+                end += 1;
+            }
+            let start = self.filled[end - 1];
+            let paragraph: Vec<&str> = self.filled[count..end].iter().rev().map(|&at| self.body(at)).collect();
+            let about = disclaims(&paragraph.join(" "));
+            let ruled = found.is_some() && paragraph.iter().all(|line| super::line::rule(line));
+            if !(about || ruled) || !self.words_above(start) {
+                break;
+            }
+            found = Some(start);
+            count = end;
+        }
+        found
+    }
+
+    /// "Best regards" and a few short lines.
+    fn closing(&self) -> Option<usize> {
+        let mut found = None;
+        for (count, &at) in self.filled.iter().enumerate().take(MAX_CARD + 1) {
+            // The line just entered must fit a card, or nothing above can begin one.
+            if count > 0 && !self.fits(self.filled[count - 1]) {
+                break;
+            }
+            let Some(closing) = closing(self.body(at)) else { continue };
+            if !self.words_above(at) {
+                continue;
+            }
+            let contacts = self.below(count).any(is_contact);
+            let named = count == 0
+                || self.below(count).next().is_some_and(|line| {
+                    is_name(line) || is_contact(line) || closing == Closing::Alone && starts_name(line)
+                });
+            let enough = match closing {
+                Closing::Alone => named && (count <= 6 || contacts),
+                Closing::Named => count > 0 && contacts,
+                Closing::Thanks => count > 1 && named && contacts,
+            };
+            if enough {
+                found = Some(at);
+            }
+        }
+        found
+    }
+
+    fn fits(&self, at: usize) -> bool {
+        let body = self.body(at);
+        let postscript = folded(body, 12);
+        !is_prose(body)
+            && !postscript.starts_with("ps:")
+            && !postscript.starts_with("p.s")
+            && !postscript.starts_with("ps ")
+            || closing(body).is_some()
+    }
+
+    /// "-Ann", "/John": a name behind a stroke, as the last line.
+    fn short_name(&self, last: usize) -> Option<usize> {
+        let body = self.body(last);
+        let stroke = body.chars().next()?;
+        let name = body.trim_start_matches(['-', '/', '\u{2013}', '\u{2014}', '~']);
+        let strokes = body.len() - name.len();
+        if strokes == 0
+            || strokes > 2 * stroke.len_utf8()
+            || !self.words_above(last)
+            || words(name) > 3
+            || !is_name(name)
+        {
+            return None;
+        }
+        let above = last.checked_sub(1).map(|at| self.lines[at]);
+        let apart = above.is_none_or(Line::is_blank);
+        let item = self.filled.get(1).is_some_and(|&at| self.body(at).starts_with(stroke));
+        (!item && (!name.starts_with(' ') || apart)).then_some(last)
+    }
+
+    /// What mailing lists put below a rule.
+    fn footer(&self) -> Option<usize> {
+        for (count, &at) in self.filled.iter().enumerate().take(13) {
+            let body = self.body(at);
+            let ruled = body.len() >= 2 && body.chars().all(|letter| letter == '_') || super::line::rule(body);
+            if !ruled || !self.words_above(at) || count == 0 {
+                continue;
+            }
+            let text: Vec<&str> = self.below(count).collect();
+            let text = folded(&text.join("\n"), 4_000);
+            let list = text.contains("mailing list") || text.contains("unsubscribe") || text.contains("listinfo");
+            return (list && (has_link(&text) || has_address(&text))).then_some(at);
+        }
+        None
+    }
+
+    /// The sender's own name, and contact details below it.
+    fn sender(&self, name: &str) -> Option<usize> {
+        let name = folded(name, 200);
+        for (count, &at) in self.filled.iter().enumerate().take(MAX_CARD) {
+            if count > 0 && !self.fits(self.filled[count - 1]) {
+                return None;
+            }
+            let is_sender = words(&name) >= 2
+                && folded(self.body(at), 200).trim_matches(|letter: char| !letter.is_alphanumeric()) == name;
+            if is_sender && count > 0 && self.below(count).any(is_contact) && self.words_above(at) {
+                return Some(at);
+            }
+        }
+        None
+    }
+}
+
+static FORMULAS: LazyLock<HashSet<&str>> = LazyLock::new(|| tables::CLOSINGS.iter().copied().collect());
+
+/// How many bytes of a word of a disclaimer are looked up first.
+const STEM: usize = 4;
+static STEMS: LazyLock<HashMap<&[u8], Vec<&str>>> = LazyLock::new(|| {
+    let mut stems: HashMap<&[u8], Vec<&str>> = HashMap::new();
+    for word in tables::DISCLAIMER {
+        stems.entry(&word.as_bytes()[..STEM.min(word.len())]).or_default().push(word);
+    }
+    stems
+});
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Closing {
+    /// The formula by itself.
+    Alone,
+    /// "Regards, Ann" on one line.
+    Named,
+    /// Thanking, which is saying something.
+    Thanks,
+}
+
+/// Is the line a closing formula or thanks, by itself or with a name?
+pub(in crate::email) fn closes(body: &str) -> bool {
+    closing(body).is_some()
+}
+
+fn closing(body: &str) -> Option<Closing> {
+    if body.len() > 120 {
+        return None;
+    }
+    let text = folded(body, 120);
+    let bare = text.trim_matches(|letter: char| !letter.is_alphanumeric());
+    if bare.is_empty() {
+        return None;
+    }
+    if FORMULAS.contains(bare) {
+        // "Best!" and "T" are said in other places too.
+        let short = bare.chars().count() <= 2
+            && text.len() == bare.len()
+            && bare.is_ascii()
+            && !body.chars().all(char::is_uppercase);
+        return (!short).then_some(Closing::Alone);
+    }
+    if tables::THANKS.contains(&bare) {
+        return Some(Closing::Thanks);
+    }
+    let named = text.match_indices([',', ' ', '.', '!']).any(|(at, _)| {
+        FORMULAS.contains(&text[..at]) && text[..at].chars().count() > 3 && body.get(at..).is_some_and(is_name)
+    });
+    named.then_some(Closing::Named)
+}
+
+/// A first name without a capital.
+fn starts_name(line: &str) -> bool {
+    words(line) == 1
+        && line.chars().count() <= 20
+        && line.chars().all(|letter| letter.is_alphabetic() || ".!-".contains(letter))
+}
+
+/// Something to reach a person by.
+pub(super) fn is_contact(line: &str) -> bool {
+    has_address(line) || has_phone(line) || has_link(&line.to_lowercase()) || line.contains('|') && words(line) < 14
+}
+
+/// Does a paragraph speak about confidentiality, registers, printing or unsubscribing?
+fn disclaims(paragraph: &str) -> bool {
+    if paragraph.len() <= 60 {
+        return false;
+    }
+    let text = folded(paragraph, 3_000);
+    let begins = |at: usize| {
+        let known = text.as_bytes().get(at..at + STEM).and_then(|stem| STEMS.get(stem));
+        known.is_some_and(|words| words.iter().any(|word| text[at..].starts_with(word)))
+    };
+    let starts = std::iter::once(0).chain(text.match_indices([' ', '(', '"', '\'']).map(|(at, _)| at + 1));
+    let hits = starts.filter(|&at| begins(at)).take(2).count();
+    // One word of that kind happens in any letter; two are the formula.
+    hits >= 2 || text.len() > 150 && tables::DISCLAIMER_WITHIN.iter().any(|word| text.contains(word))
+}
+
+/// Are these lines nothing but a signature: short, and few or with contact details?
+pub(super) fn is_card<'a>(lines: impl Iterator<Item = &'a str> + Clone) -> bool {
+    let count = lines.clone().count();
+    count > 0
+        && count <= MAX_CARD
+        && lines.clone().all(|line| !is_prose(line) || disclaims(line))
+        && (lines.clone().any(is_contact)
+            || count <= 3 && lines.clone().all(|line| is_name(line) || mobile::is_mobile(line)))
+}
