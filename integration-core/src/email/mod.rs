@@ -3,8 +3,12 @@
 #[cfg(feature = "mail")]
 pub mod compose;
 #[cfg(feature = "mail")]
+pub mod kind;
+#[cfg(feature = "mail")]
 pub mod parse;
 mod provider;
+#[cfg(feature = "mail")]
+pub mod report;
 mod types;
 
 pub use provider::{
@@ -13,5 +17,5 @@ pub use provider::{
 };
 pub use types::{
     Address, Attachment, Direction, MailFlags, MailItem, Message, MessageHeaders, Outgoing, OutgoingAttachment,
-    ReplyTo, Role,
+    ReplyTo, ReportPart, Role,
 };
