@@ -243,3 +243,6 @@ const ABSENT: [&str; 16] = [
     "out of office", "out of the office", "automatic reply", "autoreply", "auto-reply", "on vacation", "on leave",
     "abwesend", "abwesenheit", "nicht im büro", "absent", "vacaciones", "ausente", "assente", "afwezig", "frånvar",
 ];
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,7 @@
 
 mod far;
 mod kill;
+mod reading;
 mod steer;
 mod storm;
 mod worker;

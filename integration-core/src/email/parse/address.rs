@@ -11,6 +11,8 @@ pub(super) const MAX_VALUE: usize = 256 * 1024;
 const MAX_ADDRESSES: usize = 2_000;
 /// No line of a message is longer, so no address is.
 const MAX_LINE: usize = 998;
+/// Comments that never end, before brackets count as letters.
+const MAX_OPEN: usize = 8;
 
 /// The mailboxes of a `From`, `To`, … value as sent.
 ///
@@ -41,6 +43,11 @@ struct Reader {
     angle: Option<String>,
     /// A name that ended at a comma without an address: "Lovelace, Ada <…>".
     half: String,
+    /// A quote, or a bracket, was found never to be closed: the others of its kind are not searched for again.
+    open_quote: bool,
+    open_angle: bool,
+    /// So many comments were found never to be closed.
+    open_comments: usize,
 }
 
 impl Reader {
@@ -107,8 +114,9 @@ impl Reader {
     }
 
     fn quoted<'a>(&mut self, tail: &'a str) -> &'a str {
-        let Some((text, after)) = until_quote(tail) else {
+        let Some((text, after)) = Some(tail).filter(|_| !self.open_quote).and_then(until_quote) else {
             // Never closed: the quote was none.
+            self.open_quote = true;
             return tail;
         };
         self.start();
@@ -124,6 +132,9 @@ impl Reader {
     }
 
     fn comment<'a>(&mut self, tail: &'a str) -> &'a str {
+        if self.open_comments >= MAX_OPEN {
+            return tail;
+        }
         let (mut depth, mut escaped) = (1, false);
         let mut text = String::new();
         for (at, letter) in tail.char_indices() {
@@ -147,6 +158,7 @@ impl Reader {
             text.push(letter);
         }
         // Never closed: the bracket was none.
+        self.open_comments += 1;
         tail
     }
 
@@ -155,11 +167,13 @@ impl Reader {
             self.finish(false);
         }
         let mut quoted = false;
-        let end = tail.find(|letter| {
+        let near = cut(tail, MAX_LINE).find(|letter| {
             quoted ^= letter == '"';
             letter == '>' && !quoted
         });
-        let (inside, after) = match end.or_else(|| tail.find('>')) {
+        let end = near.or_else(|| if self.open_angle { None } else { tail.find('>') });
+        self.open_angle |= end.is_none();
+        let (inside, after) = match end {
             Some(end) => (&tail[..end], &tail[end + 1..]),
             None => tail.split_at(tail.find([',', ';']).unwrap_or(tail.len())),
         };
@@ -193,7 +207,9 @@ impl Reader {
                 // "MAILER-DAEMON" alone is an address without a domain, "Undisclosed recipients" is only a name.
                 if !comma && !phrase.contains(' ') && self.half.is_empty() && self.found.is_empty() {
                     let word = words::decode(phrase);
-                    self.keep(&word, &comment);
+                    if !word.contains('@') {
+                        self.keep(&word, &comment);
+                    }
                 }
                 self.half.clear();
             }
@@ -219,14 +235,16 @@ impl Reader {
     fn keep(&mut self, written: &str, name: &str) {
         let Some(address) = tidy(written) else { return };
         let name = words::decode(&one_line(name));
-        let name = cut(name.trim().trim_matches('"').trim(), MAX_LINE).to_owned();
+        let bare = name.strip_prefix('"').and_then(|name| name.strip_suffix('"')).unwrap_or(&name);
+        let name = cut(bare.trim(), MAX_LINE).to_owned();
         self.found.push(Address { name: Some(name).filter(|name| !name.is_empty()), address });
     }
 }
 
 /// "jdoe @ example . com" is one address, not four words.
 fn joined(phrase: &str) -> Option<Vec<&str>> {
-    let loose = phrase.contains(" @") || phrase.contains("@ ");
+    let domain = phrase.split_once('@').map_or("", |(_, domain)| domain);
+    let loose = phrase.contains(" @") || domain.starts_with(' ') || domain.contains(" .") || domain.contains(". ");
     (loose && phrase.matches('@').count() == 1).then(|| vec![phrase])
 }
 
@@ -269,6 +287,7 @@ fn tidy(written: &str) -> Option<String> {
             _ => address.push(letter),
         }
     }
-    let named = !address.starts_with('@') && !address.is_empty();
+    // "Undisclosed-Recipient:@x.example" is a group that a server took for an address.
+    let named = !address.starts_with('@') && !address.contains(":@") && !address.is_empty();
     (named && address.len() <= MAX_LINE).then_some(address)
 }

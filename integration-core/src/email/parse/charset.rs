@@ -3,7 +3,7 @@
 use encoding_rs::{Encoding, UTF_8};
 use mail_parser::decoders::charsets::map::charset_decoder;
 
-use super::guess::guess;
+use super::guess::{guess, has_japanese_escapes};
 
 /// How many letters of a text outweigh its declared charset when they form valid UTF-8.
 const CERTAIN: usize = 4;
@@ -37,10 +37,9 @@ pub(super) fn decode(label: &str, bytes: &[u8], hint: Option<&str>) -> String {
 /// The text of bytes whose charset is not known, or claimed to be UTF-8.
 fn undeclared(label: &str, bytes: &[u8], hint: Option<&str>) -> String {
     match std::str::from_utf8(bytes) {
-        Ok(text) if !(bytes.contains(&0x1b) && label.is_empty() || bytes.contains(&0x1b) && label.contains("ascii")) => {
-            return without_mark(text).to_owned();
-        }
-        Ok(_) => return guess(bytes),
+        // Seven bits wide, so that it passes for UTF-8 without being it.
+        Ok(_) if !label.starts_with("utf") && has_japanese_escapes(bytes) => return guess(bytes),
+        Ok(text) => return without_mark(text).to_owned(),
         Err(_) => {}
     }
     if let [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] = bytes {
@@ -143,6 +142,9 @@ impl Decoder {
 
     fn decode(&self, bytes: &[u8]) -> String {
         match self {
+            Self::Web(encoding) if *encoding == encoding_rs::ISO_2022_JP => {
+                encoding.decode_without_bom_handling(&without_idle_escapes(bytes)).0.into_owned()
+            }
             Self::Web(encoding) => encoding.decode(bytes).0.into_owned(),
             Self::Mail(decode) => decode(bytes),
             Self::Shifted(unshift, encoding) => encoding.decode_without_bom_handling(&unshift(bytes)).0.into_owned(),
@@ -157,6 +159,22 @@ impl Decoder {
             _ => None,
         }
     }
+}
+
+/// Joined words and some programs switch charsets twice in a row, which the web's reading takes for an attack.
+fn without_idle_escapes(bytes: &[u8]) -> Vec<u8> {
+    let escape = |at: usize| matches!(bytes.get(at..at + 3), Some([0x1b, b'(' | b'$', b'A'..=b'Z' | b'@']));
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        if escape(at) && escape(at + 3) {
+            at += 3;
+            continue;
+        }
+        out.push(bytes[at]);
+        at += 1;
+    }
+    out
 }
 
 /// ISO-2022-KR: between SO and SI the letters of EUC-KR, without their eighth bit.
@@ -212,8 +230,7 @@ fn mostly_utf8(bytes: &[u8]) -> bool {
     let (mut right, mut wrong) = (0_usize, 0_usize);
     for chunk in bytes.utf8_chunks() {
         right += chunk.valid().chars().filter(|letter| !letter.is_ascii()).count();
-        wrong += chunk.invalid().len();
+        wrong += usize::from(!chunk.invalid().is_empty());
     }
-    // A letter cut off at the very end is always forgiven.
-    right > 2 * wrong
+    right > wrong
 }

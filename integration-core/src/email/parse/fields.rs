@@ -82,7 +82,7 @@ pub(super) fn split_header(raw: &[u8], root: bool) -> Entity<'_> {
             match gathered.last_mut() {
                 Some((_, value)) if open && value.lacks(line) => value.fold(line),
                 _ if !goes_on(line, tail, first) => break,
-                _ => {}
+                _ => open = false,
             }
             rest = tail;
             continue;
@@ -98,8 +98,19 @@ pub(super) fn split_header(raw: &[u8], root: bool) -> Entity<'_> {
 
 /// Does the header block go on after a line that is no field?
 fn goes_on(line: &[u8], tail: &[u8], first: bool) -> bool {
-    let (next, _) = first_line(tail);
-    first || line.starts_with(b"From ") || line.starts_with(b">From ") || field(next).is_some()
+    if first || line.starts_with(b"From ") || line.starts_with(b">From ") {
+        return true;
+    }
+    let mut rest = tail;
+    // A torn line may have continuations of its own.
+    for _ in 0..4 {
+        let (next, after) = first_line(rest);
+        if !next.starts_with(b" ") && !next.starts_with(b"\t") {
+            return field(next).is_some();
+        }
+        rest = after;
+    }
+    false
 }
 
 /// Text in the charset that it shows, or that the message declares further down.

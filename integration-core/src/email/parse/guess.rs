@@ -30,7 +30,7 @@ fn charset(sample: &[u8]) -> &'static Encoding {
 }
 
 /// ESC $ B, ESC $ @, ESC ( J and ESC ( I.
-fn has_japanese_escapes(bytes: &[u8]) -> bool {
+pub(super) fn has_japanese_escapes(bytes: &[u8]) -> bool {
     bytes.windows(3).any(|three| matches!(three, [0x1b, b'$', b'B' | b'@'] | [0x1b, b'(', b'J' | b'I']))
 }
 

@@ -114,22 +114,20 @@ impl Writer {
     fn separate(&mut self) {
         let gap = std::mem::take(&mut self.gap);
         if self.out.is_empty() {
-            self.prefix(self.quotes);
-        } else if std::mem::take(&mut self.bullet) {
+            return self.prefix(self.quotes);
+        }
+        if std::mem::take(&mut self.bullet) {
             // The text of an item stands behind its bullet, in whatever blocks it is wrapped.
             return;
         }
         match gap {
             Gap::None => {}
             Gap::Blank => {
-                if !self.out.is_empty() && !self.out.ends_with(' ') {
+                if !self.out.ends_with(' ') {
                     self.out.push(' ');
                 }
             }
             Gap::Line | Gap::EmptyLine => {
-                if self.out.is_empty() {
-                    return;
-                }
                 self.out.truncate(self.out.trim_end_matches(' ').len());
                 self.out.push('\n');
                 if gap == Gap::EmptyLine {
