@@ -160,30 +160,22 @@ impl Kind {
     /// Exchange marks its answers only by asking for none; so do newsletters: the subject must fit too.
     fn suppressed(&mut self, message: &Message) {
         let value = message.headers.get("X-Auto-Response-Suppress").unwrap_or_default();
-        let marked = !value.is_empty() && !value.eq_ignore_ascii_case("none");
+        if value.is_empty() || value.eq_ignore_ascii_case("none") {
+            return;
+        }
         let subject = message.subject.to_lowercase();
-        if marked && ABSENT.iter().any(|known| subject.contains(known)) {
+        if ABSENT.iter().any(|known| subject.contains(known)) {
             self.set(Trait::AutoReply, "X-Auto-Response-Suppress", value);
         }
     }
 
     fn lists(&mut self, message: &Message) {
         for (name, value) in &message.headers.all {
-            let lower = name.to_ascii_lowercase();
-            match lower.as_str() {
-                "list-id" | "list-post" | "list-archive" | "mailing-list" | "x-mailing-list" | "x-beenthere"
-                | "x-mailman-version" | "x-google-group-id" | "x-loop-list" | "x-listname" | "x-list-name"
-                | "x-ml-name" | "x-ml-count" | "list-subscribe" | "x-sympa-from" | "x-ezmlm-list"
-                | "x-original-mailing-list" | "delivered-to-list" => self.set(Trait::List, name, value),
-                "list-unsubscribe" | "list-unsubscribe-post" | "list-help" | "feedback-id" | "x-campaign"
-                | "x-campaignid" | "x-campaign-id" | "x-mailchimp-id" | "x-mc-user" | "x-sg-eid" | "x-mailgun-sid"
-                | "x-mandrill-user" | "x-csa-complaints" | "x-report-abuse" | "x-mailer-recptid" | "x-job"
-                | "x-sfmc-stack" | "x-marketoid" | "x-hs-cid" | "x-klaviyo-message-id" | "x-cid-campaign"
-                | "x-ses-outgoing-campaign" | "x-bulkmail" | "x-mailinglist-id" | "x-binding" | "x-emv-memberid" => {
-                    self.set(Trait::Bulk, name, value);
-                }
-                "precedence" | "x-precedence" => self.precedence(name, value),
-                "x-mailer" if is_bulk_mailer(value) => self.set(Trait::Bulk, name, value),
+            let known = MARKS.binary_search_by(|(mark, _)| compare(mark, name));
+            match known.map(|at| MARKS[at].1) {
+                Ok(Mark::Of(of)) => self.set(of, name, value),
+                Ok(Mark::Precedence) => self.precedence(name, value),
+                Ok(Mark::Program) if is_bulk_mailer(value) => self.set(Trait::Bulk, name, value),
                 _ => {}
             }
         }
@@ -211,6 +203,70 @@ impl Kind {
             self.set(Trait::Invitation, "calendar", method);
         }
     }
+}
+
+/// What a header says by being there.
+#[derive(Clone, Copy)]
+enum Mark {
+    Of(Trait),
+    Precedence,
+    Program,
+}
+
+/// Headers of lists and of common senders of bulk mail, sorted.
+const MARKS: &[(&str, Mark)] = &[
+    ("delivered-to-list", Mark::Of(Trait::List)),
+    ("feedback-id", Mark::Of(Trait::Bulk)),
+    ("list-archive", Mark::Of(Trait::List)),
+    ("list-help", Mark::Of(Trait::Bulk)),
+    ("list-id", Mark::Of(Trait::List)),
+    ("list-post", Mark::Of(Trait::List)),
+    ("list-subscribe", Mark::Of(Trait::List)),
+    ("list-unsubscribe", Mark::Of(Trait::Bulk)),
+    ("list-unsubscribe-post", Mark::Of(Trait::Bulk)),
+    ("mailing-list", Mark::Of(Trait::List)),
+    ("precedence", Mark::Precedence),
+    ("x-beenthere", Mark::Of(Trait::List)),
+    ("x-binding", Mark::Of(Trait::Bulk)),
+    ("x-bulkmail", Mark::Of(Trait::Bulk)),
+    ("x-campaign", Mark::Of(Trait::Bulk)),
+    ("x-campaign-id", Mark::Of(Trait::Bulk)),
+    ("x-campaignid", Mark::Of(Trait::Bulk)),
+    ("x-cid-campaign", Mark::Of(Trait::Bulk)),
+    ("x-csa-complaints", Mark::Of(Trait::Bulk)),
+    ("x-emv-memberid", Mark::Of(Trait::Bulk)),
+    ("x-ezmlm-list", Mark::Of(Trait::List)),
+    ("x-google-group-id", Mark::Of(Trait::List)),
+    ("x-hs-cid", Mark::Of(Trait::Bulk)),
+    ("x-job", Mark::Of(Trait::Bulk)),
+    ("x-klaviyo-message-id", Mark::Of(Trait::Bulk)),
+    ("x-list-name", Mark::Of(Trait::List)),
+    ("x-listname", Mark::Of(Trait::List)),
+    ("x-loop-list", Mark::Of(Trait::List)),
+    ("x-mailchimp-id", Mark::Of(Trait::Bulk)),
+    ("x-mailer", Mark::Program),
+    ("x-mailer-recptid", Mark::Of(Trait::Bulk)),
+    ("x-mailgun-sid", Mark::Of(Trait::Bulk)),
+    ("x-mailing-list", Mark::Of(Trait::List)),
+    ("x-mailinglist-id", Mark::Of(Trait::Bulk)),
+    ("x-mailman-version", Mark::Of(Trait::List)),
+    ("x-mandrill-user", Mark::Of(Trait::Bulk)),
+    ("x-marketoid", Mark::Of(Trait::Bulk)),
+    ("x-mc-user", Mark::Of(Trait::Bulk)),
+    ("x-ml-count", Mark::Of(Trait::List)),
+    ("x-ml-name", Mark::Of(Trait::List)),
+    ("x-original-mailing-list", Mark::Of(Trait::List)),
+    ("x-precedence", Mark::Precedence),
+    ("x-report-abuse", Mark::Of(Trait::Bulk)),
+    ("x-ses-outgoing-campaign", Mark::Of(Trait::Bulk)),
+    ("x-sfmc-stack", Mark::Of(Trait::Bulk)),
+    ("x-sg-eid", Mark::Of(Trait::Bulk)),
+    ("x-sympa-from", Mark::Of(Trait::List)),
+];
+
+/// A lower-case name against one as written.
+fn compare(mark: &str, name: &str) -> std::cmp::Ordering {
+    mark.bytes().cmp(name.bytes().map(|byte| byte.to_ascii_lowercase()))
 }
 
 fn is_bulk_mailer(value: &str) -> bool {

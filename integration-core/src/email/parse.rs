@@ -148,7 +148,7 @@ fn add_parts(message: &mut Message, leaves: Vec<Part<'_>>) {
             continue;
         }
         if part.media_type == "text/calendar" && message.calendar.is_none() {
-            message.calendar = Some(part.text());
+            message.calendar = Some(clean::body(part.text()));
         }
         message.attachments.push(Attachment {
             size: part.decoded_len(),

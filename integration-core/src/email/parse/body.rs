@@ -54,17 +54,20 @@ pub struct TextPart {
 /// refuse (NUL and other control characters) goes.
 #[must_use]
 pub fn texts(parts: Vec<TextPart>) -> (String, Option<String>) {
-    let parts: Vec<TextPart> =
+    let mut parts: Vec<TextPart> =
         parts.into_iter().map(|part| TextPart { text: clean::body(part.text), ..part }).collect();
     let mut text = String::new();
     let mut any = false;
-    for group in parts.chunk_by(|a, b| a.alternative.is_some() && a.alternative == b.alternative) {
+    for group in parts.chunk_by_mut(|a, b| a.alternative.is_some() && a.alternative == b.alternative) {
         let has_plain = group.iter().any(|part| !part.html && !part.text.trim().is_empty());
-        for part in group.iter().filter(|part| part.html != has_plain) {
+        for part in group.iter_mut().filter(|part| part.html != has_plain) {
+            let piece = if part.html { html_to_text(&part.text) } else { std::mem::take(&mut part.text) };
             if std::mem::replace(&mut any, true) {
                 text.push('\n');
+                text.push_str(&piece);
+            } else {
+                text = piece;
             }
-            text.push_str(&if part.html { html_to_text(&part.text) } else { part.text.clone() });
         }
     }
     let mut html = None;

@@ -1,5 +1,7 @@
 //! Bytes to text: the charset that is declared, where the bytes bear it out, else the one they show.
 
+use std::borrow::Cow;
+
 use encoding_rs::{Encoding, UTF_8};
 use mail_parser::decoders::charsets::map::charset_decoder;
 
@@ -12,9 +14,14 @@ const CERTAIN: usize = 4;
 ///
 /// `hint` is what the rest of the message is written in; it is asked where a declaration is missing or wrong.
 pub(super) fn decode(label: &str, bytes: &[u8], hint: Option<&str>) -> String {
+    decode_owned(label, Cow::Borrowed(bytes), hint)
+}
+
+/// As [`decode`], without a copy where the bytes are the text.
+pub(super) fn decode_owned(label: &str, bytes: Cow<'_, [u8]>, hint: Option<&str>) -> String {
     if bytes.is_ascii() && !bytes.contains(&0x1b) && !escapes_in_ascii(label) {
         // Seven bits are the same in every other charset.
-        return ascii(bytes);
+        return utf8(bytes);
     }
     let label = tidy_label(label);
     let declared = match label.as_str() {
@@ -23,7 +30,7 @@ pub(super) fn decode(label: &str, bytes: &[u8], hint: Option<&str>) -> String {
         other => decoder(other),
     };
     let Some(declared) = declared else { return undeclared(&label, bytes, hint) };
-    match (std::str::from_utf8(bytes), declared.is_wide()) {
+    match (std::str::from_utf8(&bytes), declared.is_wide()) {
         // One byte a letter: a foreign text that happens to be valid UTF-8 is practically impossible.
         (Ok(text), Some(false)) if !text.is_ascii() => return without_mark(text).to_owned(),
         (Ok(text), Some(true)) if foreign_letters(text) >= CERTAIN && label != "iso-2022-jp" => {
@@ -31,17 +38,19 @@ pub(super) fn decode(label: &str, bytes: &[u8], hint: Option<&str>) -> String {
         }
         _ => {}
     }
-    declared.decode(bytes)
+    declared.decode(&bytes)
 }
 
 /// The text of bytes whose charset is not known, or claimed to be UTF-8.
-fn undeclared(label: &str, bytes: &[u8], hint: Option<&str>) -> String {
-    match std::str::from_utf8(bytes) {
+fn undeclared(label: &str, bytes: Cow<'_, [u8]>, hint: Option<&str>) -> String {
+    match std::str::from_utf8(&bytes) {
         // Seven bits wide, so that it passes for UTF-8 without being it.
-        Ok(_) if !label.starts_with("utf") && has_japanese_escapes(bytes) => return guess(bytes),
-        Ok(text) => return without_mark(text).to_owned(),
+        Ok(_) if !label.starts_with("utf") && has_japanese_escapes(&bytes) => return guess(&bytes),
+        Ok(text) if text.starts_with('\u{feff}') => return without_mark(text).to_owned(),
+        Ok(_) => return utf8(bytes),
         Err(_) => {}
     }
+    let bytes: &[u8] = &bytes;
     if let [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] = bytes {
         return UTF_8.decode(bytes).0.into_owned();
     }
@@ -64,8 +73,8 @@ pub(super) fn is_known(label: &str) -> bool {
     decoder(&tidy_label(label)).is_some()
 }
 
-fn ascii(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
+fn utf8(bytes: Cow<'_, [u8]>) -> String {
+    String::from_utf8(bytes.into_owned()).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
 fn escapes_in_ascii(label: &str) -> bool {
@@ -154,7 +163,7 @@ impl Decoder {
     fn decode_strictly(&self, bytes: &[u8]) -> Option<String> {
         match self {
             Self::Web(encoding) => {
-                encoding.decode_without_bom_handling_and_without_replacement(bytes).map(std::borrow::Cow::into_owned)
+                encoding.decode_without_bom_handling_and_without_replacement(bytes).map(Cow::into_owned)
             }
             _ => None,
         }

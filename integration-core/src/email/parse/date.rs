@@ -56,16 +56,15 @@ struct Parts {
 impl Parts {
     fn read(&mut self, line: &str) {
         let words: Vec<&str> = line.split([' ', '\t', ',', '\u{a0}']).filter(|word| !word.is_empty()).take(16).collect();
-        let month = words.iter().position(|word| month(word).is_some());
+        let months: Vec<Option<u32>> = words.iter().map(|word| month(word)).collect();
         // "mar." is a Tuesday in some languages and March in others: what stands beside a number is the month.
-        let beside = |at: &usize| {
-            let number = |at: Option<&&str>| at.is_some_and(|word| word.starts_with(|letter: char| letter.is_ascii_digit()));
-            number(at.checked_sub(1).and_then(|at| words.get(at))) && number(words.get(at + 1))
-        };
-        let named = (0..words.len()).filter(|&at| self::month(words[at]).is_some()).find(beside).or(month);
+        let number = |word: Option<&&str>| word.is_some_and(|word| word.starts_with(|letter: char| letter.is_ascii_digit()));
+        let beside = |at: &usize| number(at.checked_sub(1).and_then(|at| words.get(at))) && number(words.get(at + 1));
+        let named = || (0..words.len()).filter(|&at| months[at].is_some());
+        let named = named().find(beside).or_else(|| named().next());
         for (at, word) in words.iter().enumerate() {
             if Some(at) == named {
-                self.month = self.month.or(self::month(word));
+                self.month = months[at];
             } else {
                 self.word(word);
             }
@@ -185,10 +184,19 @@ impl Parts {
 
 /// The number of a month, by its English name or that of the languages mail programs translate it into.
 fn month(word: &str) -> Option<u32> {
-    let word = word.trim_end_matches('.').to_lowercase();
-    if word.chars().count() < 3 || !word.chars().all(char::is_alphabetic) {
+    let word = word.trim_end_matches('.');
+    if word.len() < 3 || word.as_bytes()[0].is_ascii_digit() || !word.chars().all(char::is_alphabetic) {
         return None;
     }
+    const ENGLISH: [&[u8]; 12] =
+        [b"jan", b"feb", b"mar", b"apr", b"may", b"jun", b"jul", b"aug", b"sep", b"oct", b"nov", b"dec"];
+    if word.len() == 3 {
+        let found = ENGLISH.iter().position(|name| word.as_bytes().eq_ignore_ascii_case(name));
+        if let Some(at) = found {
+            return u32::try_from(at + 1).ok();
+        }
+    }
+    let word = word.to_lowercase();
     // Longer beginnings first, where three letters do not tell.
     const NAMES: [(&str, u32); 41] = [
         ("jui", 7), ("juil", 7), ("juin", 6), ("jan", 1), ("feb", 2), ("mar", 3), ("apr", 4), ("may", 5), ("jun", 6),

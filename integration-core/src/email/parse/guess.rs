@@ -31,7 +31,8 @@ fn charset(sample: &[u8]) -> &'static Encoding {
 
 /// ESC $ B, ESC $ @, ESC ( J and ESC ( I.
 pub(super) fn has_japanese_escapes(bytes: &[u8]) -> bool {
-    bytes.windows(3).any(|three| matches!(three, [0x1b, b'$', b'B' | b'@'] | [0x1b, b'(', b'J' | b'I']))
+    let escape = |at: usize| matches!(bytes.get(at + 1..at + 3), Some([b'$', b'B' | b'@'] | [b'(', b'J' | b'I']));
+    memchr::memchr_iter(0x1b, bytes).any(escape)
 }
 
 /// Runs of bytes above ASCII.

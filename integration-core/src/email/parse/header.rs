@@ -24,7 +24,9 @@ pub fn ids(header: &str) -> Vec<String> {
         let Some(end) = rest[start..].find('>') else { break };
         // "<<a@b>" happens: the innermost bracket opens.
         let inside = rest[start + 1..start + end].rsplit('<').next().unwrap_or_default();
-        found.push(inside.chars().filter(|letter| !letter.is_whitespace() && !letter.is_control()).collect());
+        let plain = inside.bytes().all(|byte| byte.is_ascii_graphic());
+        let letters = || inside.chars().filter(|letter| !letter.is_whitespace() && !letter.is_control()).collect();
+        found.push(if plain { inside.to_owned() } else { letters() });
         rest = &rest[start + end + 1..];
     }
     if found.is_empty() {

@@ -42,21 +42,20 @@ pub fn snippet(text: &str) -> String {
         matches!(letter, '\u{34f}' | '\u{ad}' | '\u{200b}' | '\u{200c}' | '\u{2007}' | '\u{2060}' | '\u{feff}')
     };
     let mut line = String::new();
-    let (mut count, mut gap) = (0, false);
-    for letter in text.chars().filter(|letter| !invisible(letter)) {
-        if letter.is_whitespace() || letter.is_control() {
-            gap = count > 0;
-            continue;
-        }
-        if count + usize::from(gap) >= SNIPPET_CHARS {
-            break;
-        }
-        if std::mem::take(&mut gap) {
-            line.push(' ');
+    let mut count = 0;
+    for word in text.split(|letter: char| letter.is_whitespace() || letter.is_control()) {
+        let mut gap = count > 0;
+        for letter in word.chars().filter(|letter| !invisible(letter)) {
+            if count + usize::from(gap) >= SNIPPET_CHARS {
+                return line;
+            }
+            if std::mem::take(&mut gap) {
+                line.push(' ');
+                count += 1;
+            }
+            line.push(letter);
             count += 1;
         }
-        line.push(letter);
-        count += 1;
     }
     line
 }

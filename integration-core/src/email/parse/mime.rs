@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use memchr::memmem;
 
 use super::{
-    charset, clean,
+    charset,
     clean::one_line,
     encoding::{Encoding, looks_like_base64},
     fields::{Entity, Fields, first_line, split_header},
@@ -79,10 +79,10 @@ impl<'a> Part<'a> {
         self.encoding
     }
 
-    /// The decoded bytes as text of the part's charset, clean; wrapped lines are joined where they say so.
+    /// The decoded bytes as text of the part's charset; wrapped lines are joined where they say so.
     pub(super) fn text(&self) -> String {
         let label = self.kind.get("charset").unwrap_or_default();
-        let text = clean::body(charset::decode(label, &self.bytes(), None));
+        let text = charset::decode_owned(label, self.bytes(), None);
         let is = |name, value: &str| self.kind.get(name).is_some_and(|given| given.eq_ignore_ascii_case(value));
         if self.media_type == "text/plain" && is("format", "flowed") {
             return flowed::unwrap(&text, is("delsp", "yes"));

@@ -48,7 +48,8 @@ fn is_report(message: &Message, text: &str) -> bool {
         return true;
     }
     let subject = message.subject.to_lowercase();
-    let said = SUBJECTS.iter().any(|known| subject.contains(known));
+    // Most subjects have none of the stems that all of them have.
+    let said = STEMS.iter().any(|stem| subject.contains(stem)) && SUBJECTS.iter().any(|known| subject.contains(known));
     let start = text[..text.floor_char_boundary(4 * 1024)].to_lowercase();
     let announced = || ANNOUNCED.iter().chain(&DELAYED).any(|known| start.contains(known)) || SPOKEN.iter().any(|known| start.contains(known));
     let system = is_from_mail_system(message);
@@ -63,6 +64,11 @@ fn is_report(message: &Message, text: &str) -> bool {
         (false, false) => false,
     }
 }
+
+const STEMS: [&str; 15] = [
+    "deliver", "return", "fail", "mail", "message", "zustell", "zugestellt", "remis", "distribu", "entreg", "recapito",
+    "bestel", "エラー", "配信", "não",
+];
 
 /// Subjects of reports, in the languages of common servers.
 const SUBJECTS: [&str; 39] = [

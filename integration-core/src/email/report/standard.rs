@@ -3,6 +3,7 @@
 use super::{
     Bounce,
     fields::{Block, blocks},
+    prose::is_from_mail_system,
     reason::Numbers,
     record, recipients,
 };
@@ -17,7 +18,7 @@ pub(super) fn bounces(message: &Message) -> Option<Vec<Bounce>> {
         let Some(bounce) = read(&block, &mut named) else { continue };
         found.push(bounce);
     }
-    if !named {
+    if !named && is_from_mail_system(message) {
         // Some gateways put the fields into the text.
         for block in inside(&message.text) {
             found.extend(read(&block, &mut named));
