@@ -29,16 +29,16 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
-use self::{
-    fields::{Fields, split_header},
-    mime::Part,
-};
 pub use self::{
     address::addresses,
     body::{ReportParts, TextPart, is_inline, is_other_form, is_text_part, texts},
     date::date,
     header::{decode_header, headers, ids, message_id},
     html::{html_to_text, snippet},
+};
+use self::{
+    fields::{Fields, split_header},
+    mime::Part,
 };
 use crate::{
     email::types::{Address, Attachment, Message, MessageHeaders},

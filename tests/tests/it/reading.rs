@@ -14,6 +14,7 @@ use bytes::Bytes;
 use chrono::DateTime;
 use integration_core::email::{Address, Message, parse};
 use integration_testing::mime::{self, Part};
+use mail_parser::MimeHeaders;
 
 /// Of the fields that the two others read alike, core must read this share as they do.
 const AIM: f64 = 0.98;
@@ -158,7 +159,12 @@ fn core_reads_the_shared_mail_as_two_other_readings_do() {
                 *same += 1;
             } else {
                 let show = |text: &str| text.chars().take(150).collect::<String>();
-                println!("{} {field}\n  core  {}\n  other {}", file.display(), show(ours[field].as_deref().unwrap_or("")), show(value));
+                println!(
+                    "{} {field}\n  core  {}\n  other {}",
+                    file.display(),
+                    show(ours[field].as_deref().unwrap_or("")),
+                    show(value)
+                );
             }
         }
     }

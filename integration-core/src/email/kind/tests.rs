@@ -45,11 +45,19 @@ fn an_absence_notice_that_says_bulk_is_not_bulk() {
 
 #[test]
 fn lists_and_newsletters_are_told_apart() {
-    for header in ["List-Id: <a.x.example>", "List-Post: <mailto:l@x.example>", "Precedence: list", "X-BeenThere: l@x.example"] {
+    for header in
+        ["List-Id: <a.x.example>", "List-Post: <mailto:l@x.example>", "Precedence: list", "X-BeenThere: l@x.example"]
+    {
         let kind = kind_of(header);
         assert!(kind.list && !kind.bulk, "{header}");
     }
-    for header in ["List-Unsubscribe: <https://x.example/u>", "Precedence: bulk", "Precedence: junk", "Feedback-ID: 1:2", "X-Campaign: 7"] {
+    for header in [
+        "List-Unsubscribe: <https://x.example/u>",
+        "Precedence: bulk",
+        "Precedence: junk",
+        "Feedback-ID: 1:2",
+        "X-Campaign: 7",
+    ] {
         let kind = kind_of(header);
         assert!(kind.bulk && !kind.list, "{header}");
     }
@@ -59,7 +67,10 @@ fn lists_and_newsletters_are_told_apart() {
 fn evidence_names_the_header() {
     let kind = kind_of("List-Id: News <news.x.example>");
     assert_eq!(kind.evidence.len(), 1);
-    assert_eq!((kind.evidence[0].header.as_str(), kind.evidence[0].value.as_str()), ("List-Id", "News <news.x.example>"));
+    assert_eq!(
+        (kind.evidence[0].header.as_str(), kind.evidence[0].value.as_str()),
+        ("List-Id", "News <news.x.example>")
+    );
 }
 
 #[test]

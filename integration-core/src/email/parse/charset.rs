@@ -121,10 +121,19 @@ fn decoder(label: &str) -> Option<Decoder> {
         "cp936" | "ms936" | "gb-2312" | "gb_2312" | "euc-cn" | "x-euc-cn" | "gb2312-80" => "gbk",
         "cp950" | "ms950" | "big-5" | "x-x-big5" => "big5",
         "eucjp" | "ujis" | "cp51932" | "eucjp-ms" => "euc-jp",
-        "cp50220" | "cp50221" | "cp50222" | "iso-2022-jp-1" | "iso-2022-jp-2" | "iso-2022-jp-3"
-        | "iso-2022-jp-ms" | "iso2022-jp" | "iso2022jp" | "jis" => "iso-2022-jp",
-        "latin-1" | "latin" | "latin_1" | "iso-8859-1-windows-3.1-latin-1" | "8859-1" | "iso8859_1" | "ansi"
-        | "windows1252" | "win-1252" | "cp-1252" | "western" => "windows-1252",
+        "cp50220" | "cp50221" | "cp50222" | "iso-2022-jp-1" | "iso-2022-jp-2" | "iso-2022-jp-3" | "iso-2022-jp-ms"
+        | "iso2022-jp" | "iso2022jp" | "jis" => "iso-2022-jp",
+        "latin-1"
+        | "latin"
+        | "latin_1"
+        | "iso-8859-1-windows-3.1-latin-1"
+        | "8859-1"
+        | "iso8859_1"
+        | "ansi"
+        | "windows1252"
+        | "win-1252"
+        | "cp-1252"
+        | "western" => "windows-1252",
         "windows1251" | "win-1251" | "win1251" | "cp-1251" => "windows-1251",
         "windows1250" | "win-1250" | "cp-1250" => "windows-1250",
         "koi8" | "koi-8" | "koi8r" | "koi-8-r" => "koi8-r",

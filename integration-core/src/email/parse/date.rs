@@ -55,10 +55,12 @@ struct Parts {
 
 impl Parts {
     fn read(&mut self, line: &str) {
-        let words: Vec<&str> = line.split([' ', '\t', ',', '\u{a0}']).filter(|word| !word.is_empty()).take(16).collect();
+        let words: Vec<&str> =
+            line.split([' ', '\t', ',', '\u{a0}']).filter(|word| !word.is_empty()).take(16).collect();
         let months: Vec<Option<u32>> = words.iter().map(|word| month(word)).collect();
         // "mar." is a Tuesday in some languages and March in others: what stands beside a number is the month.
-        let number = |word: Option<&&str>| word.is_some_and(|word| word.starts_with(|letter: char| letter.is_ascii_digit()));
+        let number =
+            |word: Option<&&str>| word.is_some_and(|word| word.starts_with(|letter: char| letter.is_ascii_digit()));
         let beside = |at: &usize| number(at.checked_sub(1).and_then(|at| words.get(at))) && number(words.get(at + 1));
         let named = || (0..words.len()).filter(|&at| months[at].is_some());
         let named = named().find(beside).or_else(|| named().next());
@@ -199,11 +201,47 @@ fn month(word: &str) -> Option<u32> {
     let word = word.to_lowercase();
     // Longer beginnings first, where three letters do not tell.
     const NAMES: [(&str, u32); 41] = [
-        ("jui", 7), ("juil", 7), ("juin", 6), ("jan", 1), ("feb", 2), ("mar", 3), ("apr", 4), ("may", 5), ("jun", 6),
-        ("jul", 7), ("aug", 8), ("sep", 9), ("oct", 10), ("nov", 11), ("dec", 12), ("jän", 1), ("mär", 3), ("mrz", 3),
-        ("mai", 5), ("okt", 10), ("dez", 12), ("fév", 2), ("fev", 2), ("avr", 4), ("aoû", 8), ("aou", 8), ("déc", 12),
-        ("ene", 1), ("abr", 4), ("ago", 8), ("dic", 12), ("gen", 1), ("mag", 5), ("giu", 6), ("lug", 7), ("set", 9),
-        ("ott", 10), ("out", 10), ("mrt", 3), ("mei", 5), ("maj", 5),
+        ("jui", 7),
+        ("juil", 7),
+        ("juin", 6),
+        ("jan", 1),
+        ("feb", 2),
+        ("mar", 3),
+        ("apr", 4),
+        ("may", 5),
+        ("jun", 6),
+        ("jul", 7),
+        ("aug", 8),
+        ("sep", 9),
+        ("oct", 10),
+        ("nov", 11),
+        ("dec", 12),
+        ("jän", 1),
+        ("mär", 3),
+        ("mrz", 3),
+        ("mai", 5),
+        ("okt", 10),
+        ("dez", 12),
+        ("fév", 2),
+        ("fev", 2),
+        ("avr", 4),
+        ("aoû", 8),
+        ("aou", 8),
+        ("déc", 12),
+        ("ene", 1),
+        ("abr", 4),
+        ("ago", 8),
+        ("dic", 12),
+        ("gen", 1),
+        ("mag", 5),
+        ("giu", 6),
+        ("lug", 7),
+        ("set", 9),
+        ("ott", 10),
+        ("out", 10),
+        ("mrt", 3),
+        ("mei", 5),
+        ("maj", 5),
     ];
     let best = NAMES.iter().filter(|(start, _)| word.starts_with(start)).max_by_key(|(start, _)| start.len());
     best.map(|(_, number)| *number)
@@ -215,7 +253,8 @@ fn zone(word: &str) -> Option<i32> {
     let signed = ["GMT", "UTC", "UT"].iter().find_map(|name| word.strip_prefix(name)).filter(|rest| !rest.is_empty());
     let numeric = signed.unwrap_or(&word);
     if let Some(rest) = numeric.strip_prefix(['+', '-']) {
-        return offset(rest.trim_start_matches(['+', '-'])).map(|ahead| if numeric.starts_with('-') { -ahead } else { ahead });
+        return offset(rest.trim_start_matches(['+', '-']))
+            .map(|ahead| if numeric.starts_with('-') { -ahead } else { ahead });
     }
     if word.len() == 4 && word.bytes().all(|byte| byte.is_ascii_digit()) {
         return offset(&word);

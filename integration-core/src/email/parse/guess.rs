@@ -1,6 +1,8 @@
 //! The charset of bytes that do not say theirs, by evidence.
 
-use encoding_rs::{BIG5, EUC_JP, EUC_KR, Encoding, GB18030, ISO_2022_JP, KOI8_R, SHIFT_JIS, WINDOWS_1251, WINDOWS_1252};
+use encoding_rs::{
+    BIG5, EUC_JP, EUC_KR, Encoding, GB18030, ISO_2022_JP, KOI8_R, SHIFT_JIS, WINDOWS_1251, WINDOWS_1252,
+};
 
 /// How much of a text is looked at, in bytes.
 const SAMPLE: usize = 16 * 1024;
@@ -108,7 +110,10 @@ fn shift_jis(sample: &[u8]) -> usize {
     let kind = |lead: u8, trail: u8| {
         let shaped = matches!(lead, 0x81..=0x9F | 0xE0..=0xFC) && matches!(trail, 0x40..=0x7E | 0x80..=0xFC);
         // Kana, punctuation and the first of the two levels of kanji.
-        shaped.then_some(matches!((lead, trail), (0x82, 0x9F..=0xF1) | (0x83, 0x40..=0x96) | (0x81, _) | (0x88..=0x97, _)))
+        shaped.then_some(matches!(
+            (lead, trail),
+            (0x82, 0x9F..=0xF1) | (0x83, 0x40..=0x96) | (0x81, _) | (0x88..=0x97, _)
+        ))
     };
     pairs(sample, kind, |lead| (0xA1..=0xDF).contains(&lead))
 }
@@ -116,13 +121,16 @@ fn shift_jis(sample: &[u8]) -> usize {
 fn euc_jp(sample: &[u8]) -> usize {
     let kana = pairs(sample, |lead, trail| euc_shape(lead, trail).then_some(matches!(lead, 0xA4 | 0xA5)), |_| false);
     // Without kana it is Chinese or Korean.
-    if kana < 25 { 0 } else { pairs(sample, |lead, trail| euc_shape(lead, trail).then_some(lead <= 0xCF), |_| false) + 1 }
+    if kana < 25 {
+        0
+    } else {
+        pairs(sample, |lead, trail| euc_shape(lead, trail).then_some(lead <= 0xCF), |_| false) + 1
+    }
 }
 
 fn euc(sample: &[u8], common: std::ops::RangeInclusive<u8>) -> usize {
-    let kind = |lead: u8, trail: u8| {
-        euc_shape(lead, trail).then(|| common.contains(&lead) || matches!(lead, 0xA1..=0xA3))
-    };
+    let kind =
+        |lead: u8, trail: u8| euc_shape(lead, trail).then(|| common.contains(&lead) || matches!(lead, 0xA1..=0xA3));
     pairs(sample, kind, |_| false)
 }
 

@@ -61,7 +61,8 @@ pub fn headers<'a>(fields: impl IntoIterator<Item = (&'a str, &'a str)>) -> Mess
     let kept = |(name, value): (&str, &str)| {
         // Twice what is kept, as decoding makes it shorter.
         let decoded = decode_header(cut(value, 4 * MAX_HEADER_BYTES));
-        let decoded = if decoded.len() > MAX_HEADER_BYTES { cut(&decoded, MAX_HEADER_BYTES).to_owned() } else { decoded };
+        let decoded =
+            if decoded.len() > MAX_HEADER_BYTES { cut(&decoded, MAX_HEADER_BYTES).to_owned() } else { decoded };
         (one_line(cut(name, 256)).into_owned(), decoded)
     };
     MessageHeaders { all: fields.into_iter().take(MAX_HEADERS).map(kept).collect() }

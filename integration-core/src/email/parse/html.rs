@@ -88,14 +88,7 @@ struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     fn new(size: usize, hide: bool) -> Self {
-        Self {
-            out: Writer::new(size / 4),
-            hide,
-            hidden: None,
-            sizes: Vec::new(),
-            tiny: false,
-            endless: Vec::new(),
-        }
+        Self { out: Writer::new(size / 4), hide, hidden: None, sizes: Vec::new(), tiny: false, endless: Vec::new() }
     }
 
     /// The text; `None` if an element that was hidden never ended.

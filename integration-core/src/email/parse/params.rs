@@ -155,8 +155,10 @@ fn assemble(pieces: Vec<Piece<'_>>) -> Vec<(String, String)> {
             continue;
         }
         done.push(piece.name.clone());
-        let mut parts: Vec<&Piece<'_>> =
-            pieces.iter().filter(|other| other.name == piece.name && (other.number.is_some() || other.extended)).collect();
+        let mut parts: Vec<&Piece<'_>> = pieces
+            .iter()
+            .filter(|other| other.name == piece.name && (other.number.is_some() || other.extended))
+            .collect();
         parts.sort_by_key(|part| part.number.unwrap_or_default());
         list.push((piece.name.clone(), joined(&parts)));
     }
@@ -189,7 +191,8 @@ fn joined(parts: &[&Piece<'_>]) -> String {
             bytes.extend_from_slice(value.as_bytes());
         }
     }
-    let text = if encoded { charset::decode(label, &bytes, None) } else { String::from_utf8_lossy(&bytes).into_owned() };
+    let text =
+        if encoded { charset::decode(label, &bytes, None) } else { String::from_utf8_lossy(&bytes).into_owned() };
     one_line(&text).into_owned()
 }
 

@@ -21,10 +21,13 @@ pub(super) fn bare(text: &str) -> Option<String> {
 pub(super) fn all(text: &str) -> Vec<String> {
     let mut found = Vec::new();
     for (at, _) in text.match_indices('@') {
-        let local = text[..at].rfind(|letter: char| !is_local(letter)).map_or(0, |end| end + text[end..].chars().next().map_or(1, char::len_utf8));
+        let local = text[..at]
+            .rfind(|letter: char| !is_local(letter))
+            .map_or(0, |end| end + text[end..].chars().next().map_or(1, char::len_utf8));
         let after = &text[at + 1..];
         let end = after.find(|letter: char| !is_domain(letter)).unwrap_or(after.len());
-        let (local, domain) = (text[local..at].trim_start_matches(['.', '-', '\'', '/', '=']), after[..end].trim_end_matches(['.', '-']));
+        let (local, domain) =
+            (text[local..at].trim_start_matches(['.', '-', '\'', '/', '=']), after[..end].trim_end_matches(['.', '-']));
         let whole = !local.is_empty() && (domain.contains('.') || domain.len() > 1) && !domain.starts_with('.');
         if whole && local.len() + domain.len() < MAX_ADDRESS {
             found.push(format!("{local}@{domain}"));

@@ -5,7 +5,7 @@ use super::{
     fields::{Block, blocks},
     prose::is_from_mail_system,
     reason::Numbers,
-    record, recipients,
+    recipients, record,
 };
 use crate::email::types::Message;
 

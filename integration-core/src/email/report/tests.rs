@@ -36,7 +36,9 @@ fn one_record_for_each_recipient_of_a_standard_report() {
 #[test]
 fn a_report_of_success_is_no_bounce() {
     for action in ["delivered", "relayed", "expanded"] {
-        let success = report(&format!("Reporting-MTA: dns; x\n\nFinal-Recipient: rfc822; ada@y.example\nAction: {action}\nStatus: 2.0.0\n"));
+        let success = report(&format!(
+            "Reporting-MTA: dns; x\n\nFinal-Recipient: rfc822; ada@y.example\nAction: {action}\nStatus: 2.0.0\n"
+        ));
         assert_eq!(bounces(&success), []);
         assert!(!kind::kind(&success).bounce);
     }
@@ -55,7 +57,9 @@ fn reasons_follow_status_and_words() {
         ("5.0.0", "554 blocked using zen.example", BounceReason::Policy, true),
         ("5.0.0", "it went wrong", BounceReason::Other, true),
     ] {
-        let block = format!("Final-Recipient: rfc822; a@y.example\nAction: failed\nStatus: {status}\nDiagnostic-Code: smtp; {diagnostic}\n");
+        let block = format!(
+            "Final-Recipient: rfc822; a@y.example\nAction: failed\nStatus: {status}\nDiagnostic-Code: smtp; {diagnostic}\n"
+        );
         let found = bounces(&report(&block));
         assert_eq!((found[0].reason, found[0].hard), (reason, hard), "{status} {diagnostic}");
     }
@@ -86,7 +90,10 @@ fn recipients_without_empty_lines_between_are_told_apart() {
         "Final-Recipient: rfc822; a@y.example\nAction: failed\nStatus: 5.1.1\n\
          Final-Recipient: rfc822; b@y.example\nAction: failed\nStatus: 5.2.1\n",
     ));
-    assert_eq!(found.iter().map(|bounce| bounce.recipient.as_str()).collect::<Vec<_>>(), ["a@y.example", "b@y.example"]);
+    assert_eq!(
+        found.iter().map(|bounce| bounce.recipient.as_str()).collect::<Vec<_>>(),
+        ["a@y.example", "b@y.example"]
+    );
 }
 
 #[test]
@@ -122,7 +129,9 @@ fn receipts_name_the_message_that_was_read() {
 
 #[test]
 fn a_million_recipients_are_read_in_bounds() {
-    let many: String = (0..30_000).map(|at| format!("Final-Recipient: rfc822; u{at}@y.example\nAction: failed\nStatus: 5.1.1\n\n")).collect();
+    let many: String = (0..30_000)
+        .map(|at| format!("Final-Recipient: rfc822; u{at}@y.example\nAction: failed\nStatus: 5.1.1\n\n"))
+        .collect();
     let found = bounces(&report(&many));
     assert!((500..=1_000).contains(&found.len()), "{}", found.len());
 }

@@ -126,7 +126,9 @@ fn words_are_read_as_they_are_written() {
 
 #[test]
 fn a_name_with_foreign_letters_belongs_to_its_address() {
-    let read = read("From: =?utf-8?b?R3LD?=\n =?utf-8?b?vG4=?= <g@x.example>, =?utf-8?q?L=C3=B6w, Ada?= <a@x.example>\n\nx");
-    let people: Vec<_> = read.from.iter().map(|person| (person.name.as_deref().unwrap(), person.address.as_str())).collect();
+    let read =
+        read("From: =?utf-8?b?R3LD?=\n =?utf-8?b?vG4=?= <g@x.example>, =?utf-8?q?L=C3=B6w, Ada?= <a@x.example>\n\nx");
+    let people: Vec<_> =
+        read.from.iter().map(|person| (person.name.as_deref().unwrap(), person.address.as_str())).collect();
     assert_eq!(people, [("Grün", "g@x.example"), ("Löw, Ada", "a@x.example")]);
 }

@@ -35,7 +35,8 @@ fn dates_are_read_as_a_person_would() {
     ] {
         assert_eq!(at(written).as_deref(), Some(meant), "{written}");
     }
-    for nonsense in ["Wed, 15 Dec 2010 59:10 -0500", "Mon, 30 Jun 3609 15:33:50 +0600", "29 Feb 2025 10:00:00", "10:30"] {
+    for nonsense in ["Wed, 15 Dec 2010 59:10 -0500", "Mon, 30 Jun 3609 15:33:50 +0600", "29 Feb 2025 10:00:00", "10:30"]
+    {
         assert_eq!(at(nonsense), None, "{nonsense}");
     }
 }
@@ -52,7 +53,10 @@ fn addresses_are_read_as_they_were_meant() {
         ("Big Bug bb@x.example", vec![named("Big Bug", "bb@x.example")]),
         ("\"a@x.example\" <a@x.example>", vec![named("a@x.example", "a@x.example")]),
         ("Pete(A wonderful \\) chap) <pete(his account)@silly.test(his host)>", vec![named("Pete", "pete@silly.test")]),
-        ("Mary <@route.tld:mary@x.example>, jdoe@test   . example", vec![named("Mary", "mary@x.example"), plain("jdoe@test.example")]),
+        (
+            "Mary <@route.tld:mary@x.example>, jdoe@test   . example",
+            vec![named("Mary", "mary@x.example"), plain("jdoe@test.example")],
+        ),
         ("\"john doe\"@x.example", vec![plain("\"john doe\"@x.example")]),
         ("<mailto:a@x.example>", vec![plain("a@x.example")]),
         ("\"Ada \\\"the\\\" Löw\" <a@x.example>", vec![named("Ada \"the\" Löw", "a@x.example")]),
@@ -73,8 +77,14 @@ fn names_of_files_are_whole() {
     };
     for (header, meant) in [
         ("Content-Disposition: attachment; filename=This is a test.txt", "This is a test.txt"),
-        ("Content-Type: application/pdf; name=\"=?utf-8?q?Angebot_f=C3=BCr?=\n =?utf-8?q?_Sie.pdf?=\"", "Angebot für Sie.pdf"),
-        ("Content-Disposition: attachment; filename*0*=utf-8''Angebot%20f%C3; filename*1*=%BCr; filename*2=\" Sie.pdf\"", "Angebot für Sie.pdf"),
+        (
+            "Content-Type: application/pdf; name=\"=?utf-8?q?Angebot_f=C3=BCr?=\n =?utf-8?q?_Sie.pdf?=\"",
+            "Angebot für Sie.pdf",
+        ),
+        (
+            "Content-Disposition: attachment; filename*0*=utf-8''Angebot%20f%C3; filename*1*=%BCr; filename*2=\" Sie.pdf\"",
+            "Angebot für Sie.pdf",
+        ),
         ("Content-Disposition: attachment; filename*1=\"b.pdf\"; filename*0=\"a\"", "ab.pdf"),
         ("Content-Disposition: attachment; filename=\"plain.pdf\"; filename*=iso-8859-1'de'gr%FCn.pdf", "grün.pdf"),
         ("Content-Type: application/pdf name=\"a.pdf\"", "a.pdf"),
@@ -109,7 +119,9 @@ fn a_multipart_shows_its_boundary_if_its_header_does_not() {
 
 #[test]
 fn a_multipart_that_says_it_is_encoded_is_not() {
-    let read = read("From: a@x.example\nContent-Type: multipart/mixed; boundary=b\nContent-Transfer-Encoding: base64\n\n--b\n\nhello\n--b--\n");
+    let read = read(
+        "From: a@x.example\nContent-Type: multipart/mixed; boundary=b\nContent-Transfer-Encoding: base64\n\n--b\n\nhello\n--b--\n",
+    );
     assert_eq!(read.text, "hello");
 }
 
