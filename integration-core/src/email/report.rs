@@ -147,7 +147,7 @@ pub fn receipt(message: &Message) -> Option<Receipt> {
 /// The id of the message that is reported on: from its returned header, else from what the prose quotes of it.
 fn original_id(message: &Message) -> Option<String> {
     let returned = message.report_parts.iter().filter(|part| is_header(&part.media_type));
-    let named = |text: &str| fields::blocks(text).iter().find_map(|block| id_of(block));
+    let named = |text: &str| fields::blocks(text).iter().find_map(id_of);
     returned
         .filter_map(|part| named(&part.text))
         .next()

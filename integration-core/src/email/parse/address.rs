@@ -269,6 +269,11 @@ fn until_quote(text: &str) -> Option<(String, &str)> {
 
 fn tidy(written: &str) -> Option<String> {
     let written = written.trim();
+    // By far the most are plain.
+    let letters = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b'@' | b'+');
+    if written.len() <= MAX_LINE && written.bytes().all(letters) && !written.starts_with('@') && !written.is_empty() {
+        return Some(written.to_owned());
+    }
     let word = if written.contains("=?") { words::decode(written) } else { written.to_owned() };
     let word = word.strip_prefix("mailto:").unwrap_or(&word);
     // An old-fashioned route stands before a colon.

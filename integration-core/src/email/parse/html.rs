@@ -45,6 +45,14 @@ pub fn snippet(text: &str) -> String {
     let mut count = 0;
     for word in text.split(|letter: char| letter.is_whitespace() || letter.is_control()) {
         let mut gap = count > 0;
+        if word.is_ascii() && !word.is_empty() && count + usize::from(gap) + word.len() <= SNIPPET_CHARS {
+            if gap {
+                line.push(' ');
+            }
+            line.push_str(word);
+            count += usize::from(gap) + word.len();
+            continue;
+        }
         for letter in word.chars().filter(|letter| !invisible(letter)) {
             if count + usize::from(gap) >= SNIPPET_CHARS {
                 return line;
@@ -191,7 +199,7 @@ impl<'a> Reader<'a> {
     fn sized(&mut self, tag: &Tag<'a>) {
         let Some(size) = self.sizes.last_mut().filter(|size| size.name.eq_ignore_ascii_case(tag.name)) else { return };
         // Paragraphs do not nest: a second one ends the first.
-        let ends = tag.closing || tag.element == Element::Paragraph && !tag.closing;
+        let ends = tag.closing || tag.element == Element::Paragraph;
         if !ends {
             size.open += usize::from(!tag.alone);
             return;

@@ -10,6 +10,9 @@ const MAX_WORD: usize = 8_192;
 /// One line with its encoded words decoded; decoding again changes nothing.
 pub(super) fn decode(line: &str) -> String {
     let mut text = line.to_owned();
+    if memchr::memchr(b'?', line.as_bytes()).is_none() {
+        return text;
+    }
     for _ in 0..MAX_ROUNDS {
         if !text.contains("=?") {
             break;
@@ -92,7 +95,7 @@ impl Pending {
         word.charset.clone_into(&mut self.charset);
         if word.base64 {
             self.letters.extend(word.content.bytes().filter(|byte| !byte.is_ascii_whitespace()));
-            let whole = word.content.ends_with('=') || self.letters.len() % 4 == 0;
+            let whole = word.content.ends_with('=') || self.letters.len().is_multiple_of(4);
             if whole {
                 self.close_letters();
             }

@@ -106,18 +106,12 @@ fn exchange_online() {
 fn technical_details_and_address_not_found() {
     let old = "Delivery to the following recipient failed permanently:\n\n     ada@y.example\n\nTechnical details of permanent failure:\nThe server tried to deliver your message, but it was \
                rejected by the recipient domain. The error that the other server returned was: 550 550 5.1.1 unknown user (state 14).\n\n----- Original message -----\n\nMessage-ID: <1@x.example>\n";
-    let old = found(
-        "Mail Delivery Subsystem <mailer-daemon@mail.example>",
-        "Delivery Status Notification (Failure)",
-        old,
-    );
+    let old =
+        found("Mail Delivery Subsystem <mailer-daemon@mail.example>", "Delivery Status Notification (Failure)", old);
     assert_eq!(only(&old), ("ada@y.example", Some("5.1.1"), true, BounceReason::MailboxUnknown));
     let new = "** Address not found **\n\nYour message wasn't delivered to ada@y.example because the address couldn't be found, or is unable to receive mail.\n\nThe response was:\n\n550 5.1.1 no such user\n";
-    let new = found(
-        "Mail Delivery Subsystem <mailer-daemon@mail.example>",
-        "Delivery Status Notification (Failure)",
-        new,
-    );
+    let new =
+        found("Mail Delivery Subsystem <mailer-daemon@mail.example>", "Delivery Status Notification (Failure)", new);
     assert_eq!(only(&new), ("ada@y.example", Some("5.1.1"), true, BounceReason::MailboxUnknown));
 }
 
