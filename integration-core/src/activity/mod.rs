@@ -21,7 +21,7 @@ pub use policy::{Bulk, Keep, Logging, MailPolicy, NeverLog, Suggest, Visibility}
 pub use review::{Review, ReviewSubject, Verdicts};
 pub use sink::{Batch, NoSink, Sink};
 pub use suggestion::{Suggestion, SuggestionSource};
-pub use summary::{MailKind, Summary};
+pub use summary::Summary;
 
 #[cfg(feature = "oauth")]
 pub(crate) use mail::participant_keys;

@@ -10,10 +10,10 @@ use super::{
     matching::domain,
     model::SkipReason,
     policy::{MailPolicy, Suggest},
-    summary::{MailKind, Summary},
+    summary::Summary,
 };
 use crate::{
-    email::Direction,
+    email::{Direction, MailKind},
     ids::{ConnectionId, MessageId},
 };
 
@@ -129,7 +129,7 @@ pub(crate) fn suggested(
 ) -> BTreeSet<String> {
     // The never-log list stops suggestions too, and nobody is met in junk, drafts or what machines send.
     let machine = message.is_bulk()
-        || [MailKind::AutoReply, MailKind::Bounce, MailKind::Receipt, MailKind::Complaint]
+        || [MailKind::Automatic, MailKind::AutoReply, MailKind::Bounce, MailKind::Receipt, MailKind::Complaint]
             .iter()
             .any(|kind| message.kinds.contains_key(kind));
     if barred.is_some() || machine || policy.suggest == Suggest::Nobody {

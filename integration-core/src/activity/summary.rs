@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::policy::{Keep, Suggest};
 use crate::{
-    email::{Address, Direction, Message, Role},
+    email::{Address, Direction, MailKind, Message, Role},
     ids::ThreadId,
 };
 
@@ -62,27 +62,6 @@ pub struct Summary {
     pub tokens: BTreeSet<String>,
     /// What the message is beside somebody's words, with the evidence for it.
     pub kinds: BTreeMap<MailKind, String>,
-}
-
-/// What a message is beside somebody's words.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum MailKind {
-    /// Sent by a program in answer to a message: out of office and the like.
-    AutoReply,
-    /// A report that a message could not be delivered.
-    Bounce,
-    /// Sent to many: a newsletter, an announcement.
-    Bulk,
-    /// A complaint about a message.
-    Complaint,
-    /// An invitation, or an answer to one.
-    Invitation,
-    /// From a mailing list.
-    List,
-    /// A receipt: somebody opened a message.
-    Receipt,
 }
 
 impl Summary {
@@ -236,15 +215,21 @@ fn snippet(text: &str) -> String {
     text.chars().take(200).collect()
 }
 
-/// What the headers say the message is.
+/// What the message is, and the header that says so.
+#[cfg(feature = "mail")]
 fn kinds(message: &Message) -> BTreeMap<MailKind, String> {
     let mut kinds = BTreeMap::new();
-    for (name, kind) in [("List-Id", MailKind::List), ("List-Unsubscribe", MailKind::Bulk)] {
-        if message.headers.get(name).is_some() {
-            kinds.insert(kind, name.to_owned());
-        }
+    for evidence in crate::email::kind::kind(message).evidence {
+        kinds.entry(evidence.of).or_insert(evidence.header);
     }
     kinds
+}
+
+#[cfg(not(feature = "mail"))]
+fn kinds(message: &Message) -> BTreeMap<MailKind, String> {
+    let told = [("List-Id", MailKind::List), ("List-Unsubscribe", MailKind::Bulk)];
+    let told = told.into_iter().filter(|(name, _)| message.headers.get(name).is_some());
+    told.map(|(name, kind)| (kind, name.to_owned())).collect()
 }
 
 #[cfg(test)]

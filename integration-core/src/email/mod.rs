@@ -3,10 +3,14 @@
 #[cfg(feature = "mail")]
 pub mod compose;
 #[cfg(feature = "mail")]
+pub mod kind;
+#[cfg(feature = "mail")]
 pub mod parse;
 mod provider;
 #[cfg(feature = "mail")]
 pub mod reply;
+#[cfg(feature = "mail")]
+pub mod report;
 #[cfg(feature = "mail")]
 pub mod signature;
 mod types;
@@ -16,6 +20,6 @@ pub use provider::{
     SendKey, SendOptions, Sent,
 };
 pub use types::{
-    Address, Attachment, Direction, MailFlags, MailItem, Message, MessageHeaders, Outgoing, OutgoingAttachment,
-    ReplyTo, Role,
+    Address, Attachment, Direction, MailFlags, MailItem, MailKind, Message, MessageHeaders, Outgoing,
+    OutgoingAttachment, ReplyTo, ReportPart, Role,
 };

@@ -2,27 +2,45 @@
 //!
 //! Written for hostile input: nothing here panics, recurses without limit or takes more than linear memory. The
 //! smaller functions are what a service that delivers decoded parts needs to arrive at the same message.
+//!
+//! Real mail breaks every rule, so each step mends what a person would read past: text in a charset that nobody
+//! declared or that is not the declared one, encoded words cut within a letter, dates of other centuries' programs,
+//! headers and multiparts that lack their separators.
 
+mod address;
+mod body;
+mod charset;
+mod clean;
+mod date;
+mod encoding;
+mod fields;
+mod flowed;
+mod guess;
 mod header;
 #[cfg(test)]
 mod hostile;
 mod html;
 mod mime;
+mod params;
 #[cfg(test)]
 mod tests;
+mod words;
 
 use std::{
     borrow::Cow,
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
-use self::{
-    header::one_line,
-    mime::{Fields, Part},
-};
 pub use self::{
-    header::{addresses, date, decode_header, ids},
+    address::addresses,
+    body::{ReportParts, TextPart, is_inline, is_other_form, is_text_part, texts},
+    date::date,
+    header::{decode_header, headers, ids, message_id},
     html::{html_to_text, snippet},
+};
+use self::{
+    fields::{Fields, split_header},
+    mime::Part,
 };
 use crate::{
     email::types::{Address, Attachment, Message, MessageHeaders},
@@ -62,60 +80,30 @@ pub fn attachment(raw: &[u8], part: &str) -> Option<Vec<u8>> {
     }
     contained(|| {
         let raw = line_feeds(raw);
-        let root = mime::split_header(&raw, true);
+        let root = split_header(&raw, true);
         mime::leaves(&root).into_iter().find(|leaf| leaf.path == part).map(|leaf| leaf.bytes().into_owned())
     })
     .flatten()
 }
 
-/// Is a part of this kind the text of its message, rather than something attached to it?
+/// Hands every part that is not split further to `take`: its path and its decoded bytes, in order.
 ///
-/// `path` as in [`Attachment::part`], `disposition` the first word of `Content-Disposition`.
-#[must_use]
-pub fn is_text_part(path: &str, media_type: &str, disposition: Option<&str>, named: bool) -> bool {
-    let text = media_type.eq_ignore_ascii_case("text/plain") || media_type.eq_ignore_ascii_case("text/html");
-    // A message that is nothing but one text may well carry a file name.
-    text && !disposition.is_some_and(|word| word.eq_ignore_ascii_case("attachment")) && (!named || path.is_empty())
-}
-
-/// Is a part of this kind shown inside the text?
-#[must_use]
-pub fn is_inline(media_type: &str, disposition: Option<&str>, content_id: Option<&str>) -> bool {
-    let is = |wanted: &str| disposition.is_some_and(|word| word.eq_ignore_ascii_case(wanted));
-    !is("attachment") && (content_id.is_some() || is("inline") && media_type.starts_with("image/"))
-}
-
-/// The text and the HTML of a message, from its text parts in order ([`is_text_part`]), decoded.
-///
-/// Several of a kind are joined; without plain text it is made from the HTML. Line ends become `\n`, NULs go.
-#[must_use]
-pub fn join_texts(plain: &[String], html: &[String]) -> (String, Option<String>) {
-    let html = (!html.is_empty()).then(|| without_nul(html.join("\n")));
-    let mut text = without_nul(plain.join("\n"));
-    if text.contains('\r') {
-        text = text.replace("\r\n", "\n").replace('\r', "\n");
+/// For whoever wants all attachments: asking [`attachment`] for each would read the message as often.
+pub fn each_part(raw: &[u8], mut take: impl FnMut(&str, &[u8])) {
+    if raw.len() > MAX_BYTES {
+        return;
     }
-    if let Some(html) = &html
-        && text.trim().is_empty()
-    {
-        text = html_to_text(html);
+    let raw = line_feeds(raw);
+    let root = split_header(&raw, true);
+    for leaf in mime::leaves(&root) {
+        take(&leaf.path, &leaf.bytes());
     }
-    (text, html)
-}
-
-/// Headers as [`MessageHeaders`] keeps them, from (name, value as sent).
-#[must_use]
-pub fn headers<'a>(fields: impl IntoIterator<Item = (&'a str, &'a str)>) -> MessageHeaders {
-    let kept = |(name, value): (&str, &str)| {
-        (one_line(cut(name, 256)), cut(&decode_header(value), MAX_HEADER_BYTES).to_owned())
-    };
-    MessageHeaders { all: fields.into_iter().take(MAX_HEADERS).map(kept).collect() }
 }
 
 fn read(raw: &[u8]) -> Result<Message> {
     let size = raw.len() as u64;
     let raw = line_feeds(raw);
-    let root = mime::split_header(&raw, true);
+    let root = split_header(&raw, true);
     if root.fields.is_empty() {
         return Err(Error::new(ErrorKind::Validation, "there is no header field: this is no message"));
     }
@@ -123,8 +111,8 @@ fn read(raw: &[u8]) -> Result<Message> {
     let people = |name: &str| fields.all(name).flat_map(addresses).collect::<Vec<Address>>();
     let named_ids = |name: &str| fields.first(name).map(ids).unwrap_or_default();
     let mut message = Message {
-        date: fields.first("Date").and_then(date),
-        message_id: named_ids("Message-ID").into_iter().next(),
+        date: fields.all("Date").find_map(date),
+        message_id: fields.all("Message-ID").find_map(message_id),
         in_reply_to: named_ids("In-Reply-To"),
         references: named_ids("References"),
         from: people("From"),
@@ -143,24 +131,29 @@ fn read(raw: &[u8]) -> Result<Message> {
     Ok(message)
 }
 
-fn kept_headers(fields: &Fields) -> MessageHeaders {
-    headers(fields.iter().map(|field| (field.name.as_str(), field.value.as_str())))
+fn kept_headers(fields: &Fields<'_>) -> MessageHeaders {
+    headers(fields.iter().map(|field| (field.name, field.value.as_ref())))
 }
 
 fn add_parts(message: &mut Message, leaves: Vec<Part<'_>>) {
-    let (mut plain, mut html) = (Vec::new(), Vec::new());
+    let mut text_parts = Vec::new();
+    let mut reports = ReportParts::default();
     for part in leaves {
         let disposition = part.disposition.as_deref();
         if is_text_part(&part.path, &part.media_type, disposition, part.name.is_some()) {
-            let texts = if part.media_type == "text/html" { &mut html } else { &mut plain };
-            texts.push(part.text());
+            let (html, text) = (part.media_type == "text/html", part.text());
+            text_parts.push(TextPart { html, text, alternative: part.alternative });
+            continue;
+        }
+        reports.offer(&part.media_type, part.of_report, || part.text());
+        if part.alternative.is_some() && part.name.is_none() && is_other_form(&part.media_type) {
             continue;
         }
         if part.media_type == "text/calendar" && message.calendar.is_none() {
-            message.calendar = Some(without_nul(part.text()));
+            message.calendar = Some(clean::body(part.text()));
         }
         message.attachments.push(Attachment {
-            size: part.bytes().len() as u64,
+            size: part.decoded_len(),
             inline: is_inline(&part.media_type, disposition, part.content_id.as_deref()),
             part: part.path,
             name: part.name,
@@ -168,31 +161,19 @@ fn add_parts(message: &mut Message, leaves: Vec<Part<'_>>) {
             content_id: part.content_id,
         });
     }
-    (message.text, message.html) = join_texts(&plain, &html);
+    (message.text, message.html) = texts(text_parts);
+    message.report_parts = reports.into_parts();
 }
 
-/// Runs `work`, and turns a panic in a parser below us into `None`.
+/// Runs `work`, and turns a panic in a library below us into `None`.
 fn contained<T>(work: impl FnOnce() -> T) -> Option<T> {
     catch_unwind(AssertUnwindSafe(work)).ok()
 }
 
 /// Text whose lines end in a lone CR (old Macintosh) gets line feeds; everything else stays as it is.
 fn line_feeds(raw: &[u8]) -> Cow<'_, [u8]> {
-    if raw.contains(&b'\n') || !raw.contains(&b'\r') {
+    if memchr::memchr(b'\n', raw).is_some() || memchr::memchr(b'\r', raw).is_none() {
         return Cow::Borrowed(raw);
     }
     Cow::Owned(raw.iter().map(|&byte| if byte == b'\r' { b'\n' } else { byte }).collect())
-}
-
-/// Databases refuse NUL in text.
-fn without_nul(mut text: String) -> String {
-    if text.contains('\0') {
-        text.retain(|letter| letter != '\0');
-    }
-    text
-}
-
-/// At most `max` bytes, cut between two letters.
-fn cut(text: &str, max: usize) -> &str {
-    &text[..text.floor_char_boundary(max)]
 }

@@ -65,6 +65,29 @@ pub enum Role {
     Trash,
 }
 
+/// What a message is beside somebody's words.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum MailKind {
+    /// Sent by a program in answer to a message: out of office and the like.
+    AutoReply,
+    /// Sent by a program that says so; automatic answers too.
+    Automatic,
+    /// A report that a message could not be delivered, or not yet.
+    Bounce,
+    /// Sent to many: a newsletter, an announcement.
+    Bulk,
+    /// A complaint about a message.
+    Complaint,
+    /// It asks for, answers or cancels a meeting.
+    Invitation,
+    /// From a mailing list.
+    List,
+    /// A receipt: somebody opened or deleted a message.
+    Receipt,
+}
+
 /// Where a message lies and how it is marked; changes without the message changing.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -134,6 +157,23 @@ impl Attachment {
     }
 }
 
+/// A part of a message that was written for programs: what a report says, or the header of what it reports on.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ReportPart {
+    /// The media type, lower case; of an attached message (`message/rfc822`) only the header is kept.
+    pub media_type: String,
+    /// Its text.
+    pub text: String,
+}
+
+impl ReportPart {
+    /// A part of this type.
+    pub fn new(media_type: impl Into<String>, text: impl Into<String>) -> Self {
+        Self { media_type: media_type.into(), text: text.into() }
+    }
+}
+
 /// From the mailbox owner's point of view.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -190,6 +230,9 @@ pub struct Message {
     pub attachments: Vec<Attachment>,
     /// The first calendar part (`text/calendar`), if any.
     pub calendar: Option<String>,
+    /// What a report says to programs (RFC 3464, 5965, 8098); at most 16 parts, 256 KiB in all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub report_parts: Vec<ReportPart>,
     /// Bytes of the whole message, as far as known.
     pub size: u64,
 }

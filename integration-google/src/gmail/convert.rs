@@ -99,8 +99,8 @@ pub(super) fn headers(fields: &[wire::Header]) -> Message {
     let people = |name| all(name).flat_map(parse::addresses).collect::<Vec<_>>();
     let ids = |name| all(name).next().map(parse::ids).unwrap_or_default();
     let mut message = Message::default();
-    message.date = all("Date").next().and_then(parse::date);
-    message.message_id = ids("Message-ID").into_iter().next();
+    message.date = all("Date").find_map(parse::date);
+    message.message_id = all("Message-ID").find_map(parse::message_id);
     message.in_reply_to = ids("In-Reply-To");
     message.references = ids("References");
     message.from = people("From");
@@ -115,11 +115,18 @@ pub(super) fn headers(fields: &[wire::Header]) -> Message {
 }
 
 fn content(payload: &wire::Part, message: &mut Message) -> Result<(), Reason> {
-    let (mut plain, mut html) = (Vec::new(), Vec::new());
+    let mut text_parts = Vec::new();
+    let mut reports = parse::ReportParts::default();
     for leaf in leaves(payload) {
         if leaf.is_text() && !leaf.is_left_out() {
-            let texts = if leaf.media_type == "text/html" { &mut html } else { &mut plain };
-            texts.push(leaf.text()?);
+            let mut part = parse::TextPart::default();
+            (part.html, part.text) = (leaf.media_type == "text/html", leaf.text()?);
+            part.alternative = leaf.alternative;
+            text_parts.push(part);
+            continue;
+        }
+        reports.offer(&leaf.media_type, leaf.of_report, || leaf.report());
+        if leaf.alternative.is_some() && leaf.part.filename.is_empty() && parse::is_other_form(&leaf.media_type) {
             continue;
         }
         if leaf.media_type == "text/calendar" && message.calendar.is_none() && !leaf.is_left_out() {
@@ -127,7 +134,8 @@ fn content(payload: &wire::Part, message: &mut Message) -> Result<(), Reason> {
         }
         message.attachments.push(leaf.attachment());
     }
-    (message.text, message.html) = parse::join_texts(&plain, &html);
+    (message.text, message.html) = parse::texts(text_parts);
+    message.report_parts = reports.into_parts();
     Ok(())
 }
 
@@ -183,30 +191,50 @@ fn child_path(parent: &str, index: usize, child: &wire::Part) -> String {
 struct Leaf<'a> {
     path: String,
     media_type: String,
+    /// The outermost `multipart/alternative` around it.
+    alternative: Option<String>,
+    /// Is it within a `multipart/report`?
+    of_report: bool,
     part: &'a wire::Part,
 }
 
 fn leaves(payload: &wire::Part) -> Vec<Leaf<'_>> {
-    // The nesting is bounded by the JSON reader.
-    fn visit<'a>(part: &'a wire::Part, path: String, seen: &mut usize, leaves: &mut Vec<Leaf<'a>>) {
-        *seen += 1;
-        if *seen > MAX_PARTS {
-            return;
-        }
-        let media_type = part.mime_type.trim().to_ascii_lowercase();
-        if media_type.starts_with("multipart/") && !part.parts.is_empty() {
-            for (index, child) in part.parts.iter().enumerate() {
-                visit(child, child_path(&path, index, child), seen, leaves);
-            }
-            return;
-        }
-        let text = media_type.is_empty() || media_type.starts_with("multipart/");
-        let media_type = if text { "text/plain".to_owned() } else { media_type };
-        leaves.push(Leaf { path, media_type, part });
-    }
+    let root = Leaf {
+        path: String::new(),
+        media_type: payload.mime_type.trim().to_ascii_lowercase(),
+        alternative: None,
+        of_report: false,
+        part: payload,
+    };
     let mut leaves = Vec::new();
-    visit(payload, String::new(), &mut 0, &mut leaves);
+    visit(root, &mut 0, &mut leaves);
     leaves
+}
+
+/// The nesting is bounded by the JSON reader.
+fn visit<'a>(mut leaf: Leaf<'a>, seen: &mut usize, leaves: &mut Vec<Leaf<'a>>) {
+    *seen += 1;
+    if *seen > MAX_PARTS {
+        return;
+    }
+    if !leaf.media_type.starts_with("multipart/") || leaf.part.parts.is_empty() {
+        if leaf.media_type.is_empty() || leaf.media_type.starts_with("multipart/") {
+            "text/plain".clone_into(&mut leaf.media_type);
+        }
+        leaves.push(leaf);
+        return;
+    }
+    let alternative = leaf.media_type == "multipart/alternative";
+    for (index, child) in leaf.part.parts.iter().enumerate() {
+        let child = Leaf {
+            path: child_path(&leaf.path, index, child),
+            media_type: child.mime_type.trim().to_ascii_lowercase(),
+            alternative: leaf.alternative.clone().or_else(|| alternative.then(|| leaf.path.clone())),
+            of_report: leaf.of_report || leaf.media_type == "multipart/report",
+            part: child,
+        };
+        visit(child, seen, leaves);
+    }
 }
 
 impl Leaf<'_> {
@@ -234,6 +262,18 @@ impl Leaf<'_> {
         let bytes = decode(self.part.body.data.as_deref().unwrap_or_default())?;
         let charset = self.header("Content-Type").and_then(charset);
         Ok(decode_text(bytes, charset.as_deref(), &self.media_type))
+    }
+
+    /// What a report says to programs; of a returned message its header, which Gmail has taken apart.
+    fn report(&self) -> String {
+        if !self.media_type.starts_with("message/") || self.part.body.data.is_some() {
+            return self.text().unwrap_or_default();
+        }
+        let mut text = String::new();
+        for header in self.part.parts.iter().flat_map(|inner| &inner.headers) {
+            text.extend([header.name.as_str(), ": ", header.value.as_str(), "\n"]);
+        }
+        text
     }
 
     fn attachment(&self) -> Attachment {

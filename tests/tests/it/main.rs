@@ -16,6 +16,7 @@ mod many;
 mod memory;
 mod near;
 mod quota;
+mod reading;
 mod rematch;
 mod replies;
 mod steer;

@@ -26,11 +26,11 @@ use super::{
     matching::{AnswerIndex, Findings, question},
     model::{Decision, Outcome, SkipReason},
     policy::{Bulk, Logging, MailPolicy},
-    summary::{MailKind, Summary},
+    summary::Summary,
 };
 use crate::{
     contain::contained,
-    email::{Direction, MailItem, Role},
+    email::{Direction, MailItem, MailKind, Role},
     error::Result,
     ids::{ActivityId, ConnectionId, ItemKey, TenantId},
     store::{Space, StateKey, StateQuery, SyncStore},

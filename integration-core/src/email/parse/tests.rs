@@ -1,3 +1,7 @@
+mod charsets;
+mod repairs;
+mod seen;
+
 use std::{env, fs, path::PathBuf};
 
 use proptest::{
@@ -282,7 +286,7 @@ fn encoded_words_are_decoded_even_twice_encoded() {
 #[test]
 fn html_becomes_the_text_a_person_sees() {
     assert_eq!(html_to_text("<ul><li>a<li>b</ul><p>x<br>y"), "* a\n* b\n\nx\ny");
-    assert_eq!(html_to_text("<table><tr><td>a</td><td>b</td></tr><tr><td>12</td></tr></table>"), "a\nb\n12");
+    assert_eq!(html_to_text("<table><tr><td>a</td><td>b</td></tr><tr><td>12</td></tr></table>"), "a b\n12");
     assert_eq!(html_to_text("<blockquote><p>old</p></blockquote>new"), "> old\n\nnew");
     assert_eq!(html_to_text("<h2>Offer</h2><a href='x'>here</a> 1 < 2 &lt;b&gt;"), "Offer\n\nhere 1 < 2 <b>");
     assert_eq!(
