@@ -15,6 +15,8 @@ use crate::{
 const MAX_PEOPLE: usize = 500;
 /// How much text is kept of a message, in bytes.
 const MAX_TEXT: usize = 64 * 1024;
+#[cfg(feature = "mail")]
+const MAX_BOUNCES: usize = 50;
 const MAX_SIGNATURE: usize = 1_024;
 const MAX_TOKENS: usize = 20;
 
@@ -62,6 +64,10 @@ pub struct Summary {
     pub tokens: BTreeSet<String>,
     /// What the message is beside somebody's words, with the evidence for it.
     pub kinds: BTreeMap<MailKind, String>,
+    /// Whom a delivery report says that a message did not reach; the first fifty.
+    #[cfg(feature = "mail")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub bounces: Vec<crate::email::report::Bounce>,
 }
 
 impl Summary {
@@ -94,9 +100,9 @@ impl Summary {
             roles: message.flags.roles.clone(),
             attachments: message.attachments.len(),
             tokens: tokens(message, own, own_domains),
-            kinds: kinds(message),
             ..Self::default()
         };
+        summary.recognise(message);
         let (new, signature) = new_words(message);
         if let Some(new) = &new {
             summary.snippet = snippet(new);
@@ -106,6 +112,23 @@ impl Summary {
         summary.text = Some(text[..text.floor_char_boundary(MAX_TEXT)].to_owned());
         summary.separate(own, own_domains);
         summary
+    }
+
+    /// What the message is, and the header that says so.
+    #[cfg(feature = "mail")]
+    fn recognise(&mut self, message: &Message) {
+        self.bounces = crate::email::report::bounces(message);
+        self.bounces.truncate(MAX_BOUNCES);
+        for evidence in crate::email::kind::with_bounces(message, !self.bounces.is_empty()).evidence {
+            self.kinds.entry(evidence.of).or_insert(evidence.header);
+        }
+    }
+
+    #[cfg(not(feature = "mail"))]
+    fn recognise(&mut self, message: &Message) {
+        let told = [("List-Id", MailKind::List), ("List-Unsubscribe", MailKind::Bulk)];
+        let told = told.into_iter().filter(|(name, _)| message.headers.get(name).is_some());
+        self.kinds = told.map(|(name, kind)| (kind, name.to_owned())).collect();
     }
 
     /// Tells the others from the owner's own people; own domains may have changed since.
@@ -136,6 +159,8 @@ impl Summary {
         self.trim(Keep::Metadata, Suggest::Nobody);
         self.subject.clear();
         self.tokens.clear();
+        #[cfg(feature = "mail")]
+        self.bounces.clear();
         self.people.values_mut().for_each(String::clear);
     }
 
@@ -213,23 +238,6 @@ use crate::email::parse::snippet;
 #[cfg(not(feature = "mail"))]
 fn snippet(text: &str) -> String {
     text.chars().take(200).collect()
-}
-
-/// What the message is, and the header that says so.
-#[cfg(feature = "mail")]
-fn kinds(message: &Message) -> BTreeMap<MailKind, String> {
-    let mut kinds = BTreeMap::new();
-    for evidence in crate::email::kind::kind(message).evidence {
-        kinds.entry(evidence.of).or_insert(evidence.header);
-    }
-    kinds
-}
-
-#[cfg(not(feature = "mail"))]
-fn kinds(message: &Message) -> BTreeMap<MailKind, String> {
-    let told = [("List-Id", MailKind::List), ("List-Unsubscribe", MailKind::Bulk)];
-    let told = told.into_iter().filter(|(name, _)| message.headers.get(name).is_some());
-    told.map(|(name, kind)| (kind, name.to_owned())).collect()
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ const MAX_BOUNCES: usize = 1_000;
 const MAX_DIAGNOSTIC: usize = 500;
 
 /// One recipient that a message did not reach, or not yet.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct Bounce {
     /// The address that failed, as the reporting system names it.
@@ -43,7 +43,8 @@ pub struct Bounce {
 }
 
 /// Why a message did not reach a recipient.
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum BounceReason {
     /// The domain does not exist or takes no mail.

@@ -383,6 +383,27 @@ async fn whom_to_suggest_follows_the_policy() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_delivery_report_names_whom_it_did_not_reach() {
+    let world = ann().await;
+    let head = "From: Mail System <mailer-daemon@acme.example>\nTo: ada@example.com\nMessage-ID: <b@acme.example>\nMIME-Version: 1.0\n\
+                Content-Type: multipart/report; report-type=delivery-status; boundary=b";
+    let text = "--b\r\n\r\nSorry.\r\n--b\r\nContent-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; mx.acme.example\r\n\r\n\
+                Final-Recipient: rfc822; bob@acme.example\r\nAction: failed\r\nStatus: 5.1.1\r\n\
+                Diagnostic-Code: smtp; 550 5.1.1 No such user\r\n--b\r\nContent-Type: text/rfc822-headers\r\n\r\n\
+                Message-ID: <sent@example.com>\r\n--b--";
+    world.arrives(head, text, &["INBOX"]);
+    world.sync().await;
+    let (_, decision) = world.hub.decisions(&world.tenant, &world.connection.id).await.unwrap().remove(0);
+    let bounce = &decision.summary.bounces[0];
+    assert_eq!(
+        (bounce.recipient.as_str(), bounce.status.as_deref(), bounce.code),
+        ("bob@acme.example", Some("5.1.1"), Some(550))
+    );
+    assert_eq!((bounce.hard, bounce.original_id.as_deref()), (true, Some("sent@example.com")));
+    assert!(decision.summary.kinds.contains_key(&integration_core::email::MailKind::Bounce));
+}
+
+#[tokio::test(start_paused = true)]
 async fn only_new_words_are_shown_and_a_signature_suggests_details() {
     let world = ann().await;
     world.policy(|policy| (policy.suggest, policy.keep) = (Suggest::Everybody, Keep::Full)).await;
