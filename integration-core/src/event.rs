@@ -63,6 +63,14 @@ pub trait EventListener: fmt::Debug + Send + Sync + 'static {
     fn on_event(&self, tenant: &TenantId, connection: &ConnectionId, event: &Event);
 }
 
+/// Tells a listener; what it does wrong is its own affair.
+pub(crate) fn tell(listener: &dyn EventListener, tenant: &TenantId, connection: &ConnectionId, event: &Event) {
+    let call = std::panic::AssertUnwindSafe(|| listener.on_event(tenant, connection, event));
+    if std::panic::catch_unwind(call).is_err() {
+        tracing::error!(%connection, "the host's event listener panicked");
+    }
+}
+
 /// Nobody wants to know.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoListener;

@@ -23,8 +23,8 @@ pub use sink::{Batch, NoSink, Sink};
 pub use suggestion::{Suggestion, SuggestionSource};
 pub use summary::Summary;
 
-#[cfg(feature = "oauth")]
-pub(crate) use mail::participant_keys;
 pub(crate) use mail::{MailApplier, Seen};
+#[cfg(feature = "oauth")]
+pub(crate) use mail::{participant_keys, review};
 #[cfg(feature = "oauth")]
 pub(crate) use mail::{policy_key, policy_of, spaces};

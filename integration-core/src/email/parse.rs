@@ -100,6 +100,12 @@ pub fn each_part(raw: &[u8], mut take: impl FnMut(&str, &[u8])) {
     }
 }
 
+/// Text as it is kept: line ends become `\n`, and what stores refuse (NUL, other control characters) is gone.
+#[must_use]
+pub fn plain(text: String) -> String {
+    clean::body(text)
+}
+
 fn read(raw: &[u8]) -> Result<Message> {
     let size = raw.len() as u64;
     let raw = line_feeds(raw);
@@ -150,7 +156,7 @@ fn add_parts(message: &mut Message, leaves: Vec<Part<'_>>) {
             continue;
         }
         if part.media_type == "text/calendar" && message.calendar.is_none() {
-            message.calendar = Some(clean::body(part.text()));
+            message.calendar = Some(plain(part.text()));
         }
         message.attachments.push(Attachment {
             size: part.decoded_len(),

@@ -160,7 +160,9 @@ impl<'a> Run<'a> {
         let (repeatable, asked, scope) = match setback.kind {
             Kind::Final | Kind::Refused(_) => return Err(setback.error),
             Kind::Throttled { until, scope } => (true, until.map(|until| until_from(now, until)), Some(scope)),
-            Kind::Transient { may_have_taken_effect } => (safe || !may_have_taken_effect, None, None),
+            Kind::Transient { may_have_taken_effect } => {
+                (safe || !may_have_taken_effect, setback.error.retry_after(), None)
+            }
         };
         if !repeatable {
             let message = "the call may or may not have taken effect; look it up before repeating it";

@@ -146,6 +146,14 @@ impl Session {
         Self { parts: Arc::new(parts), request_id_headers: Arc::clone(&self.request_id_headers) }
     }
 
+    /// The same session; nothing is begun after `deadline`. `None` takes a deadline away.
+    #[must_use]
+    pub fn with_deadline(&self, deadline: Option<DateTime<Utc>>) -> Self {
+        let mut parts = (*self.parts).clone();
+        parts.deadline = deadline;
+        Self { parts: Arc::new(parts), request_id_headers: Arc::clone(&self.request_id_headers) }
+    }
+
     /// The same session reading the service's request id from the first of `headers` (lower case) that an answer has;
     /// `x-request-id` and `request-id` unless set.
     #[must_use]

@@ -281,7 +281,7 @@ impl Hub {
     }
 }
 
-fn put<T: Serialize>(tenant: &TenantId, space: Space, key: StateKey, value: &T) -> Result<StateWrite> {
+pub(super) fn put<T: Serialize>(tenant: &TenantId, space: Space, key: StateKey, value: &T) -> Result<StateWrite> {
     let bytes = serde_json::to_vec(value)
         .map_err(|error| Error::new(ErrorKind::Store, "a row cannot be written").with_source(error))?;
     Ok(StateWrite::put(tenant, space, key, bytes))

@@ -7,14 +7,17 @@ use crate::{
     ids::{ConnectionId, TenantId},
     secret::SecretBytes,
     store::{StateKey, StateWrite, read_one},
-    sync::{Job, Shutdown, rows::QuarantineRow},
+    sync::{
+        Job, Shutdown,
+        rows::{MEMBERS, MemberRow, QuarantineRow},
+    },
     vault::SealContext,
 };
 
 /// A slice that runs in this process.
 pub(super) struct Running {
     hub: Hub,
-    key: (ConnectionId, u64),
+    key: (TenantId, ConnectionId, u64),
     pub(super) stop: Shutdown,
 }
 
@@ -52,10 +55,12 @@ impl Hub {
     /// lost: [`Hub::sync_now`] goes on from there. Safe to repeat.
     ///
     /// # Errors
-    /// `Store` if the storage fails.
+    /// `NotFound` for an unknown connection of this tenant; `Store`.
     pub async fn cancel_sync(&self, tenant: &TenantId, id: &ConnectionId) -> Result<()> {
+        self.known(tenant, id).await?;
         self.0.scheduler.cancel(&Job::sync_mail(tenant, id).key).await?;
-        for (_, stop) in self.running().range((id.clone(), 0)..=(id.clone(), u64::MAX)) {
+        let place = |number| (tenant.clone(), id.clone(), number);
+        for (_, stop) in self.running().range(place(0)..=place(u64::MAX)) {
             stop.stop();
         }
         Ok(())
@@ -85,28 +90,42 @@ impl Hub {
         let sealed = base64::engine::general_purpose::STANDARD
             .decode(&stored.sealed)
             .map_err(|error| Error::new(ErrorKind::Validation, "the quarantined item is damaged").with_source(error))?;
-        let context = SealContext::new(tenant.clone(), key.to_owned(), "quarantine");
+        let context = SealContext::new(tenant.clone(), row.key.as_str().to_owned(), "quarantine");
         self.0.sealer.open(&context, &sealed).await
     }
 
-    /// Throws a quarantined item away: somebody looked at it. It comes back if the service names it anew.
+    /// Throws a quarantined item away: somebody looked at it. It comes back if the service names it anew, and with the next
+    /// audit if it still cannot be understood.
     ///
     /// # Errors
     /// `Store` if the storage fails.
     pub async fn discard_quarantined(&self, tenant: &TenantId, id: &ConnectionId, key: &str) -> Result<()> {
         let place = StateKey::new([id.as_str(), "mail", key]);
+        let Some(row) = read_one(&*self.0.stores.sync, tenant, "quarantine", place.clone()).await? else {
+            return Ok(());
+        };
+        let stored: QuarantineRow = super::read::decoded(&row)?;
+        if let Some(partition) = &stored.partition {
+            let member = StateKey::new([id.as_str(), "mail", partition.as_str(), key]);
+            self.change(tenant, MEMBERS, &member, |member: Option<MemberRow>| {
+                Ok(member.map(|member| MemberRow { quarantined: false, ..member }))
+            })
+            .await?;
+        }
         self.write(&[StateWrite::delete(tenant, "quarantine", place)]).await
     }
 
     /// Notes that a slice runs here, so that it can be cancelled.
-    pub(super) fn begin_run(&self, id: &ConnectionId, stop: &Shutdown) -> Running {
+    pub(super) fn begin_run(&self, tenant: &TenantId, id: &ConnectionId, stop: &Shutdown) -> Running {
         let number = self.0.runs.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let (key, stop) = ((id.clone(), number), stop.child());
+        let (key, stop) = ((tenant.clone(), id.clone(), number), stop.child());
         self.running().insert(key.clone(), stop.clone());
         Running { hub: self.clone(), key, stop }
     }
 
-    fn running(&self) -> std::sync::MutexGuard<'_, std::collections::BTreeMap<(ConnectionId, u64), Shutdown>> {
+    fn running(
+        &self,
+    ) -> std::sync::MutexGuard<'_, std::collections::BTreeMap<(TenantId, ConnectionId, u64), Shutdown>> {
         // A panic while the map is held leaves nothing half done: the map is still good.
         self.0.running.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::{Hub, read::decoded};
+use super::{Hub, choices::put, read::decoded};
 use crate::{
-    activity::{Activity, ActivityChange, Decision, Suggestion, participant_keys, policy_key, spaces},
+    activity::{Activity, ActivityChange, Decision, Suggestion, participant_keys, policy_key, review, spaces},
     error::{Error, ErrorKind, Result, Retry},
     ids::{ActivityId, ConnectionId, MessageId, TenantId},
     store::{Expect, LeaseGuard, StateKey, StateQuery, StateRow, StateWrite, read_one},
@@ -61,6 +61,7 @@ impl Hub {
         for activity in self.activities(tenant).await? {
             if activity.sightings.contains_key(id) {
                 self.strike(tenant, id, &activity.id, guard).await?;
+                self.prolong(guard).await?;
             }
         }
         self.write(&[
@@ -81,13 +82,21 @@ impl Hub {
                     writes.push(StateWrite::delete(tenant, space, row.key.clone()));
                 }
                 self.publish(tenant, id, guard, &writes, Vec::new()).await?;
-                self.0.stores.leases.renew(guard, self.0.sync.lease).await?;
+                self.prolong(guard).await?;
                 if rows.len() < PAGE {
                     break;
                 }
             }
         }
         Ok(())
+    }
+
+    async fn prolong(&self, guard: &LeaseGuard) -> Result<()> {
+        if self.0.stores.leases.renew(guard, self.0.sync.lease).await? {
+            return Ok(());
+        }
+        let message = "a worker took the connection over while it was erased; try again";
+        Err(Error::new(ErrorKind::Conflict, message).with_retry(Retry::Temporary))
     }
 
     /// Takes a message out of the indexes and suggestions that lie under other keys.
@@ -137,8 +146,17 @@ impl Hub {
             } else {
                 (StateWrite::delete(tenant, "activity", key), ActivityChange::Removed { id: activity.clone() })
             };
+            let shown = match &change {
+                ActivityChange::Upserted { activity } => review(activity),
+                ActivityChange::Removed { .. } => None,
+            };
+            let place = StateKey::new([activity.as_str()]);
+            let entry = match shown {
+                Some(review) => put(tenant, spaces::REVIEWS, place, &review)?,
+                None => StateWrite::delete(tenant, spaces::REVIEWS, place),
+            };
             let write = write.expecting(Expect::Version(row.version));
-            match self.publish(tenant, id, guard, &[write], vec![change]).await {
+            match self.publish(tenant, id, guard, &[write, entry], vec![change]).await {
                 Err(error) if error.kind() == ErrorKind::Conflict && attempt < TRIES => {}
                 done => return done,
             }

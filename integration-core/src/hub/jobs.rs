@@ -1,14 +1,16 @@
 //! Running jobs: the door for every scheduler.
 
-use std::{sync::Arc, time::Duration};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use chrono::TimeDelta;
+use futures_util::FutureExt;
 
 use super::Hub;
 use crate::{
     connection::{Connection, ConnectionStatus, Grant},
-    error::{Error, ErrorKind, Result},
-    event::Event,
+    error::{Error, ErrorKind, Result, Retry},
+    event::{Event, tell},
     http::Priority,
     ids::{ConnectionId, TenantId},
     sync::{Job, JobKind, JobOutcome, JobRunner, MailSync, Shutdown, SliceEnd},
@@ -16,12 +18,27 @@ use crate::{
 
 /// How long another worker's lease is waited for before asking again.
 const BUSY: Duration = Duration::from_secs(5);
+/// How long a failed slice waits.
+const RETRY: Duration = Duration::from_secs(60);
+/// How long it waits where somebody else than the person has to act.
+const PATIENCE: Duration = Duration::from_secs(3600);
+/// How long calls of a slice may go on after its time: a long block of the quota must not hold a worker.
+const GRACE: Duration = Duration::from_secs(60);
 /// How often an idle grant is refreshed, so that no service forgets it.
 pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(7 * 24 * 3600);
 
 impl Hub {
     /// Runs one slice of a job: what a host's scheduler calls; the bundled one does too. Safe to run again at any time.
+    ///
+    /// A panic of a connector or of a host's part is a failed slice that is tried again: it does not reach the caller.
     pub async fn run(&self, job: Job, stop: &Shutdown) -> JobOutcome {
+        AssertUnwindSafe(self.run_job(job, stop)).catch_unwind().await.unwrap_or_else(|_| {
+            let error = Error::new(ErrorKind::Store, "a job panicked; what it did not commit was rolled back");
+            JobOutcome::Failed { error: error.with_retry(Retry::Temporary), again_in: Some(RETRY) }
+        })
+    }
+
+    async fn run_job(&self, job: Job, stop: &Shutdown) -> JobOutcome {
         let tenant = &job.tenant;
         match &job.kind {
             JobKind::SyncMail { connection } => match self.sync_mail(tenant, connection, stop).await {
@@ -30,30 +47,34 @@ impl Hub {
                 Ok(Some(SliceEnd::Busy)) => JobOutcome::Done { again_in: Some(BUSY) },
                 Ok(Some(SliceEnd::Wait(wait))) => JobOutcome::Done { again_in: Some(wait) },
                 Ok(Some(SliceEnd::UpToDate)) => JobOutcome::Done { again_in: Some(self.0.sync.poll) },
-                Err(error) => self.failed(tenant, connection, error),
+                Err(error) => self.failed(tenant, connection, error).await,
             },
             JobKind::Audit { connection } => match self.begin_audit(tenant, connection).await {
                 Ok(true) => JobOutcome::Done { again_in: None },
                 Ok(false) => JobOutcome::Done { again_in: Some(BUSY) },
-                Err(error) => self.failed(tenant, connection, error),
+                Err(error) => self.failed(tenant, connection, error).await,
             },
             JobKind::DecideAgain { connection } => match self.decide_again(tenant, connection, stop).await {
                 Ok(Some(true)) => JobOutcome::Done { again_in: None },
                 Ok(Some(false)) => JobOutcome::Continue,
                 Ok(None) => JobOutcome::Done { again_in: Some(BUSY) },
-                Err(error) => self.failed(tenant, connection, error),
+                Err(error) => self.failed(tenant, connection, error).await,
             },
             JobKind::DirectoryChanged { names } => match self.queue_touched(tenant, names).await {
                 Ok(_) => JobOutcome::Done { again_in: None },
-                Err(error) => JobOutcome::Failed { error, again_in: Some(Duration::from_secs(60)) },
+                Err(error) => JobOutcome::Failed { error, again_in: Some(RETRY) },
             },
             JobKind::ReplayQuarantine { connection } => match self.replay(tenant, connection).await {
                 Ok(Some(_)) => JobOutcome::Done { again_in: None },
                 Ok(None) => JobOutcome::Done { again_in: Some(BUSY) },
-                Err(error) => self.failed(tenant, connection, error),
+                Err(error) => self.failed(tenant, connection, error).await,
             },
             JobKind::KeepAlive { grant } => match self.keep_alive(tenant, grant).await {
                 Ok(()) => JobOutcome::Done { again_in: Some(KEEP_ALIVE) },
+                // Nothing to keep alive: the next sign-in queues it again.
+                Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ReauthorisationNeeded) => {
+                    JobOutcome::Failed { error, again_in: None }
+                }
                 Err(error) => JobOutcome::Failed { error, again_in: Some(Duration::from_secs(24 * 3600)) },
             },
         }
@@ -67,21 +88,25 @@ impl Hub {
         self.0.scheduler.schedule(&Job::sync_mail(tenant, connection), Duration::ZERO).await
     }
 
-    /// Whoever must act ends the schedule until they have; everything else is tried again, later and later.
-    fn failed(&self, tenant: &TenantId, connection: &ConnectionId, error: Error) -> JobOutcome {
-        let person = matches!(
-            error.kind(),
-            ErrorKind::AdminPolicy
-                | ErrorKind::MissingScope
-                | ErrorKind::NeedsConsent
-                | ErrorKind::NotFound
-                | ErrorKind::ReauthorisationNeeded
-        );
+    /// A schedule ends only where a person has to sign in, which queues it again, or where the connection is gone.
+    /// Everything else is tried again.
+    async fn failed(&self, tenant: &TenantId, connection: &ConnectionId, error: Error) -> JobOutcome {
+        let ended = match error.kind() {
+            ErrorKind::MissingScope | ErrorKind::NeedsConsent | ErrorKind::ReauthorisationNeeded => true,
+            ErrorKind::NotFound => {
+                self.known(tenant, connection).await.is_err_and(|known| known.kind() == ErrorKind::NotFound)
+            }
+            _ => false,
+        };
+        let patient = matches!(error.kind(), ErrorKind::AdminPolicy | ErrorKind::Misconfigured | ErrorKind::NotFound);
+        let wait = error.retry_after().unwrap_or(if patient { PATIENCE } else { RETRY });
         if let Some(remedy) = error.remedy() {
-            self.0.events.on_event(tenant, connection, &Event::NeedsAttention(remedy.clone()));
+            tell(&*self.0.events, tenant, connection, &Event::NeedsAttention(remedy.clone()));
         }
-        let wait = error.retry_after().unwrap_or(Duration::from_secs(60));
-        JobOutcome::Failed { error, again_in: (!person).then_some(wait) }
+        let event = Event::SliceFailed(error);
+        tell(&*self.0.events, tenant, connection, &event);
+        let Event::SliceFailed(error) = event else { unreachable!("it was made as one") };
+        JobOutcome::Failed { error, again_in: (!ended).then_some(wait) }
     }
 
     /// One slice; `None` for a connection that is not to be worked on.
@@ -91,7 +116,7 @@ impl Hub {
             return Ok(None);
         }
         let sync = self.mail_sync(connection, &grant).await?;
-        let running = self.begin_run(id, stop);
+        let running = self.begin_run(tenant, id, stop);
         let end = sync.slice(&running.stop).await?;
         let cancelled = running.stop.stopping() && !stop.stopping();
         Ok(if cancelled { None } else { Some(end) })
@@ -122,12 +147,14 @@ impl Hub {
     }
 
     pub(super) async fn mail_sync(&self, connection: Connection, grant: &Grant) -> Result<MailSync> {
+        let inner = &self.0;
+        let time = TimeDelta::from_std(inner.sync.slice + GRACE).unwrap_or(TimeDelta::MAX);
         let session = self.session_of(&connection, grant, Priority::Live)?;
+        let session = session.with_deadline(inner.clock.now().checked_add_signed(time));
         let connector = self.connector(&connection.app)?;
         let usage = self.0.admission.usage(&session.parts().admission_key()).await;
         let live = connector.email(session.clone())?.feed();
         let backfill = connector.email(session.with_priority(Priority::Background))?.feed();
-        let inner = &self.0;
         Ok(MailSync {
             tenant: connection.tenant,
             connection: connection.id,

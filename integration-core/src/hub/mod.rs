@@ -54,7 +54,7 @@ struct Inner {
     /// A breaker per connection, so that a failing one is left alone while others go on.
     breakers: std::sync::Mutex<BTreeMap<ConnectionId, Arc<Breaker>>>,
     /// The slices that run in this process; several of one connection while all but one are turned away.
-    running: std::sync::Mutex<BTreeMap<(ConnectionId, u64), Shutdown>>,
+    running: std::sync::Mutex<BTreeMap<(TenantId, ConnectionId, u64), Shutdown>>,
     runs: std::sync::atomic::AtomicU64,
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use tracing::Instrument;
 
 use super::Hub;
 use crate::{
@@ -12,7 +13,7 @@ use crate::{
     ids::{AppId, ConnectionId, GrantId, TenantId},
     oauth::{
         AppOnly, Authorisation, Authorise, BrowserBinding, Callback, CallbackQuery, Completion, ConnectOutcome,
-        Disconnected, Forget, SignInHost,
+        Disconnected, Forget, Revocation, SignInHost,
     },
     store::{StateKey, StateQuery},
     sync::Job,
@@ -33,12 +34,18 @@ impl Hub {
     /// # Errors
     /// `Store` or `Misconfigured`.
     pub async fn complete(&self, callback: &CallbackQuery, binding: &BrowserBinding) -> Result<Completion> {
-        let callback = Callback::new(callback.clone(), Some(binding.clone()));
-        let completion = self.0.sign_in.complete(&callback, self).await?;
-        if let Some(tenant) = &completion.tenant {
-            self.queue_first(tenant, &completion.outcome).await?;
-        }
-        Ok(completion)
+        let (hub, callback) = (self.clone(), Callback::new(callback.clone(), Some(binding.clone())));
+        // A task of its own: a browser that is closed must not cut off what a used code has already brought.
+        let complete = async move {
+            let completion = hub.0.sign_in.complete(&callback, &hub).await?;
+            if let Some(tenant) = &completion.tenant {
+                hub.queue_first(tenant, &completion.outcome).await?;
+            }
+            Ok(completion)
+        };
+        tokio::spawn(complete.in_current_span())
+            .await
+            .unwrap_or_else(|_| Err(Error::new(ErrorKind::Unavailable, "the sign-in was cut short; begin it again")))
     }
 
     /// Connects accounts with the app's own key (service accounts): no browser.
@@ -61,12 +68,20 @@ impl Hub {
         let (connection, _) = self.known(tenant, id).await?;
         let connector = Arc::clone(self.connector(&connection.app)?);
         self.cancel_sync(tenant, id).await?;
+        for job in [Job::audit(tenant, id), Job::decide_again(tenant, id), Job::replay_quarantine(tenant, id)] {
+            self.0.scheduler.cancel(&job.key).await?;
+        }
         // The connection's row goes last: whoever is interrupted can call again.
         let disconnected = self.0.sign_in.disconnect(tenant, &connector, id, Forget::SecretsOnly).await?;
         if data == Forget::Everything {
             self.erase(tenant, id).await?;
             self.0.sign_in.disconnect(tenant, &connector, id, Forget::Everything).await?;
         }
+        if disconnected.revocation != Revocation::StillUsed {
+            let grant = &disconnected.connection.grant;
+            self.0.scheduler.cancel(&Job::keep_alive(tenant, grant).key).await?;
+        }
+        self.0.breakers.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(id);
         Ok(disconnected)
     }
 

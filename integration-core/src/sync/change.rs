@@ -152,6 +152,17 @@ pub enum Fetched<T> {
     },
 }
 
+impl<T> Fetched<T> {
+    /// Which item it is about.
+    #[must_use]
+    pub fn key(&self) -> &ItemKey {
+        match self {
+            Self::Gone(key) | Self::NotYet(key, _) => key,
+            Self::Malformed { key, .. } | Self::Present { key, .. } => key,
+        }
+    }
+}
+
 /// Why something could not be understood: one plain sentence without content of the item.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]

@@ -13,10 +13,12 @@ mod replay;
 #[cfg(feature = "oauth")]
 pub(crate) use again::WalkRow;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, pin::pin, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
+use futures_util::future::{Either, select};
+use tracing::Instrument;
 
 use self::pending::FetchEnd;
 use super::{
@@ -32,7 +34,7 @@ use crate::{
     activity::{ActivityChange, NameLists, Outcome, Sink},
     clock::Clock,
     error::{Error, ErrorKind, Result},
-    event::{Event, EventListener, Phase, Progress},
+    event::{Event, EventListener, Phase, Progress, tell},
     ids::{ConnectionId, ItemKey, PartitionId, TenantId},
     store::{LeaseGuard, LeaseKey, LeaseStore, Space, StateKey, StateQuery, StateWrite, SyncStore},
     vault::Sealer,
@@ -168,6 +170,11 @@ pub(crate) fn sync_lease(tenant: &TenantId, connection: &ConnectionId, kind: &st
     LeaseKey::new(["sync", tenant.as_str(), connection.as_str(), kind])
 }
 
+fn taken_over() -> Error {
+    Error::new(ErrorKind::Conflict, "another worker took over this connection")
+        .with_retry(crate::error::Retry::Temporary)
+}
+
 /// One slice's state.
 struct Slice {
     guard: LeaseGuard,
@@ -175,14 +182,43 @@ struct Slice {
     ends: DateTime<Utc>,
     pending: u64,
     settled: u64,
+    /// What happens with the next commit.
+    told: Vec<Event>,
 }
 
 impl<I: SyncItem> Engine<I> {
     /// Works for at most the configured time.
     pub(crate) async fn slice(&self, stop: &Shutdown) -> Result<SliceEnd> {
-        let Some(mut slice) = self.begin().await? else { return Ok(SliceEnd::Busy) };
-        let result = self.work(&mut slice, stop).await;
-        self.leases.release(slice.guard).await?;
+        let Keys { tenant, connection, kind } = &self.keys;
+        let span = tracing::info_span!("sync_slice", %tenant, %connection, feed = kind, cause = tracing::field::Empty);
+        let slice = async {
+            let Some(mut slice) = self.begin().await? else { return Ok(SliceEnd::Busy) };
+            let guard = slice.guard.clone();
+            let end = self.holding(guard, self.work(&mut slice, stop)).await;
+            if let Err(error) = &end {
+                tracing::Span::current().record("cause", error.kind().as_str());
+            }
+            end
+        };
+        slice.instrument(span).await
+    }
+
+    /// Keeps the lease while `work` goes on, however long one call of it takes, and gives it back.
+    async fn holding<T>(&self, guard: LeaseGuard, work: impl Future<Output = Result<T>> + Send) -> Result<T> {
+        let lost = async {
+            loop {
+                self.clock.sleep(self.options.lease / 3).await;
+                // A store that does not answer may answer next time; the commit decides in the end.
+                if let Ok(false) = self.leases.renew(&guard, self.options.lease).await {
+                    return taken_over();
+                }
+            }
+        };
+        let result = match select(pin!(work), pin!(lost)).await {
+            Either::Left((done, _)) => done,
+            Either::Right((error, _)) => Err(error),
+        };
+        self.give_back(guard.clone()).await;
         result
     }
 
@@ -190,10 +226,28 @@ impl<I: SyncItem> Engine<I> {
     async fn begin(&self) -> Result<Option<Slice>> {
         let lease = sync_lease(&self.keys.tenant, &self.keys.connection, self.keys.kind);
         let Some(guard) = self.leases.acquire(&lease, self.options.lease).await? else { return Ok(None) };
+        let pending = match self.enter(&guard).await {
+            Ok(pending) => pending,
+            Err(error) => {
+                self.give_back(guard).await;
+                return Err(error);
+            }
+        };
         let now = self.clock.now();
-        let pending = self.count(PENDING).await?;
         let ends = now + chrono::TimeDelta::from_std(self.options.slice).unwrap_or_default();
-        Ok(Some(Slice { guard, renewed: now, ends, pending, settled: 0 }))
+        Ok(Some(Slice { guard, renewed: now, ends, pending, settled: 0, told: Vec::new() }))
+    }
+
+    /// From here on no earlier holder can commit: what is read now stays true until we write. How much is waiting.
+    async fn enter(&self, guard: &LeaseGuard) -> Result<u64> {
+        self.store.begin(Some(guard)).await?.commit().await?;
+        self.count(PENDING).await
+    }
+
+    async fn give_back(&self, guard: LeaseGuard) {
+        if let Err(error) = self.leases.release(guard).await {
+            tracing::warn!(error = %error, "a lease could not be given back; it runs out");
+        }
     }
 
     async fn work(&self, slice: &mut Slice, stop: &Shutdown) -> Result<SliceEnd> {
@@ -204,7 +258,9 @@ impl<I: SyncItem> Engine<I> {
         let mut walking = Vec::new();
         for partition in &partitions {
             let mut row = self.load(partition).await?;
-            self.follow_head(slice, partition, &mut row).await?;
+            if !self.follow_head(slice, partition, &mut row, stop).await? {
+                return Ok(SliceEnd::More);
+            }
             if self.audit_is_due(&row) {
                 self.plan_audit(slice, partition, &mut row).await?;
             }
@@ -251,16 +307,22 @@ impl<I: SyncItem> Engine<I> {
             return Ok(());
         }
         if !self.leases.renew(&slice.guard, self.options.lease).await? {
-            return Err(Error::new(ErrorKind::Conflict, "another worker took over this connection")
-                .with_retry(crate::error::Retry::Temporary));
+            return Err(taken_over());
         }
         slice.renewed = now;
         Ok(())
     }
 
-    async fn follow_head(&self, slice: &mut Slice, partition: &PartitionId, row: &mut PartitionRow) -> Result<()> {
+    /// False if time was up before the end.
+    async fn follow_head(
+        &self,
+        slice: &mut Slice,
+        partition: &PartitionId,
+        row: &mut PartitionRow,
+        stop: &Shutdown,
+    ) -> Result<bool> {
         if row.head.is_none() && row.snapshot.is_none() && !row.complete {
-            return self.start_over(slice, partition, row).await;
+            return self.start_over(slice, partition, row).await.map(|()| true);
         }
         while let Some(head) = row.head.clone() {
             self.renew(slice).await?;
@@ -268,7 +330,7 @@ impl<I: SyncItem> Engine<I> {
                 Ok(page) => page,
                 Err(error) if error.kind() == ErrorKind::CursorExpired => {
                     tracing::info!(connection = %self.keys.connection, "the head cursor expired: a new enumeration begins");
-                    return self.start_over(slice, partition, row).await;
+                    return self.start_over(slice, partition, row).await.map(|()| true);
                 }
                 Err(error) => return Err(error),
             };
@@ -282,8 +344,11 @@ impl<I: SyncItem> Engine<I> {
             if done {
                 break;
             }
+            if stop.stopping() || self.clock.now() >= slice.ends {
+                return Ok(false);
+            }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Takes the head before the enumeration where the service can: nothing falls between the two.
@@ -374,9 +439,12 @@ impl<I: SyncItem> Engine<I> {
             match self.commit(slice, &[&writes, &effects.writes], effects.changes).await {
                 Ok(()) => {
                     slice.settled += inputs.len() as u64;
+                    for event in slice.told.drain(..) {
+                        self.tell(&event);
+                    }
                     if !effects.outcomes.is_empty() {
                         let event = Event::Decided(effects.outcomes);
-                        self.events.on_event(&self.keys.tenant, &self.keys.connection, &event);
+                        self.tell(&event);
                     }
                     return Ok(());
                 }
@@ -419,7 +487,11 @@ impl<I: SyncItem> Engine<I> {
         };
         let eta = if listing { None } else { self.eta(slice.pending) };
         let progress = Progress { phase, listed, pending: slice.pending, settled: slice.settled, eta };
-        self.events.on_event(&self.keys.tenant, &self.keys.connection, &Event::Progress(progress));
+        self.tell(&Event::Progress(progress));
+    }
+
+    fn tell(&self, event: &Event) {
+        tell(&*self.events, &self.keys.tenant, &self.keys.connection, event);
     }
 
     /// The time that the waiting items take at the pace the quota allows.

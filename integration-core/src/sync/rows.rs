@@ -79,6 +79,14 @@ pub(crate) struct MemberRow {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct PendingRow {
     pub(crate) partition: PartitionId,
+    /// How often it failed for a reason of its own.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) tries: u32,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde asks")]
+fn is_zero(tries: &u32) -> bool {
+    *tries == 0
 }
 
 /// An item that could not be understood, kept whole up to a cap.

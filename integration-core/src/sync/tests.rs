@@ -41,6 +41,10 @@ struct Mailbox {
     log: Vec<(i64, String)>,
     oldest: i64,
     broken: Vec<String>,
+    /// Never to be had, although they are there.
+    stuck: Vec<String>,
+    /// Not even answered for.
+    silent: Vec<String>,
 }
 
 impl Mailbox {
@@ -126,6 +130,9 @@ impl Feed for TestFeed {
         let mailbox = self.0.lock().unwrap();
         let fetched = |key: &ItemKey| match mailbox.messages.get(key.as_str()) {
             None => Fetched::Gone(key.clone()),
+            Some(_) if mailbox.stuck.iter().any(|stuck| stuck == key.as_str()) => {
+                Fetched::NotYet(key.clone(), Arc::new(Error::new(ErrorKind::Unavailable, "a server error")))
+            }
             Some(_) if mailbox.broken.iter().any(|broken| broken == key.as_str()) => Fetched::Malformed {
                 key: key.clone(),
                 raw: Bytes::from_static(b"rubbish"),
@@ -135,7 +142,7 @@ impl Feed for TestFeed {
                 Fetched::Present { key: key.clone(), revision: Revision::ordered(*at), item: item.clone() }
             }
         };
-        Ok(keys.iter().map(fetched).collect())
+        Ok(keys.iter().filter(|key| !mailbox.silent.iter().any(|silent| silent == key.as_str())).map(fetched).collect())
     }
 }
 
@@ -415,6 +422,22 @@ async fn moving_to_the_trash_takes_it_off_the_timeline_and_back_again() {
     rig.mailbox().put("a", message("a", "known@one.example", "t"));
     rig.sync().await;
     assert_eq!(rig.rows("activity").await.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn items_that_never_come_stop_nothing_and_end_in_quarantine() {
+    let rig = Rig::new();
+    believable(&mut rig.mailbox());
+    rig.mailbox().stuck = vec!["m16".to_owned(), "m15".to_owned()];
+    rig.mailbox().silent = vec!["m14".to_owned()];
+    rig.sync().await;
+    // The broken one and the three that never come; everything else is decided.
+    assert_eq!((rig.rows("quarantine").await.len(), rig.rows("decision").await.len()), (4, 13));
+    rig.mailbox().stuck.clear();
+    rig.mailbox().silent.clear();
+    rig.engine().replay().await.unwrap();
+    rig.sync().await;
+    assert_eq!((rig.rows("quarantine").await.len(), rig.rows("decision").await.len()), (1, 16));
 }
 
 /// Keeps what it was given; calls back into the store first, which must fail and not wait.

@@ -22,6 +22,8 @@ pub(super) const URL_SAFE: GeneralPurpose = GeneralPurpose::new(
 );
 /// Texts above this stay attachments, to be read as streams.
 const LARGEST_TEXT: u64 = 4 * 1024 * 1024;
+/// The largest part of a report that is fetched, in bytes.
+const LARGEST_REPORT: u64 = 64 * 1024;
 /// As in raw parsing.
 const MAX_PARTS: usize = 1_000;
 const MAX_NAME: usize = 255;
@@ -130,7 +132,7 @@ fn content(payload: &wire::Part, message: &mut Message) -> Result<(), Reason> {
             continue;
         }
         if leaf.media_type == "text/calendar" && message.calendar.is_none() && !leaf.is_left_out() {
-            message.calendar = Some(leaf.text()?.replace('\0', ""));
+            message.calendar = Some(parse::plain(leaf.text()?));
         }
         message.attachments.push(leaf.attachment());
     }
@@ -139,11 +141,25 @@ fn content(payload: &wire::Part, message: &mut Message) -> Result<(), Reason> {
     Ok(())
 }
 
-/// Texts that Gmail left out of the message for their size: (path, attachment id).
+/// What a report says to programs, as short as such things are; a whole returned message is not asked for.
+fn is_report(media_type: &str) -> bool {
+    matches!(
+        media_type,
+        "message/delivery-status"
+            | "message/disposition-notification"
+            | "message/feedback-report"
+            | "message/global-delivery-status"
+            | "text/rfc822-headers"
+    )
+}
+
+/// Texts that Gmail left out of the message: for their size, or because it takes them for attachments. (path, attachment id)
 pub(super) fn texts_to_fetch(payload: &wire::Part) -> Vec<(String, String)> {
     let wanted = |leaf: &Leaf<'_>| {
         let text = leaf.is_text() || leaf.media_type == "text/calendar";
-        text && leaf.is_left_out() && leaf.part.body.size.unwrap_or_default() <= LARGEST_TEXT
+        let largest = if text { LARGEST_TEXT } else { LARGEST_REPORT };
+        let wanted = text || leaf.of_report && is_report(&leaf.media_type);
+        wanted && leaf.is_left_out() && leaf.part.body.size.unwrap_or_default() <= largest
     };
     let id = |leaf: Leaf<'_>| Some((leaf.path, leaf.part.body.attachment_id.clone()?));
     leaves(payload).into_iter().filter(wanted).filter_map(id).collect()

@@ -79,7 +79,12 @@ fn refused_altogether(outcomes: &mut Vec<Outcome>) -> Option<Error> {
     let lasting = |outcome: &Outcome| match outcome {
         Outcome::NotYet(error) => matches!(
             error.kind(),
-            ErrorKind::AdminPolicy | ErrorKind::MissingScope | ErrorKind::Misconfigured | ErrorKind::PermissionDenied
+            ErrorKind::AdminPolicy
+                | ErrorKind::MissingScope
+                | ErrorKind::Misconfigured
+                | ErrorKind::NeedsConsent
+                | ErrorKind::PermissionDenied
+                | ErrorKind::ReauthorisationNeeded
         ),
         _ => false,
     };
@@ -91,7 +96,7 @@ fn refused_altogether(outcomes: &mut Vec<Outcome>) -> Option<Error> {
 
 async fn get(gmail: &Gmail, ids: &[&str], depth: Depth) -> Result<Vec<Outcome>> {
     if let [id] = ids {
-        return Ok(vec![get_one(gmail, id, depth).await?]);
+        return Ok(vec![get_one(gmail, id, depth).await.unwrap_or_else(Outcome::NotYet)]);
     }
     let boundary = format!("batch_{}", gmail.session.parts().random.token(18));
     let response = gmail.session.send(gmail.client.batch_get(ids, depth, &boundary)?).await?;

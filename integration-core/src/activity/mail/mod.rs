@@ -18,7 +18,7 @@ use tokio::sync::OnceCell;
 
 use self::work::Work;
 #[cfg(feature = "oauth")]
-pub(crate) use self::work::participant_keys;
+pub(crate) use self::work::{participant_keys, review};
 use super::{
     directory::{Directory, DirectoryAnswer, DirectoryQuery},
     identify::{Identification, identify_with},
@@ -115,8 +115,12 @@ pub(super) struct Bar {
 #[async_trait]
 impl Applier<MailItem> for MailApplier {
     async fn prepare(&self, inputs: &[Input<MailItem>]) -> Result<Effects> {
-        let policy = self.policy().await?;
-        let mut work = Work::new(self, policy);
+        // What is decided anew because of a change must see that change, whenever in the slice it came.
+        let again = inputs.iter().any(|input| matches!(input, Input::Again { .. }));
+        let (fresh, kept) = (Seen::default(), &self.seen);
+        let seen = if again { &fresh } else { kept };
+        let policy = self.policy(seen).await?;
+        let mut work = Work::new(self, policy, self.has_verdicts(seen).await?);
         let keys: Vec<String> = inputs.iter().map(|input| input.key().as_str().to_owned()).collect();
         work.load_decisions(keys.iter().map(String::as_str)).await?;
         let facts = self.facts(&work, policy, inputs).await?;
@@ -156,18 +160,18 @@ impl Applier<MailItem> for MailApplier {
 }
 
 impl MailApplier {
-    async fn policy(&self) -> Result<&MailPolicy> {
-        self.seen.policy.get_or_try_init(|| policy_of(&*self.store, &self.tenant, &self.connection)).await
+    async fn policy<'a>(&self, seen: &'a Seen) -> Result<&'a MailPolicy> {
+        seen.policy.get_or_try_init(|| policy_of(&*self.store, &self.tenant, &self.connection)).await
     }
 
     /// Was anything decided by a person at all?
-    async fn has_verdicts(&self) -> Result<bool> {
+    async fn has_verdicts(&self, seen: &Seen) -> Result<bool> {
         let count = async || {
             let (tenant, prefix) = (self.tenant.clone(), String::new());
             let any = StateQuery::Range { tenant, space: spaces::VERDICTS, prefix, after: None, limit: 1 };
             Ok(!self.store.read(&any).await?.is_empty())
         };
-        self.seen.has_verdicts.get_or_try_init(count).await.copied()
+        seen.has_verdicts.get_or_try_init(count).await.copied()
     }
 
     fn decision_key(&self, message: &str) -> StateKey {

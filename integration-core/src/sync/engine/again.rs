@@ -27,9 +27,8 @@ impl<I: SyncItem> Engine<I> {
     /// nothing is left.
     pub(crate) async fn decide_again(&self, stop: &Shutdown) -> Result<Option<bool>> {
         let Some(mut slice) = self.begin().await? else { return Ok(None) };
-        let result = self.again(&mut slice, stop).await;
-        self.leases.release(slice.guard).await?;
-        result.map(Some)
+        let guard = slice.guard.clone();
+        self.holding(guard, self.again(&mut slice, stop)).await.map(Some)
     }
 
     /// First single items, then the walk over all. True once nothing is left.
@@ -49,12 +48,13 @@ impl<I: SyncItem> Engine<I> {
     async fn again_asked(&self, slice: &mut Slice) -> Result<bool> {
         let rows = self.range(AGAIN, None).await?;
         let inputs = rows.iter().map(|row| Input::Again { key: item_of(row) }).collect();
-        let done: Vec<StateWrite> = rows.iter().map(|row| self.keys.delete(AGAIN, row.key.clone())).collect();
+        // A request that came once more meanwhile is not the one that is answered here.
+        let done = |row: &StateRow| self.keys.delete(AGAIN, row.key.clone()).expecting(Expect::Version(row.version));
+        let done: Vec<StateWrite> = rows.iter().map(done).collect();
         if done.is_empty() {
             return Ok(false);
         }
-        self.settle(slice, inputs, done).await?;
-        Ok(true)
+        self.stepped(self.settle(slice, inputs, done).await)
     }
 
     /// A step of the walk over everything that was decided; false if there is no walk.
@@ -73,8 +73,12 @@ impl<I: SyncItem> Engine<I> {
             }
             _ => self.keys.delete(WALKS, place),
         };
-        match self.settle(slice, inputs, vec![step.expecting(Expect::Version(row.version))]).await {
-            // A new walk was asked for meanwhile: it is read next.
+        self.stepped(self.settle(slice, inputs, vec![step.expecting(Expect::Version(row.version))]).await)
+    }
+
+    /// Something new was asked for meanwhile: it is read next.
+    fn stepped(&self, step: Result<()>) -> Result<bool> {
+        match step {
             Err(error) if error.kind() == ErrorKind::Conflict => Ok(true),
             done => done.map(|()| true),
         }

@@ -18,9 +18,8 @@ impl<I: SyncItem> Engine<I> {
     /// somebody else works on the feed.
     pub(crate) async fn begin_audit(&self) -> Result<bool> {
         let Some(slice) = self.begin().await? else { return Ok(false) };
-        let result = self.begin_audit_in(&slice).await;
-        self.leases.release(slice.guard).await?;
-        result.map(|()| true)
+        let guard = slice.guard.clone();
+        self.holding(guard, self.begin_audit_in(&slice)).await.map(|()| true)
     }
 
     async fn begin_audit_in(&self, slice: &Slice) -> Result<()> {
@@ -78,7 +77,12 @@ impl<I: SyncItem> Engine<I> {
             report.listed += 1;
             match (standings.get(&key), taken.members.get_mut(&key)) {
                 (_, Some(MemberRow { pending: Some(_), .. })) => report.pending += 1,
-                (_, Some(MemberRow { quarantined: true, .. })) => report.quarantined += 1,
+                // Looked at once more: what could not be had or understood may be better now.
+                (_, Some(member)) if member.quarantined => {
+                    report.quarantined += 1;
+                    slice.pending += 1;
+                    self.queue(row, partition, &key, member, Lane::Live, &mut taken.writes)?;
+                }
                 // The page itself queues what is not known.
                 (_, None | Some(MemberRow { known: false, .. })) => report.missing.note(&key),
                 (Some(Standing::Applied), Some(_)) => report.applied += 1,

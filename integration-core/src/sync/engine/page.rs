@@ -55,7 +55,7 @@ impl<I: SyncItem> Engine<I> {
         for change in page.changes {
             match change {
                 Change::Malformed { key, raw, reason } => {
-                    taken.writes.push(self.quarantine(partition, key.as_ref(), &raw, &reason).await?);
+                    taken.writes.push(self.quarantine(slice, partition, key.as_ref(), &raw, &reason).await?);
                     if let Some(key) = key {
                         let member = taken.members.entry(key.clone()).or_default();
                         (member.seen, member.known, member.quarantined) = (row.generation, true, true);
@@ -213,7 +213,7 @@ impl<I: SyncItem> Engine<I> {
         row.queued += 1;
         let place = self.keys.pending(lane, row.queued, item);
         member.pending = Some(place.as_str().to_owned());
-        writes.push(self.keys.put(PENDING, place, &PendingRow { partition: partition.clone() })?);
+        writes.push(self.keys.put(PENDING, place, &PendingRow { partition: partition.clone(), tries: 0 })?);
         writes.push(self.keys.put(MEMBERS, self.keys.member(partition, item), member)?);
         Ok(())
     }

@@ -1,12 +1,16 @@
 //! Working off what waits to be fetched; what cannot be understood goes to quarantine.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 
 use super::{Engine, Input, Slice};
 use crate::{
-    error::Result,
+    error::{Error, ErrorKind, Result},
     event::Event,
     ids::{ItemKey, PartitionId},
     store::{StateKey, StateQuery, StateWrite},
@@ -25,6 +29,36 @@ pub(super) enum FetchEnd {
     Some,
 }
 
+/// How often an item may fail before it goes to quarantine, while others of the same batch come.
+const TRIES: u32 = 12;
+/// How often, where nothing came that could tell the item's fault from the service's.
+const TRIES_ALONE: u32 = 120;
+
+/// Is it this item that fails, rather than the service, the quota or the sign-in?
+fn may_blame_the_item(error: &Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::Conflict
+            | ErrorKind::InvalidInput
+            | ErrorKind::PermissionDenied
+            | ErrorKind::Unavailable
+            | ErrorKind::Validation
+    )
+}
+
+/// What was not answered at all is as good as refused.
+fn with_the_unanswered<'a, I>(
+    mut answers: Vec<Fetched<I>>,
+    asked: impl Iterator<Item = &'a ItemKey>,
+) -> Vec<Fetched<I>> {
+    let answered: BTreeSet<ItemKey> = answers.iter().map(|answer| answer.key().clone()).collect();
+    for key in asked.filter(|key| !answered.contains(*key)) {
+        let error = Error::new(ErrorKind::Unavailable, "the service did not answer for it");
+        answers.push(Fetched::NotYet(key.clone(), Arc::new(error)));
+    }
+    answers
+}
+
 impl<I: SyncItem> Engine<I> {
     pub(super) async fn fetch_pending(&self, slice: &mut Slice, partitions: &[PartitionId]) -> Result<FetchEnd> {
         let capabilities = self.live.capabilities();
@@ -38,18 +72,18 @@ impl<I: SyncItem> Engine<I> {
         let waiting = self.store.read(&query).await?;
         let Some(first) = waiting.first() else { return Ok(FetchEnd::Nothing) };
         let lane = first.key.segments().get(2).cloned().unwrap_or_default();
-        let mut places: BTreeMap<ItemKey, (StateKey, PartitionId)> = BTreeMap::new();
+        let mut places: BTreeMap<ItemKey, (StateKey, PendingRow)> = BTreeMap::new();
         for row in waiting {
             let pending: PendingRow = decode(PENDING, &row.bytes)?;
             let item = ItemKey::new(row.key.segments().pop().unwrap_or_default());
-            places.insert(item, (row.key, pending.partition));
+            places.insert(item, (row.key, pending));
         }
         let feed = if lane == "0" { &self.live } else { &self.backfill };
         let asked: Vec<ItemKey> = places.keys().cloned().collect();
         let answers = feed.fetch(&asked).await?;
         let mut members = BTreeMap::new();
         for partition in partitions {
-            let here = places.iter().filter(|(_, (_, own))| own == partition).map(|(item, _)| item.clone());
+            let here = places.iter().filter(|(_, (_, own))| own.partition == *partition).map(|(item, _)| item.clone());
             members.extend(self.members(partition, here.collect()).await?);
         }
         self.take_fetched(slice, answers, places, members).await
@@ -59,22 +93,34 @@ impl<I: SyncItem> Engine<I> {
         &self,
         slice: &mut Slice,
         answers: Vec<Fetched<I>>,
-        mut places: BTreeMap<ItemKey, (StateKey, PartitionId)>,
+        mut places: BTreeMap<ItemKey, (StateKey, PendingRow)>,
         mut members: BTreeMap<ItemKey, MemberRow>,
     ) -> Result<FetchEnd> {
         let (mut writes, mut inputs, mut refused) = (Vec::new(), Vec::new(), None);
+        let answers = with_the_unanswered(answers, places.keys());
+        let others_came = answers.iter().any(|answer| !matches!(answer, Fetched::NotYet(..)));
         for answer in answers {
-            let key = match &answer {
-                Fetched::Gone(key) | Fetched::NotYet(key, _) => key.clone(),
-                Fetched::Malformed { key, .. } | Fetched::Present { key, .. } => key.clone(),
-            };
+            let key = answer.key().clone();
             // An answer that was not asked for, or twice, has no place to settle.
-            let Some((place, partition)) = places.remove(&key) else { continue };
+            let Some((place, PendingRow { partition, mut tries })) = places.remove(&key) else { continue };
             let mut member = members.remove(&key).unwrap_or_default();
             match answer {
                 Fetched::NotYet(_, error) => {
-                    refused = Some(error.retry_after().unwrap_or(Duration::from_secs(5)));
-                    continue;
+                    let wait = error.retry_after().unwrap_or(Duration::from_secs(5));
+                    refused = refused.max(Some(wait));
+                    if !may_blame_the_item(&error) {
+                        continue;
+                    }
+                    tries += 1;
+                    if tries < if others_came { TRIES } else { TRIES_ALONE } {
+                        writes.push(self.keys.put(PENDING, place, &PendingRow { partition, tries })?);
+                        continue;
+                    }
+                    // It stood in front of the others for long enough.
+                    let reason =
+                        Reason::new(format!("it could not be fetched {tries} times: {}", error.kind().as_str()));
+                    writes.push(self.quarantine(slice, &partition, Some(&key), &Bytes::new(), &reason).await?);
+                    member.quarantined = true;
                 }
                 Fetched::Gone(key) => {
                     self.forget(slice, &partition, &key, &member, &mut writes);
@@ -82,7 +128,7 @@ impl<I: SyncItem> Engine<I> {
                     continue;
                 }
                 Fetched::Malformed { key, raw, reason } => {
-                    writes.push(self.quarantine(&partition, Some(&key), &raw, &reason).await?);
+                    writes.push(self.quarantine(slice, &partition, Some(&key), &raw, &reason).await?);
                     member.quarantined = true;
                 }
                 Fetched::Present { key, revision, item } => {
@@ -102,12 +148,17 @@ impl<I: SyncItem> Engine<I> {
         if writes.is_empty() && inputs.is_empty() {
             return Ok(FetchEnd::Refused(refused.unwrap_or(Duration::from_secs(5))));
         }
+        let settled = inputs.len();
         self.settle(slice, inputs, writes).await?;
-        Ok(FetchEnd::Some)
+        match refused {
+            Some(wait) if settled == 0 => Ok(FetchEnd::Refused(wait)),
+            _ => Ok(FetchEnd::Some),
+        }
     }
 
     pub(super) async fn quarantine(
         &self,
+        slice: &mut Slice,
         partition: &PartitionId,
         key: Option<&ItemKey>,
         raw: &Bytes,
@@ -118,12 +169,12 @@ impl<I: SyncItem> Engine<I> {
         let record =
             key.map_or_else(|| format!("sha256:{}", hex::encode(sha2::Sha256::digest(raw))), ToString::to_string);
         let kept = raw.slice(..raw.len().min(self.options.quarantine_cap));
-        let context = SealContext::new(self.keys.tenant.clone(), record.clone(), "quarantine");
+        let context =
+            SealContext::new(self.keys.tenant.clone(), self.keys.quarantine(&record).as_str().to_owned(), "quarantine");
         let sealed = self.sealer.seal(&context, &kept).await?;
         let mut row = QuarantineRow::new(I::KIND, reason.as_str(), raw.len(), &sealed);
         (row.partition, row.keyed) = (Some(partition.clone()), key.is_some());
-        let event = Event::Quarantined { key: Some(record.clone()), reason: reason.as_str().to_owned() };
-        self.events.on_event(&self.keys.tenant, &self.keys.connection, &event);
+        slice.told.push(Event::Quarantined { key: Some(record.clone()), reason: reason.as_str().to_owned() });
         self.keys.put(QUARANTINE, self.keys.quarantine(&record), &row)
     }
 }

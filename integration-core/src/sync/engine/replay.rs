@@ -18,9 +18,8 @@ impl<I: SyncItem> Engine<I> {
     /// once it can be understood, or once the service says that it is gone. `None` while somebody else works on the feed.
     pub(crate) async fn replay(&self) -> Result<Option<u64>> {
         let Some(mut slice) = self.begin().await? else { return Ok(None) };
-        let result = self.replay_in(&mut slice).await;
-        self.leases.release(slice.guard).await?;
-        result.map(Some)
+        let guard = slice.guard.clone();
+        self.holding(guard, self.replay_in(&mut slice)).await.map(Some)
     }
 
     async fn replay_in(&self, slice: &mut super::Slice) -> Result<u64> {
