@@ -10,7 +10,7 @@ use std::{
 };
 
 use divan::{Bencher, counter::BytesCount};
-use integration_core::email::{kind, parse, report};
+use integration_core::email::{kind, parse, reply, report};
 
 fn main() {
     let mut args = env::args();
@@ -63,6 +63,7 @@ fn pipeline(set: &[Vec<u8>]) {
         let Ok(message) = parse::message(raw) else { continue };
         let bounces = report::bounces(&message);
         hint::black_box(kind::with_bounces(&message, !bounces.is_empty()));
+        hint::black_box(reply::split(&message));
         hint::black_box((message, bounces));
     }
 }

@@ -330,7 +330,15 @@ impl<'a> Run<'a> {
         match classified {
             Failure::Final(error) => Setback::last(error),
             Failure::Throttled { error, until, scope } => Setback { error, kind: Kind::Throttled { until, scope } },
-            Failure::Transient(error) => Setback { error, kind: Kind::Transient { may_have_taken_effect: true } },
+            Failure::Transient(error) => {
+                // A server that is down may well say until when.
+                let asked = failure.retry_after().filter(|_| error.retry_after().is_none());
+                let error = match asked {
+                    Some(until) => error.with_retry_after(until_from(failure.at, until)),
+                    None => error,
+                };
+                Setback { error, kind: Kind::Transient { may_have_taken_effect: true } }
+            }
             Failure::Unauthorised(error, AuthAction::Challenge(_)) => Setback::last(consent_needed(error)),
             Failure::Unauthorised(error, AuthAction::Refresh) => match token {
                 Some(token) if self.rejected.is_none() => Setback { error, kind: Kind::Refused(token) },

@@ -1,6 +1,6 @@
 //! Building a hub: what is required is an argument, everything else has a default.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use super::{Hub, Inner};
 use crate::{
@@ -9,13 +9,18 @@ use crate::{
     connection::Connector,
     error::{Error, ErrorKind, Result},
     event::{EventListener, NoListener},
-    http::{Admission, LocalAdmission, RetryPolicy, StandardRetry, Transport},
+    http::{Admission, LocalAdmission, RetryPolicy, ServiceBreaker, StandardRetry, Transport},
     ids::AppId,
     oauth::{OAuthParts, SignIn, SignInSettings},
     store::Stores,
     sync::{BundledScheduler, Scheduler, SchedulerOptions, SyncOptions},
     vault::{KeyProvider, Vault},
 };
+
+/// So many distinct connections with an open breaker say that the service itself is down.
+const SERVICE_FAILING: usize = 20;
+/// Within this time; and it is left alone for as long.
+const SERVICE_OPEN: Duration = Duration::from_secs(30);
 
 /// Collects what a hub is made of.
 #[derive(Debug)]
@@ -159,6 +164,8 @@ impl HubBuilder {
             Arc::clone(&clock),
             Arc::clone(&self.random),
         );
+        let service = |app: &AppId| (app.clone(), Arc::new(ServiceBreaker::new(SERVICE_FAILING, SERVICE_OPEN)));
+        let services = connectors.keys().map(service).collect();
         let jobs = Arc::clone(&self.stores.jobs);
         let own = || {
             let scheduler = BundledScheduler::new(jobs, Arc::clone(&clock), SchedulerOptions::default());
@@ -179,6 +186,7 @@ impl HubBuilder {
             random: self.random,
             events: self.events,
             sync: self.sync,
+            services,
             breakers: std::sync::Mutex::default(),
             running: std::sync::Mutex::default(),
             runs: std::sync::atomic::AtomicU64::default(),

@@ -24,7 +24,7 @@ use crate::{
     email::EmailProvider,
     error::{Actor, Error, ErrorKind, Remedy, Result},
     event::EventListener,
-    http::{Admission, Breaker, BreakerSettings, Credentials, Priority, RetryPolicy, Session, SessionParts, Transport},
+    http::{Admission, Breaker, BreakerSettings, Credentials, Priority, RetryPolicy, ServiceBreaker, Session, SessionParts, Transport},
     ids::{AppId, ConnectionId, TenantId},
     oauth::SignIn,
     store::Stores,
@@ -51,6 +51,8 @@ struct Inner {
     events: Arc<dyn EventListener>,
     sync: SyncOptions,
     sign_in: SignIn,
+    /// One per app: opens only when many distinct connections find the service failing at the same time.
+    services: BTreeMap<AppId, Arc<ServiceBreaker>>,
     /// A breaker per connection, so that a failing one is left alone while others go on.
     breakers: std::sync::Mutex<BTreeMap<ConnectionId, Arc<Breaker>>>,
     /// The slices that run in this process; several of one connection while all but one are turned away.
@@ -109,14 +111,21 @@ impl Hub {
 
     fn session_of(&self, connection: &Connection, grant: &Grant, priority: Priority) -> Result<Session> {
         let about = Some((connection.id.clone(), connection.account.clone()));
-        let breaker = self.breaker(&connection.id);
+        let breaker = self.breaker(connection);
         Ok(Session::new(self.parts(grant, about, breaker, priority, self.credentials(grant)?)?))
     }
 
-    fn breaker(&self, id: &ConnectionId) -> Arc<Breaker> {
+    fn breaker(&self, connection: &Connection) -> Arc<Breaker> {
         // A panic while the map is held leaves nothing half done: the map is still good.
         let mut breakers = self.0.breakers.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        Arc::clone(breakers.entry(id.clone()).or_insert_with(|| Arc::new(Breaker::new(BreakerSettings::default()))))
+        let fresh = || {
+            let breaker = Breaker::new(BreakerSettings::default());
+            match self.0.services.get(&connection.app) {
+                Some(service) => breaker.with_service(Arc::clone(service), connection.id.clone()),
+                None => breaker,
+            }
+        };
+        Arc::clone(breakers.entry(connection.id.clone()).or_insert_with(|| Arc::new(fresh())))
     }
 
     fn parts(

@@ -6,6 +6,7 @@ use integration_core::{
     event::Phase,
     ids::{ConnectionId, TenantId},
     oauth::{Forget, Revocation},
+    store::StateQuery,
     sync::{Job, JobOutcome, Shutdown},
 };
 use integration_testing::{Fault, FaultAction};
@@ -50,6 +51,35 @@ async fn pausing_what_is_not_there_says_so() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_foreign_tenant_sees_and_changes_nothing() {
+    let world = World::with_messages(3).await;
+    world.sync().await;
+    let (hub, other, id) = (&world.hub, TenantId::new("other"), &world.connection.id);
+    let refused = [
+        hub.email(&other, id).await.map(drop),
+        hub.session(&other, id).await.map(drop),
+        hub.why(&other, id, "1@acme.example").await.map(drop),
+        hub.audit(&other, id).await,
+        hub.audit_cost(&other, id).await.map(drop),
+        hub.pause(&other, id).await,
+        hub.resume(&other, id).await,
+        hub.cancel_sync(&other, id).await,
+        hub.replay_quarantine(&other, id).await,
+        hub.set_mail_policy(&other, Some(id), None).await,
+        hub.disconnect(&other, id, Forget::Everything).await.map(drop),
+    ];
+    for (number, refused) in refused.into_iter().enumerate() {
+        assert_eq!(refused.unwrap_err().kind(), ErrorKind::NotFound, "call {number}");
+    }
+    assert!(hub.connections(&other).await.unwrap().is_empty() && hub.activities(&other).await.unwrap().is_empty());
+    assert!(hub.decisions(&other, id).await.unwrap().is_empty() && hub.quarantined(&other, id).await.unwrap().is_empty());
+    let foreign = hub.run(Job::sync_mail(&other, id), &Shutdown::default()).await;
+    assert!(matches!(foreign, JobOutcome::Failed { again_in: None, .. }), "{foreign:?}");
+    world.sync().await;
+    assert_eq!(world.shown(), 3);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_quarantined_item_is_kept_listed_opened_and_leaves_on_replay() {
     let world = World::with_messages(2).await;
     let broken = Fault::new(FaultAction::Status {
@@ -85,6 +115,11 @@ async fn disconnecting_with_everything_takes_it_off_the_hosts_timeline() {
     assert!(world.hub.activities(&world.tenant).await.unwrap().is_empty());
     assert!(world.hub.decisions(&world.tenant, id).await.unwrap().is_empty());
     assert!(world.hub.connections(&world.tenant).await.unwrap().is_empty());
+    for space in ["activity", "audit", "decision", "gone", "member", "message_id", "participant", "partition", "pending", "review", "thread"] {
+        let (tenant, prefix) = (world.tenant.clone(), String::new());
+        let query = StateQuery::Range { tenant, space, prefix, after: None, limit: 10 };
+        assert!(world.store.read(&query).await.unwrap().is_empty(), "{space}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

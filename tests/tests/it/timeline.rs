@@ -250,6 +250,30 @@ async fn what_must_never_be_logged_is_purged_and_does_not_come_back() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_policy_that_changes_while_the_last_one_is_applied_holds_for_every_message() {
+    let contacts = Contacts { everybody: true, slow: Duration::from_millis(200), ..Contacts::default() };
+    let world = World::new(contacts, SyncOptions::default()).await;
+    for number in 0..250 {
+        deliver(&world.sandbox, number, "INBOX");
+    }
+    world.sync().await;
+    let mut policy = MailPolicy::default();
+    policy.logging = Logging::Off;
+    world.hub.set_mail_policy(&world.tenant, None, Some(&policy)).await.unwrap();
+    let (hub, job) = (world.hub.clone(), Job::decide_again(&world.tenant, &world.connection.id));
+    let walk = tokio::spawn(async move { hub.run(job, &integration_core::sync::Shutdown::default()).await });
+    // The first hundred are decided by now, the second are being decided.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    policy.never_log.domains = ["acme.example".into()].into();
+    world.hub.set_mail_policy(&world.tenant, None, Some(&policy)).await.unwrap();
+    walk.await.unwrap();
+    world.decide_again().await;
+    let decisions = world.hub.decisions(&world.tenant, &world.connection.id).await.unwrap();
+    assert_eq!(decisions.len(), 250);
+    assert!(decisions.iter().all(|(_, decision)| decision.purged && decision.summary.subject.is_empty()));
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_kept_of_a_message_follows_the_policy() {
     let world = ann().await;
     world.arrives(ANN, "Some words of Ann", &["INBOX"]);

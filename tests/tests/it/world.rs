@@ -49,12 +49,15 @@ pub(crate) struct Contacts {
     pub(crate) everybody: bool,
     pub(crate) known: Mutex<DirectoryAnswer>,
     pub(crate) asked: Mutex<usize>,
+    /// How long a look-up takes.
+    pub(crate) slow: std::time::Duration,
 }
 
 #[async_trait]
 impl Directory for Contacts {
     async fn look_up(&self, _: &TenantId, ask: &DirectoryQuery) -> Result<DirectoryAnswer> {
         *self.asked.lock().unwrap() += ask.addresses.len();
+        tokio::time::sleep(self.slow).await;
         if self.everybody {
             let mut answer = DirectoryAnswer::default();
             answer.people = ask.addresses.iter().map(|address| Person::new(address, address, address)).collect();

@@ -166,6 +166,14 @@ async fn retry_after_in_seconds_is_obeyed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn retry_after_of_a_server_error_is_obeyed_too() {
+    let (_, session) = script([item().answers(503, "").with_header("retry-after", "17"), item()]);
+    let began = Instant::now();
+    session.build().send(safe()).await.unwrap();
+    assert_eq!(began.elapsed().as_secs(), 17);
+}
+
+#[tokio::test(start_paused = true)]
 async fn retry_after_as_a_date_is_obeyed() {
     // The virtual clock starts at 09:00:00.
     let date = "Mon, 02 Mar 2026 09:00:23 GMT";
