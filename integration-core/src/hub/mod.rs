@@ -24,7 +24,10 @@ use crate::{
     email::EmailProvider,
     error::{Actor, Error, ErrorKind, Remedy, Result},
     event::EventListener,
-    http::{Admission, Breaker, BreakerSettings, Credentials, Priority, RetryPolicy, ServiceBreaker, Session, SessionParts, Transport},
+    http::{
+        Admission, Breaker, BreakerSettings, Credentials, Priority, RetryPolicy, ServiceBreaker, Session, SessionParts,
+        Transport,
+    },
     ids::{AppId, ConnectionId, TenantId},
     oauth::SignIn,
     store::Stores,

@@ -72,7 +72,9 @@ async fn a_foreign_tenant_sees_and_changes_nothing() {
         assert_eq!(refused.unwrap_err().kind(), ErrorKind::NotFound, "call {number}");
     }
     assert!(hub.connections(&other).await.unwrap().is_empty() && hub.activities(&other).await.unwrap().is_empty());
-    assert!(hub.decisions(&other, id).await.unwrap().is_empty() && hub.quarantined(&other, id).await.unwrap().is_empty());
+    assert!(
+        hub.decisions(&other, id).await.unwrap().is_empty() && hub.quarantined(&other, id).await.unwrap().is_empty()
+    );
     let foreign = hub.run(Job::sync_mail(&other, id), &Shutdown::default()).await;
     assert!(matches!(foreign, JobOutcome::Failed { again_in: None, .. }), "{foreign:?}");
     world.sync().await;
@@ -115,7 +117,19 @@ async fn disconnecting_with_everything_takes_it_off_the_hosts_timeline() {
     assert!(world.hub.activities(&world.tenant).await.unwrap().is_empty());
     assert!(world.hub.decisions(&world.tenant, id).await.unwrap().is_empty());
     assert!(world.hub.connections(&world.tenant).await.unwrap().is_empty());
-    for space in ["activity", "audit", "decision", "gone", "member", "message_id", "participant", "partition", "pending", "review", "thread"] {
+    for space in [
+        "activity",
+        "audit",
+        "decision",
+        "gone",
+        "member",
+        "message_id",
+        "participant",
+        "partition",
+        "pending",
+        "review",
+        "thread",
+    ] {
         let (tenant, prefix) = (world.tenant.clone(), String::new());
         let query = StateQuery::Range { tenant, space, prefix, after: None, limit: 10 };
         assert!(world.store.read(&query).await.unwrap().is_empty(), "{space}");
