@@ -93,8 +93,10 @@ impl Job {
         Self { key, tenant: tenant.clone(), kind: JobKind::ReplayQuarantine { connection: connection.clone() } }
     }
 
-    /// The job that looks once more for what a change of the directory touches.
-    pub(crate) fn directory_changed(tenant: &TenantId, names: Vec<String>) -> Self {
+    /// The job that looks once more for what a change of the directory touches: addresses, `@domains` and `#references`, lower
+    /// case.
+    #[must_use]
+    pub fn directory_changed(tenant: &TenantId, names: Vec<String>) -> Self {
         use sha2::Digest;
         let digest = hex::encode(&sha2::Sha256::digest(names.join("\n"))[..16]);
         let key = JobKey::new(format!("directory-changed/{tenant}/{digest}"));
