@@ -265,7 +265,7 @@ impl Admission for LocalAdmission {
 }
 
 /// Units per second that background work gets from the slowest window.
-fn background_rate(table: &QuotaTable) -> Option<f64> {
+pub(super) fn background_rate(table: &QuotaTable) -> Option<f64> {
     let share = f64::from(table.background_percent.clamp(1, 100)) / 100.0;
     let units = table.windows.iter().filter(|window| window.unit == QuotaUnit::Units);
     units.map(|window| window.limit as f64 * share / window.length.as_secs_f64()).reduce(f64::min)

@@ -65,9 +65,9 @@ pub(super) enum Resource {
 /// All that a request needs.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Needs {
-    windows: Vec<(Resource, Demand)>,
-    slots: Option<(Resource, u32, u32)>,
-    holders: Vec<Holder>,
+    pub(super) windows: Vec<(Resource, Demand)>,
+    pub(super) slots: Option<(Resource, u32, u32)>,
+    pub(super) holders: Vec<Holder>,
 }
 
 impl Needs {
@@ -100,6 +100,17 @@ impl Needs {
             needs.slots = Some((Resource::Slots(holder), cost.slots, cap));
         }
         Ok(needs)
+    }
+
+    /// As if it were so many calls: what other processes may do at the same time.
+    fn times(&self, times: u64) -> Self {
+        let mut many = self.clone();
+        for (_, demand) in many.windows.iter_mut().filter(|_| times > 1) {
+            demand.amount = demand.amount.saturating_mul(times);
+            let factor = u32::try_from(times).unwrap_or(u32::MAX);
+            demand.pace = demand.pace.map(|pace| pace.saturating_mul(factor));
+        }
+        many
     }
 
     /// Two windows of the same length for the same holder are one: the narrower.
@@ -139,6 +150,24 @@ struct Waiter {
     signal: watch::Sender<Signal>,
 }
 
+/// Whose books these are.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) enum Keeping {
+    /// Ours alone: whoever fits goes at once.
+    #[default]
+    Alone,
+    /// Shared with other processes: who fits is told only once the shared books say so too.
+    Shared,
+}
+
+/// What the books say of the resources of some holders.
+#[derive(Debug, Default)]
+pub(super) struct Shelf {
+    pub(super) ledgers: HashMap<Resource, Ledger>,
+    pub(super) slots: HashMap<Resource, u32>,
+    pub(super) blocks: HashMap<Holder, Instant>,
+}
+
 /// A place in the waiting line: priority first, then order of arrival.
 pub(super) type Place = (Priority, u64);
 
@@ -157,9 +186,112 @@ pub(super) struct Gate {
     blocks: HashMap<Holder, Instant>,
     arrivals: u64,
     sweep_at: Option<Instant>,
+    keeping: Keeping,
+    /// Who fits, while the shared books have not said so yet.
+    chosen: BTreeMap<Place, Chosen>,
+}
+
+#[derive(Debug)]
+struct Chosen {
+    app: AppId,
+    waiter: Waiter,
+    /// Whoever asked went meanwhile.
+    left: bool,
 }
 
 impl Gate {
+    /// A gate whose books are shared: [`Gate::decide`] and [`Gate::deliver`] take the place of the pump.
+    pub(super) fn shared() -> Self {
+        Self { keeping: Keeping::Shared, ..Self::default() }
+    }
+
+    /// Who waits needs something of these.
+    pub(super) fn wanted(&self) -> HashSet<Holder> {
+        let waiting = self.lanes.values().flat_map(|lane| lane.waiting.values());
+        waiting.flat_map(|waiter| waiter.needs.holders.iter().cloned()).collect()
+    }
+
+    /// Is somebody waiting?
+    pub(super) fn is_wanted(&self) -> bool {
+        self.lanes.values().any(|lane| !lane.waiting.is_empty())
+    }
+
+    /// Chooses who goes by these books, and writes them in; each counts `times` over. The chosen are not told yet.
+    pub(super) fn decide(&mut self, shelf: &mut Shelf, times: u64, now: Instant) -> (Vec<Needs>, Option<Instant>) {
+        self.swap(shelf);
+        let (mut needs, mut wake) = (Vec::new(), None::<Instant>);
+        for app in self.lanes.keys().cloned().collect::<Vec<_>>() {
+            let Some(mut waiting) = self.lanes.get_mut(&app).map(|lane| std::mem::take(&mut lane.waiting)) else {
+                continue;
+            };
+            self.expect(&waiting, now);
+            let mut kept = HashSet::new();
+            for (place, waiter) in std::mem::take(&mut waiting) {
+                let multiplied = waiter.needs.times(times);
+                match self.look(&multiplied, &mut kept, now) {
+                    Ok(()) => {
+                        self.admit(&multiplied, now);
+                        needs.push(waiter.needs.clone());
+                        self.chosen.insert(place, Chosen { app: app.clone(), waiter, left: false });
+                    }
+                    Err(at) => {
+                        wake = at.map(|at| wake.map_or(at, |wake| wake.min(at))).or(wake);
+                        waiting.insert(place, waiter);
+                    }
+                }
+            }
+            if let Some(lane) = self.lanes.get_mut(&app) {
+                lane.waiting = waiting;
+            }
+        }
+        self.swap(shelf);
+        (needs, wake)
+    }
+
+    fn expect(&mut self, waiting: &BTreeMap<Place, Waiter>, now: Instant) {
+        for waiter in waiting.values().filter(|waiter| waiter.request.priority == Priority::Interactive) {
+            for (resource, demand) in &waiter.needs.windows {
+                self.ledgers.entry(resource.clone()).or_default().expect_interactive(now, demand.length);
+            }
+        }
+    }
+
+    /// Looks at these books as if they were our own.
+    pub(super) fn with_shelf<T>(&mut self, shelf: &mut Shelf, look: impl FnOnce(&mut Self) -> T) -> T {
+        self.swap(shelf);
+        let seen = look(self);
+        self.swap(shelf);
+        seen
+    }
+
+    fn swap(&mut self, shelf: &mut Shelf) {
+        std::mem::swap(&mut self.ledgers, &mut shelf.ledgers);
+        std::mem::swap(&mut self.slots, &mut shelf.slots);
+        std::mem::swap(&mut self.blocks, &mut shelf.blocks);
+    }
+
+    /// The shared books have it: tells the chosen; what is returned is not wanted any more.
+    pub(super) fn deliver(&mut self) -> Vec<Needs> {
+        let mut unwanted = Vec::new();
+        for Chosen { waiter, left, .. } in std::mem::take(&mut self.chosen).into_values() {
+            if left {
+                unwanted.push(waiter.needs);
+            } else {
+                waiter.signal.send_replace(Signal::Admitted(waiter.needs.clone()));
+            }
+        }
+        unwanted
+    }
+
+    /// The shared books said no: the chosen go on waiting, in their places.
+    pub(super) fn withdraw(&mut self) {
+        for (place, chosen) in std::mem::take(&mut self.chosen) {
+            if !chosen.left {
+                self.lanes.entry(chosen.app).or_default().waiting.insert(place, chosen.waiter);
+            }
+        }
+    }
+
     pub(super) fn table(&self, app: &AppId) -> Option<&QuotaTable> {
         self.lanes.get(app)?.table.as_ref()
     }
@@ -190,7 +322,7 @@ impl Gate {
             Some(table) => Needs::of(&request, table)?,
             None => Needs { holders: Holder::all(&request.key, "").collect(), ..Needs::default() },
         };
-        if request.priority == Priority::Interactive {
+        if self.keeping == Keeping::Alone && request.priority == Priority::Interactive {
             for (resource, demand) in &needs.windows {
                 self.ledgers.entry(resource.clone()).or_default().expect_interactive(now, demand.length);
             }
@@ -206,6 +338,8 @@ impl Gate {
     /// Leaves the line; true if it was still in it.
     pub(super) fn leave(&mut self, app: &AppId, place: Place, now: Instant) -> bool {
         let was_waiting = self.lanes.get_mut(app).is_some_and(|lane| lane.waiting.remove(&place).is_some());
+        let chosen = self.chosen.get_mut(&place).map(|chosen| chosen.left = true).is_some();
+        let was_waiting = was_waiting || chosen;
         if was_waiting {
             self.pump(app, now);
         }
@@ -262,6 +396,9 @@ impl Gate {
 
     /// Lets through whoever may go, in order. Apps that share accounts' ledgers are looked at together.
     pub(super) fn pump(&mut self, app: &AppId, now: Instant) {
+        if self.keeping == Keeping::Shared {
+            return;
+        }
         let shared = |table: &QuotaTable| table.windows.iter().any(|window| window.scope == QuotaScope::Account);
         if !self.table(app).is_some_and(shared) {
             return self.pump_lane(app, now);

@@ -47,11 +47,21 @@ pub(super) struct Ledger {
     reserve_until: Option<Instant>,
 }
 
-#[derive(Debug)]
-struct Settled {
-    opened: Instant,
-    expires: Instant,
-    amount: u64,
+/// What is back and still counts.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Settled {
+    pub(super) opened: Instant,
+    pub(super) expires: Instant,
+    pub(super) amount: u64,
+}
+
+/// A ledger without what is in flight.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    /// In the order in which they expire.
+    pub(super) settled: Vec<Settled>,
+    pub(super) paced_until: Option<Instant>,
+    pub(super) reserve_until: Option<Instant>,
 }
 
 impl Ledger {
@@ -118,6 +128,37 @@ impl Ledger {
                 last.amount += demand.amount;
             }
             None => self.settled.push_back(Settled { opened: now, expires, amount: demand.amount }),
+        }
+    }
+
+    /// The books as they are kept elsewhere: what settled, the pace, the reserve. What is in flight is told apart.
+    pub(super) fn restored(kept: Kept, in_flight: u64) -> Self {
+        let settled: VecDeque<Settled> = kept.settled.into_iter().collect();
+        let settled_sum = settled.iter().map(|entry| entry.amount).sum();
+        let (paced_until, reserve_until) = (kept.paced_until, kept.reserve_until);
+        Self { in_flight, settled, settled_sum, paced_until, reserve_until }
+    }
+
+    /// What to keep elsewhere.
+    pub(super) fn keep(&mut self, now: Instant) -> Kept {
+        self.used(now);
+        let settled = self.settled.iter().copied().collect();
+        Kept { settled, paced_until: self.paced_until, reserve_until: self.reserve_until }
+    }
+
+    /// Adds what counts until `expires`, in an order of its own; entries within `grain` are merged.
+    pub(super) fn count(&mut self, amount: u64, expires: Instant, grain: Duration, now: Instant) {
+        self.settled_sum += amount;
+        let after = self.settled.partition_point(|entry| entry.expires < expires);
+        let near = after.checked_sub(1).and_then(|index| self.settled.get_mut(index));
+        match near
+            .filter(|entry| expires.saturating_duration_since(entry.expires) < grain && entry.opened + grain > now)
+        {
+            Some(entry) => {
+                entry.expires = expires;
+                entry.amount += amount;
+            }
+            None => self.settled.insert(after, Settled { opened: now, expires, amount }),
         }
     }
 

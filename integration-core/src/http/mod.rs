@@ -20,6 +20,7 @@ mod quota;
 mod reqwest_transport;
 mod retry;
 mod session;
+mod shared;
 #[cfg(test)]
 mod tests;
 mod transport;
@@ -34,4 +35,5 @@ pub use quota::{QuotaScope, QuotaTable, QuotaUnit, QuotaWindow};
 pub use reqwest_transport::ReqwestTransport;
 pub use retry::{RetryBudget, RetryDecision, RetryPolicy, RetryState, StandardRetry};
 pub use session::{AccessToken, Credentials, GrantSession, Session, SessionParts};
+pub use shared::{SharedAdmission, SharedLimits};
 pub use transport::{Transport, TransportError, TransportErrorKind};

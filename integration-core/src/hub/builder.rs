@@ -9,7 +9,10 @@ use crate::{
     connection::Connector,
     error::{Error, ErrorKind, Result},
     event::{EventListener, NoListener},
-    http::{Admission, LocalAdmission, RetryPolicy, ServiceBreaker, StandardRetry, Transport},
+    http::{
+        Admission, LocalAdmission, QuotaTable, RetryPolicy, ServiceBreaker, SharedAdmission, SharedLimits,
+        StandardRetry, Transport,
+    },
     ids::AppId,
     oauth::{OAuthParts, SignIn, SignInSettings},
     store::Stores,
@@ -33,6 +36,7 @@ pub struct HubBuilder {
     scheduler: Option<Arc<dyn Scheduler>>,
     transport: Option<Arc<dyn Transport>>,
     admission: Option<Arc<dyn Admission>>,
+    shared_limits: Option<SharedLimits>,
     clock: Option<Arc<dyn Clock>>,
     random: Arc<dyn Random>,
     events: Arc<dyn EventListener>,
@@ -52,6 +56,7 @@ impl Hub {
             scheduler: None,
             transport: None,
             admission: None,
+            shared_limits: None,
             clock: None,
             random: Arc::new(SystemRandom),
             events: Arc::new(NoListener),
@@ -104,6 +109,14 @@ impl HubBuilder {
         self
     }
 
+    /// Keeps the limits of the connectors' quota tables together with all other processes of the store. Absent: each process
+    /// keeps them for itself, which is exact as long as there is one. [`HubBuilder::with_admission`] goes first.
+    #[must_use]
+    pub fn with_shared_limits(mut self, limits: SharedLimits) -> Self {
+        self.shared_limits = Some(limits);
+        self
+    }
+
     /// Time. Absent: the machine's clock.
     #[must_use]
     pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
@@ -146,15 +159,17 @@ impl HubBuilder {
     pub fn build(self) -> Result<Hub> {
         let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
         let mut connectors: BTreeMap<AppId, Arc<dyn Connector>> = BTreeMap::new();
-        let mut gate = LocalAdmission::new(Arc::clone(&clock));
+        let mut tables = Vec::new();
         for connector in self.connectors {
             let profile = connector.profile();
             let app = profile.app.clone();
-            gate = gate.with_table(app.clone(), profile.quota.clone());
+            tables.push((app.clone(), profile.quota.clone()));
             if connectors.insert(app.clone(), connector).is_some() {
                 return Err(Error::new(ErrorKind::Misconfigured, format!("two connectors have the app id {app}")));
             }
         }
+        let gate = || gate(&self.stores, &clock, &*self.random, self.shared_limits.clone(), tables);
+        let admission = self.admission.clone().unwrap_or_else(gate);
         let transport = self.transport.map_or_else(bundled_transport, Ok)?;
         let sealer = Arc::new(Vault::new(self.keys, Arc::clone(&self.random)));
         let parts = OAuthParts::new(
@@ -173,7 +188,7 @@ impl HubBuilder {
         };
         Ok(Hub(Arc::new(Inner {
             scheduler: self.scheduler.unwrap_or_else(own),
-            admission: self.admission.unwrap_or_else(|| Arc::new(gate)),
+            admission,
             retry: Arc::new(StandardRetry::default()) as Arc<dyn RetryPolicy>,
             sign_in: SignIn::new(parts.with_settings(self.sign_in)),
             stores: self.stores,
@@ -191,6 +206,26 @@ impl HubBuilder {
             running: std::sync::Mutex::default(),
             runs: std::sync::atomic::AtomicU64::default(),
         })))
+    }
+}
+
+/// The gate of this process, or of all processes.
+fn gate(
+    stores: &Stores,
+    clock: &Arc<dyn Clock>,
+    random: &dyn Random,
+    shared: Option<SharedLimits>,
+    tables: Vec<(AppId, QuotaTable)>,
+) -> Arc<dyn Admission> {
+    match shared {
+        Some(limits) => {
+            let gate = SharedAdmission::new(Arc::clone(&stores.sync), Arc::clone(clock), random, limits);
+            Arc::new(tables.into_iter().fold(gate, |gate, (app, table)| gate.with_table(app, table)))
+        }
+        None => {
+            let gate = LocalAdmission::new(Arc::clone(clock));
+            Arc::new(tables.into_iter().fold(gate, |gate, (app, table)| gate.with_table(app, table)))
+        }
     }
 }
 

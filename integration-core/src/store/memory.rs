@@ -18,6 +18,7 @@ use super::{
     GrantKey, LeaseGuard, LeaseKey, LeaseStore, Saved, SealedRecord, TokenStore, Version, guard::forbid_reentry,
 };
 use crate::{
+    clock::SystemClock,
     error::Result,
     ids::{GrantId, TenantId},
 };
@@ -34,6 +35,7 @@ pub struct MemoryStore {
 struct Shared {
     /// Held from the beginning of a transaction to its end: one transaction at a time.
     writer: Arc<tokio::sync::Mutex<()>>,
+    clock: SystemClock,
     data: Mutex<Data>,
 }
 

@@ -4,6 +4,7 @@ use std::{any::Any, fmt};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 
 use super::{key::StateKey, lease::LeaseGuard};
 use crate::{error::Result, ids::TenantId};
@@ -148,6 +149,14 @@ pub trait SyncStore: fmt::Debug + Send + Sync + 'static {
     /// [`Misconfigured`](crate::ErrorKind::Misconfigured) from inside a sink's call: our transaction is open already
     /// (waiting for it would be a deadlock). `Store` if the storage fails.
     async fn begin(&self, guard: Option<&LeaseGuard>) -> Result<Box<dyn StoreTransaction>>;
+
+    /// The store's clock, which decides for all processes. Unless implemented: this machine's, for stores of one machine.
+    ///
+    /// # Errors
+    /// `Store` if the storage fails.
+    async fn now(&self) -> Result<DateTime<Utc>> {
+        Ok(Utc::now())
+    }
 }
 
 /// An open transaction. Dropping it rolls back. Reads through [`SyncStore::read`] do not see its writes.

@@ -16,6 +16,7 @@ mod many;
 mod memory;
 mod near;
 mod quota;
+mod quota_page;
 mod reading;
 mod rematch;
 mod replies;

@@ -7,3 +7,4 @@ mod observed;
 mod reqwest;
 mod retry;
 mod session;
+mod shared;

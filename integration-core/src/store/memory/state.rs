@@ -9,10 +9,12 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use tokio::sync::OwnedMutexGuard;
 
 use super::{MemoryStore, Shared};
 use crate::{
+    clock::Clock,
     error::{Error, ErrorKind, Result},
     ids::TenantId,
     store::{
@@ -86,6 +88,10 @@ fn below<'a>(
 impl SyncStore for MemoryStore {
     async fn read(&self, query: &StateQuery) -> Result<Vec<StateRow>> {
         Ok(self.data().state.read(query))
+    }
+
+    async fn now(&self) -> Result<DateTime<Utc>> {
+        Ok(self.shared.clock.now())
     }
 
     async fn begin(&self, guard: Option<&LeaseGuard>) -> Result<Box<dyn StoreTransaction>> {

@@ -4,6 +4,7 @@ use std::any::Any;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
 
 use super::{SqliteStore, Tables, connections::Turn, failure::failed, signed, unsigned};
@@ -81,6 +82,13 @@ impl SyncStore for SqliteStore {
                 Ok(vec![StateRow::new(StateKey::from_stored(""), count, Bytes::new())])
             }
         }
+    }
+
+    async fn now(&self) -> Result<DateTime<Utc>> {
+        let mut reading = self.inner.connections.glance().await;
+        let query = sqlx::query(self.inner.tables.sql("SELECT {now}"));
+        let row = query.fetch_one(reading.connection()?).await.map_err(failed)?;
+        Ok(DateTime::from_timestamp_millis(row.try_get(0).map_err(failed)?).unwrap_or_default())
     }
 
     async fn begin(&self, guard: Option<&LeaseGuard>) -> Result<Box<dyn StoreTransaction>> {
