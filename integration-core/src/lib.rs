@@ -8,6 +8,7 @@ mod contain;
 pub mod email;
 pub mod error;
 pub mod event;
+pub mod health;
 pub mod http;
 #[cfg(feature = "oauth")]
 pub mod hub;

@@ -6,6 +6,7 @@ mod add_a_service;
 mod bad_input;
 mod crm_sync;
 mod interrupted;
+mod other_driver;
 mod programs;
 mod run;
 mod scheduler;

@@ -19,12 +19,13 @@ pub use matching::{AnswerIndex, Findings, Match, MatchReason, MatchTarget, direc
 pub use model::{Activity, ActivityChange, Decision, Outcome, Sighting, SkipReason};
 pub use policy::{Bulk, Keep, Logging, MailPolicy, NeverLog, Suggest, Visibility};
 pub use review::{Review, ReviewSubject, Verdicts};
-pub use sink::{Batch, NoSink, Sink};
+pub use sink::{Batch, BatchPage, BatchRetention, NoSink, Sink};
 pub use suggestion::{Suggestion, SuggestionSource};
 pub use summary::Summary;
 
-pub(crate) use mail::{MailApplier, Seen};
+pub(crate) use mail::{MailApplier, Seen, spaces};
 #[cfg(feature = "oauth")]
 pub(crate) use mail::{participant_keys, review};
 #[cfg(feature = "oauth")]
-pub(crate) use mail::{policy_key, policy_of, spaces};
+pub(crate) use mail::{policy_key, policy_of};
+pub(crate) use sink::BATCHES;

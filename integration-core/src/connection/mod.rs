@@ -9,4 +9,6 @@ pub use connector::{
     AuthorisationStyle, ClientAuthentication, Connector, ConnectorProfile, OAuthEndpoints, OAuthSettings, TokenFailure,
     TokenFailureClass,
 };
+#[cfg(feature = "oauth")]
+pub(crate) use model::no_longer_opened;
 pub use model::{Connection, ConnectionStatus, Grant, GrantKind, GrantStatus, RemoteAccount};

@@ -164,3 +164,10 @@ impl Connection {
         }
     }
 }
+
+/// What to do about a connection that its grant opened once and does not open any more.
+#[cfg(feature = "oauth")]
+pub(crate) fn no_longer_opened() -> Remedy {
+    let cause = "The sign-in no longer opens this account.";
+    Remedy::new(cause, crate::error::Actor::Person, "Connect the account again, and choose it when you sign in.")
+}

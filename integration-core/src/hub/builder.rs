@@ -2,9 +2,9 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use super::{Hub, Inner};
+use super::{Hub, Inner, events::Waking};
 use crate::{
-    activity::{Directory, EmptyDirectory, NoSink, Sink},
+    activity::{BatchRetention, Directory, EmptyDirectory, NoSink, Sink},
     clock::{Clock, Random, SystemClock, SystemRandom},
     connection::Connector,
     error::{Error, ErrorKind, Result},
@@ -41,6 +41,7 @@ pub struct HubBuilder {
     random: Arc<dyn Random>,
     events: Arc<dyn EventListener>,
     sync: SyncOptions,
+    batches: Option<BatchRetention>,
     sign_in: SignInSettings,
 }
 
@@ -61,6 +62,7 @@ impl Hub {
             random: Arc::new(SystemRandom),
             events: Arc::new(NoListener),
             sync: SyncOptions::default(),
+            batches: None,
             sign_in: SignInSettings::default(),
         }
     }
@@ -138,6 +140,14 @@ impl HubBuilder {
         self
     }
 
+    /// Keeps every batch until it is acknowledged, for a host on another database or driver
+    /// ([`Hub::batches`](Hub::batches)). Absent: batches go to the sink alone.
+    #[must_use]
+    pub fn with_kept_batches(mut self, retention: BatchRetention) -> Self {
+        self.batches = Some(retention);
+        self
+    }
+
     /// How connections are synced.
     #[must_use]
     pub fn with_sync(mut self, options: SyncOptions) -> Self {
@@ -186,6 +196,8 @@ impl HubBuilder {
             let scheduler = BundledScheduler::new(jobs, Arc::clone(&clock), SchedulerOptions::default());
             Arc::new(scheduler) as Arc<dyn Scheduler>
         };
+        let (mut sync, wake) = (self.sync, Arc::new(tokio::sync::Notify::new()));
+        sync.batches = self.batches.or(sync.batches);
         Ok(Hub(Arc::new(Inner {
             scheduler: self.scheduler.unwrap_or_else(own),
             admission,
@@ -199,8 +211,9 @@ impl HubBuilder {
             transport,
             clock,
             random: self.random,
-            events: self.events,
-            sync: self.sync,
+            events: Arc::new(Waking { inner: self.events, wake: Arc::clone(&wake) }),
+            wake,
+            sync,
             services,
             breakers: std::sync::Mutex::default(),
             running: std::sync::Mutex::default(),

@@ -9,18 +9,19 @@ use crate::{
     ids::{ActivityId, ConnectionId, MessageId, TenantId},
     store::{Expect, LeaseGuard, StateKey, StateQuery, StateRow, StateWrite, read_one},
     sync::{
-        publish::{Publication, publish},
+        publish::{Publication, Told, publish},
         sync_lease,
     },
 };
 
 /// The families of rows that a sync makes for one connection.
-const SYNCED: [&str; 11] = [
+const SYNCED: [&str; 12] = [
     "again",
     "audit",
     "decision",
     "gone",
     "group",
+    "health",
     "member",
     "message_id",
     "partition",
@@ -179,8 +180,11 @@ impl Hub {
             connection,
             guard: Some(guard),
             patience: self.0.sync.lease,
+            now: self.0.clock.now(),
+            events: self.0.sync.events,
+            batches: self.0.sync.batches,
         };
-        publish(&to, &[writes], activities).await
+        publish(&to, &[writes], Told::activities(activities)).await
     }
 
     pub(super) async fn write(&self, writes: &[StateWrite]) -> Result<()> {

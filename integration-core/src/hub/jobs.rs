@@ -100,13 +100,15 @@ impl Hub {
         };
         let patient = matches!(error.kind(), ErrorKind::AdminPolicy | ErrorKind::Misconfigured | ErrorKind::NotFound);
         let wait = error.retry_after().unwrap_or(if patient { PATIENCE } else { RETRY });
+        let again_in = (!ended).then_some(wait);
+        self.note_failure(tenant, connection, &error, again_in).await;
         if let Some(remedy) = error.remedy() {
             tell(&*self.0.events, tenant, connection, &Event::NeedsAttention(remedy.clone()));
         }
         let event = Event::SliceFailed(error);
         tell(&*self.0.events, tenant, connection, &event);
         let Event::SliceFailed(error) = event else { unreachable!("it was made as one") };
-        JobOutcome::Failed { error, again_in: (!ended).then_some(wait) }
+        JobOutcome::Failed { error, again_in }
     }
 
     /// One slice; `None` for a connection that is not to be worked on.

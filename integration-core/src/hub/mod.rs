@@ -1,10 +1,13 @@
 //! The hub: what a host holds. Concrete, cheap to clone; everything pluggable is behind it.
 
 mod audit;
+mod batches;
 mod builder;
 mod choices;
 mod control;
 mod erase;
+mod events;
+mod health;
 mod jobs;
 mod read;
 mod sign_in;
@@ -52,6 +55,8 @@ struct Inner {
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     events: Arc<dyn EventListener>,
+    /// Pokes readers of the streams when something was told in this process.
+    wake: Arc<tokio::sync::Notify>,
     sync: SyncOptions,
     sign_in: SignIn,
     /// One per app: opens only when many distinct connections find the service failing at the same time.

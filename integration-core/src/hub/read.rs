@@ -81,7 +81,7 @@ impl Hub {
     }
 }
 
-fn last(key: &StateKey) -> String {
+pub(super) fn last(key: &StateKey) -> String {
     key.segments().pop().unwrap_or_default()
 }
 

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     connection::{Connection, ConnectionStatus, Grant, GrantStatus},
     error::{Error, ErrorKind, Result},
+    event::{EventKind, append},
     ids::{AppId, ConnectionId, GrantId, TenantId},
     store::{Expect, Space, StateKey, StateQuery, StateWrite, SyncStore, read_one},
 };
@@ -140,10 +142,11 @@ impl ConnectionStore {
     /// Changes a grant and carries its status over to its connections, in one transaction.
     pub(super) async fn update_grant<F: Fn(&mut Grant) + Send + Sync>(
         &self,
-        tenant: &TenantId,
-        grant: &GrantId,
+        of: (&TenantId, &GrantId),
+        now: DateTime<Utc>,
         change: F,
     ) -> Result<()> {
+        let (tenant, grant) = of;
         for _ in 0..TRIES {
             let Some(mut row) = self.load_grant(tenant, grant).await? else { return Ok(()) };
             let before = row.value.clone();
@@ -152,18 +155,35 @@ impl ConnectionStore {
                 return Ok(());
             }
             let mut writes = vec![put(tenant, GRANTS, grant.as_str(), &row.value, Some(row.version))?];
-            for mut connection in self.connections_of_grant(tenant, grant).await? {
+            let connections = self.connections_of_grant(tenant, grant).await?;
+            let events = grant_events(Some(&before), &row.value, connections.iter().map(|one| &one.value));
+            for mut connection in connections {
                 if follow(&mut connection.value, &row.value.status) {
                     let id = connection.value.id.clone();
                     writes.push(put(tenant, CONNECTIONS, id.as_str(), &connection.value, Some(connection.version))?);
                 }
             }
-            match self.commit(&writes).await {
+            match self.commit_telling((tenant, now), &writes, events).await {
                 Err(error) if error.kind() == ErrorKind::Conflict => {}
                 done => return done,
             }
         }
         Err(busy())
+    }
+
+    /// Commits rows and the events that tell of them, together.
+    pub(super) async fn commit_telling(
+        &self,
+        stamp: (&TenantId, DateTime<Utc>),
+        writes: &[StateWrite],
+        events: Vec<(Option<ConnectionId>, EventKind)>,
+    ) -> Result<()> {
+        let (tenant, now) = stamp;
+        let mut transaction = self.store.begin(None).await?;
+        transaction.write(writes).await?;
+        // Others and the daily job keep the stream within its bounds: these are rare.
+        append(&mut *transaction, tenant, (now, u64::MAX), events).await?;
+        transaction.commit().await
     }
 
     pub(super) async fn commit(&self, writes: &[StateWrite]) -> Result<()> {
@@ -224,6 +244,31 @@ pub(super) fn decode<T: DeserializeOwned>(space: Space, bytes: &Bytes) -> Result
     }
     let message = format!("a stored {space} has format {}; this version reads format {FORMAT}", row.format);
     Err(Error::new(ErrorKind::Validation, message))
+}
+
+/// What is told when a grant goes from one status to another: for each of its connections, or once if it has none.
+pub(super) fn grant_events<'a>(
+    before: Option<&Grant>,
+    now: &Grant,
+    connections: impl Iterator<Item = &'a Connection>,
+) -> Vec<(Option<ConnectionId>, EventKind)> {
+    let needed = before.is_some_and(|before| matches!(before.status, GrantStatus::NeedsAttention { .. }));
+    let grant = Some(now.id.clone());
+    let event = match &now.status {
+        GrantStatus::NeedsAttention { remedy, .. } if !needed => {
+            EventKind::NeedsAttention { grant, remedy: remedy.clone() }
+        }
+        GrantStatus::Active | GrantStatus::Degraded { .. } if needed => EventKind::Recovered { grant },
+        _ => return Vec::new(),
+    };
+    let mine = connections
+        .filter(|connection| connection.grant == now.id && connection.status != ConnectionStatus::Disconnected)
+        .map(|connection| Some(connection.id.clone()));
+    let mut about: Vec<Option<ConnectionId>> = mine.collect();
+    if about.is_empty() {
+        about.push(None);
+    }
+    about.into_iter().map(|connection| (connection, event.clone())).collect()
 }
 
 /// A connection follows its grant, unless the host stopped or dropped it. Did it change?

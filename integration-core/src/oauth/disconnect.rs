@@ -162,7 +162,8 @@ impl SignIn {
                     .update_connection(tenant, id, |connection| connection.status = ConnectionStatus::Disconnected)
                     .await?;
                 if last {
-                    store.update_grant(tenant, grant, |grant| grant.status = GrantStatus::Revoked).await?;
+                    let revoked = |grant: &mut crate::connection::Grant| grant.status = GrantStatus::Revoked;
+                    store.update_grant((tenant, grant), self.engine.now(), revoked).await?;
                 }
                 Ok(())
             }

@@ -402,7 +402,7 @@ impl Refresher {
             }
         };
         let store = &self.engine.connections;
-        let mut done = store.update_grant(&self.key.tenant, &self.key.grant, change).await;
+        let mut done = store.update_grant((&self.key.tenant, &self.key.grant), self.engine.now(), change).await;
         if let (Ok(()), Some(allowed)) = (&done, &allowed) {
             done = self.narrow_connections(allowed).await;
         }

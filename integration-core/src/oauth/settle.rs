@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use super::{
     callback::CallbackQuery,
     complete::{Arrived, SignInHost, try_again},
-    connection_store::{CONNECTIONS, GRANTS, Stored, put},
+    connection_store::{CONNECTIONS, GRANTS, Stored, grant_events, put},
     credentials::FixedCredentials,
     engine::SignIn,
     outcome::ConnectOutcome,
@@ -16,6 +16,7 @@ use crate::{
         AuthorisationStyle, Capability, Connection, ConnectionStatus, Connector, Grant, GrantStatus, RemoteAccount,
     },
     error::{Actor, Error, ErrorKind, Remedy, Result, Retry},
+    event::EventKind,
     ids::{ConnectionId, GrantId, TenantId},
     store::{GrantKey, LeaseKey, Saved, StateWrite},
 };
@@ -127,6 +128,7 @@ impl SignIn {
                 None => (fresh_id.clone(), None),
             };
             let lasts = self.store_tokens(target.tenant, &id, arriving).await?;
+            let before = grant.as_ref().map(|row| row.value.clone());
             let mut value = match grant {
                 Some(row) => row.value,
                 None => self.fresh_grant(target, arriving, id.clone()),
@@ -138,8 +140,15 @@ impl SignIn {
                 value.subject.clone_from(&arriving.arrived.subject);
             }
             let mut writes = vec![put(target.tenant, GRANTS, id.as_str(), &value, expect)?];
+            let mut events = grant_events(before.as_ref(), &value, known.iter().map(|row| &row.value));
+            let lost = known.iter().filter(|row| arriving.loses(&row.value, &value));
+            events.extend(lost.map(|row| {
+                let remedy = crate::connection::no_longer_opened();
+                (Some(row.value.id.clone()), EventKind::NeedsAttention { grant: Some(value.id.clone()), remedy })
+            }));
             let connections = self.connection_rows(target, arriving, &value, known, &mut writes)?;
-            match self.engine.connections.commit(&writes).await {
+            let stamp = (target.tenant, self.engine.now());
+            match self.engine.connections.commit_telling(stamp, &writes, events).await {
                 Err(error) if error.kind() == ErrorKind::Conflict => {}
                 done => return done.map(|()| (id, connections, lasts)),
             }
@@ -234,9 +243,7 @@ impl SignIn {
             connections.push(connection);
         }
         for mut row in known {
-            let lost =
-                row.value.grant == grant.id && row.value.app == grant.app && !arriving.opens(&row.value.account.id);
-            if lost && row.value.status == ConnectionStatus::Active {
+            if arriving.loses(&row.value, grant) {
                 row.value.status = ConnectionStatus::NeedsAttention;
                 writes.push(put(target.tenant, CONNECTIONS, row.value.id.as_str(), &row.value, Some(row.version))?);
             }
@@ -256,6 +263,12 @@ struct Arriving {
 impl Arriving {
     fn opens(&self, account: &str) -> bool {
         self.accounts.iter().any(|known| known.id == account)
+    }
+
+    /// Does a working connection of the grant no longer open?
+    fn loses(&self, connection: &Connection, grant: &Grant) -> bool {
+        let of_grant = connection.grant == grant.id && connection.app == grant.app;
+        of_grant && !self.opens(&connection.account.id) && connection.status == ConnectionStatus::Active
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod again;
 mod audit;
+mod note;
 mod page;
 mod pending;
 mod replay;
@@ -26,15 +27,15 @@ use super::{
     change::Next,
     cursor::Window,
     feed::{Feed, SyncItem},
-    publish::{Publication, publish},
+    publish::{Publication, Told, publish},
     rows::{Keys, Lane, MEMBERS, MemberRow, PARTITIONS, PENDING, PartitionRow, SnapshotRow, decode},
     shutdown::Shutdown,
 };
 use crate::{
-    activity::{ActivityChange, NameLists, Outcome, Sink},
+    activity::{ActivityChange, BatchRetention, NameLists, Outcome, Sink},
     clock::Clock,
     error::{Error, ErrorKind, Result},
-    event::{Event, EventListener, Phase, Progress, tell},
+    event::{Event, EventKind, EventListener, EventRetention, Gaps, Phase, Progress, kept_of, tell},
     ids::{ConnectionId, ItemKey, PartitionId, TenantId},
     store::{LeaseGuard, LeaseKey, LeaseStore, Space, StateKey, StateQuery, StateWrite, SyncStore},
     vault::Sealer,
@@ -60,6 +61,12 @@ pub struct SyncOptions {
     pub lists: Arc<NameLists>,
     /// How often a feed is compared with its service, item by item; `None`: only on request. Weekly unless set.
     pub audit_every: Option<Duration>,
+    /// How long the tenants' events are kept.
+    pub events: EventRetention,
+    /// Keeps batches for hosts on another database until they are acknowledged; `None` unless set.
+    pub batches: Option<BatchRetention>,
+    /// A connection is called stale once its last success is older than so many polls, and a minute. 6 unless set.
+    pub stale_after: u32,
 }
 
 impl Default for SyncOptions {
@@ -73,6 +80,9 @@ impl Default for SyncOptions {
             own_domains: Vec::new(),
             lists: Arc::default(),
             audit_every: Some(Duration::from_secs(7 * 24 * 3600)),
+            events: EventRetention::default(),
+            batches: None,
+            stale_after: 6,
         }
     }
 }
@@ -184,6 +194,8 @@ struct Slice {
     settled: u64,
     /// What happens with the next commit.
     told: Vec<Event>,
+    /// How far it came.
+    progress: Option<Progress>,
 }
 
 impl<I: SyncItem> Engine<I> {
@@ -194,7 +206,7 @@ impl<I: SyncItem> Engine<I> {
         let slice = async {
             let Some(mut slice) = self.begin().await? else { return Ok(SliceEnd::Busy) };
             let guard = slice.guard.clone();
-            let end = self.holding(guard, self.work(&mut slice, stop)).await;
+            let end = self.holding(guard, self.work_and_note(&mut slice, stop)).await;
             if let Err(error) = &end {
                 tracing::Span::current().record("cause", error.kind().as_str());
             }
@@ -235,7 +247,7 @@ impl<I: SyncItem> Engine<I> {
         };
         let now = self.clock.now();
         let ends = now + chrono::TimeDelta::from_std(self.options.slice).unwrap_or_default();
-        Ok(Some(Slice { guard, renewed: now, ends, pending, settled: 0, told: Vec::new() }))
+        Ok(Some(Slice { guard, renewed: now, ends, pending, settled: 0, told: Vec::new(), progress: None }))
     }
 
     /// From here on no earlier holder can commit: what is read now stays true until we write. How much is waiting.
@@ -248,6 +260,15 @@ impl<I: SyncItem> Engine<I> {
         if let Err(error) = self.leases.release(guard).await {
             tracing::warn!(error = %error, "a lease could not be given back; it runs out");
         }
+    }
+
+    async fn work_and_note(&self, slice: &mut Slice, stop: &Shutdown) -> Result<SliceEnd> {
+        let end = self.work(slice, stop).await?;
+        // What was done is done, whether or not it could be noted.
+        if let Err(error) = self.note_success(slice, end).await {
+            tracing::warn!(error = %error, "that a slice came to its end could not be noted");
+        }
+        Ok(end)
     }
 
     async fn work(&self, slice: &mut Slice, stop: &Shutdown) -> Result<SliceEnd> {
@@ -360,7 +381,7 @@ impl<I: SyncItem> Engine<I> {
         let audit = cut_short.map(|old| Box::new(AuditReport { begun: old.begun, ..AuditReport::of(partition) }));
         row.snapshot = Some(SnapshotRow { audit, ..SnapshotRow::default() });
         let write = self.keys.put(PARTITIONS, self.keys.partition(partition), row)?;
-        self.commit(slice, &[&[write]], Vec::new()).await
+        self.commit(slice, &[&[write]]).await
     }
 
     async fn enumerate(&self, slice: &mut Slice, partition: &PartitionId, row: &mut PartitionRow) -> Result<()> {
@@ -416,18 +437,23 @@ impl<I: SyncItem> Engine<I> {
                 slice.pending += 1;
             }
         }
+        let mut audit = None;
         row.snapshot = match members.last() {
             Some(last) if members.len() == PAGE => {
                 Some(SnapshotRow { sweep_after: Some(last.key.as_str().to_owned()), ..snapshot })
             }
             _ => {
                 row.complete = true;
+                audit = snapshot.audit.as_deref().map(Gaps::of);
                 writes.extend(self.finish_audit(partition, row, snapshot.audit)?);
                 None
             }
         };
         writes.push(self.keys.put(PARTITIONS, self.keys.partition(partition), row)?);
-        self.commit(slice, &[&writes], Vec::new()).await
+        let found = audit.filter(|gaps| gaps.total() > 0);
+        let partition = Some(partition.clone());
+        let events = found.map(|gaps| EventKind::AuditGap { partition, gaps }).into_iter().collect();
+        self.commit_telling(slice, &[&writes], Told { activities: Vec::new(), events }).await
     }
 
     /// Prepares effects and commits them with the bookkeeping. Another mailbox's write to the same activity is a reason to
@@ -436,7 +462,9 @@ impl<I: SyncItem> Engine<I> {
         const TRIES: u32 = 5;
         for attempt in 1.. {
             let effects = if inputs.is_empty() { Effects::default() } else { self.applier.prepare(&inputs).await? };
-            match self.commit(slice, &[&writes, &effects.writes], effects.changes).await {
+            let events = slice.told.iter().filter_map(kept_of).collect();
+            let told = Told { activities: effects.changes, events };
+            match self.commit_telling(slice, &[&writes, &effects.writes], told).await {
                 Ok(()) => {
                     slice.settled += inputs.len() as u64;
                     for event in slice.told.drain(..) {
@@ -455,7 +483,11 @@ impl<I: SyncItem> Engine<I> {
         Ok(())
     }
 
-    async fn commit(&self, slice: &Slice, writes: &[&[StateWrite]], changes: Vec<ActivityChange>) -> Result<()> {
+    async fn commit(&self, slice: &Slice, writes: &[&[StateWrite]]) -> Result<()> {
+        self.commit_telling(slice, writes, Told::default()).await
+    }
+
+    async fn commit_telling(&self, slice: &Slice, writes: &[&[StateWrite]], told: Told) -> Result<()> {
         let publication = Publication {
             store: &*self.store,
             sink: &*self.sink,
@@ -463,8 +495,11 @@ impl<I: SyncItem> Engine<I> {
             connection: &self.keys.connection,
             guard: Some(&slice.guard),
             patience: self.options.lease,
+            now: self.clock.now(),
+            events: self.options.events,
+            batches: self.options.batches,
         };
-        publish(&publication, writes, changes).await
+        publish(&publication, writes, told).await
     }
 
     async fn load(&self, partition: &PartitionId) -> Result<PartitionRow> {
@@ -479,7 +514,7 @@ impl<I: SyncItem> Engine<I> {
         Ok(rows.first().map_or(0, |row| row.version))
     }
 
-    fn progress(&self, slice: &Slice, listing: bool, listed: u64) {
+    fn progress(&self, slice: &mut Slice, listing: bool, listed: u64) {
         let phase = match (listing, slice.pending) {
             (true, _) => Phase::Listing,
             (false, 0) => Phase::UpToDate,
@@ -487,6 +522,7 @@ impl<I: SyncItem> Engine<I> {
         };
         let eta = if listing { None } else { self.eta(slice.pending) };
         let progress = Progress { phase, listed, pending: slice.pending, settled: slice.settled, eta };
+        slice.progress = Some(progress);
         self.tell(&Event::Progress(progress));
     }
 

@@ -7,8 +7,10 @@ mod abort;
 mod books;
 mod canary;
 mod conformance;
+mod events;
 mod far;
 mod fatal;
+mod health;
 #[cfg(unix)]
 mod kill;
 mod mailbox;

@@ -172,7 +172,7 @@ pub(crate) fn deliver(sandbox: &Sandbox, number: usize, label: &str) -> String {
     sandbox.gmail().mailbox(OWNER).deliver(mail, sandbox.now(), &[label])
 }
 
-async fn connect(sandbox: &Sandbox, hub: &Hub, tenant: &TenantId) -> Connection {
+pub(crate) async fn connect(sandbox: &Sandbox, hub: &Hub, tenant: &TenantId) -> Connection {
     let ask = Authorise::new([Capability::Identity, Capability::MailRead], "http://127.0.0.1:1/callback");
     let authorisation = hub.authorise(tenant, &AppId::new("google"), ask).await.unwrap();
     let back = sandbox.consent(&authorisation.url, Consent::Grant).unwrap();

@@ -331,7 +331,12 @@ async fn reauthorising_revives_what_needed_attention() {
     let dead = |grant: &mut crate::connection::Grant| {
         grant.status = GrantStatus::NeedsAttention { since, remedy: remedy.clone() };
     };
-    world.sign_in.connections().update_grant(&world.tenant, &connection.grant, dead).await.unwrap();
+    world
+        .sign_in
+        .connections()
+        .update_grant((&world.tenant, &connection.grant), chrono::Utc::now(), dead)
+        .await
+        .unwrap();
     assert_eq!(world.connection(&connection).await.status, ConnectionStatus::NeedsAttention);
     world.outcome(&ask().with_reconnect(connection.id.clone())).await;
     assert_eq!(world.connection(&connection).await.status, ConnectionStatus::Active);

@@ -43,7 +43,7 @@ impl<I: SyncItem> Engine<I> {
         row.generation += 1;
         row.snapshot = Some(SnapshotRow { audit: Some(Box::new(report)), ..SnapshotRow::default() });
         let write = self.keys.put(PARTITIONS, self.keys.partition(partition), row)?;
-        self.commit(slice, &[&[write]], Vec::new()).await
+        self.commit(slice, &[&[write]]).await
     }
 
     /// Is it time for one?

@@ -57,7 +57,7 @@ impl<I: SyncItem> Engine<I> {
             }
             self.renew(slice).await?;
             if !writes.is_empty() {
-                self.commit(slice, &[&writes], Vec::new()).await?;
+                self.commit(slice, &[&writes]).await?;
             }
             if rows.len() < PAGE {
                 return Ok(queued);

@@ -1,6 +1,19 @@
 //! What happened, for the host's interface and alerts.
+//!
+//! Twice: [`Event`]s are told to a listener of this process, at once and only once; [`StoredEvent`]s are kept in one numbered
+//! stream per tenant, written in the transaction that did what they tell, and read by number from any process
+//! (`Hub::events`).
+
+mod stored;
 
 use std::{fmt, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+#[cfg(feature = "oauth")]
+pub(crate) use stored::{EVENTS, numbered};
+pub use stored::{EventKind, EventPage, EventReset, EventRetention, Gaps, StoredEvent};
+pub(crate) use stored::{append, kept_of, number_key};
 
 use crate::{
     activity::Outcome,
@@ -30,7 +43,7 @@ pub enum Event {
 }
 
 /// How far a sync is. Honest: without a known total there is no percentage, and it never says 100 % early.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Progress {
     /// What it is doing.
@@ -41,12 +54,30 @@ pub struct Progress {
     pub pending: u64,
     /// Items settled in this run.
     pub settled: u64,
-    /// The time the waiting ones take within the quota, once everything is listed.
+    /// The time the waiting ones take within the quota, once everything is listed; in JSON whole seconds.
+    #[serde(default, rename = "eta_seconds", with = "seconds", skip_serializing_if = "Option::is_none")]
     pub eta: Option<Duration>,
 }
 
+/// A time in whole seconds.
+pub(crate) mod seconds {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[allow(clippy::ref_option, reason = "as serde asks")]
+    pub(crate) fn serialize<S: Serializer>(time: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
+        time.map(|time| time.as_secs()).serialize(to)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+        Ok(Option::<u64>::deserialize(from)?.map(Duration::from_secs))
+    }
+}
+
 /// What a sync is doing.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Phase {
     /// Everything is listed; the waiting items are fetched.
