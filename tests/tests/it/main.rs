@@ -15,6 +15,8 @@ mod mailbox;
 mod many;
 mod memory;
 mod near;
+#[cfg(unix)]
+mod postgres;
 mod quota;
 mod reading;
 mod rematch;
