@@ -17,6 +17,7 @@
 //! | make things go wrong                          | [`Sandbox::script`] with a [`Fault`]                 |
 //! | count calls, tokens and units                 | [`Sandbox::books`]                                   |
 //! | know whether both sides kept to the service's description | [`Sandbox::assert_conforms`]             |
+//! | have a PostgreSQL server for a test           | `postgres::Postgres` (feature `postgres`)            |
 //! | steer a sandbox in another process            | the paths below `/sandbox/` of [`control`]           |
 //!
 //! The simulators are written from the services' own descriptions and share no wire type with any client.
@@ -31,6 +32,8 @@ pub mod faults;
 pub mod google;
 pub mod mail;
 pub mod mime;
+#[cfg(all(unix, feature = "postgres"))]
+pub mod postgres;
 pub mod program;
 mod server;
 pub mod spec;

@@ -178,6 +178,25 @@ pub async fn cancelling_a_claimed_job_stops_what_would_follow(store: &dyn JobSto
     same(&store.next_due().await?, &None, PROMISE)
 }
 
+/// The same job of another tenant is another job, claimed with its own tenant, finished and cancelled by itself.
+pub async fn tenants_are_walls(store: &dyn JobStore) -> Kept {
+    const PROMISE: &str = "tenants are walls";
+    let of = |tenant: &str| Job::sync_mail(&TenantId::new(tenant), &ConnectionId::new("c"));
+    let (ours, theirs) = (of("tenant"), of("tenant2"));
+    store.put(&ours, NOW).await?;
+    store.put(&theirs, NOW).await?;
+    store.cancel(&theirs.key).await?;
+    same(&one(store, LONG).await?.job, &ours, PROMISE)?;
+    nothing(store, PROMISE).await?;
+    store.put(&theirs, NOW).await?;
+    let claim = one(store, LONG).await?;
+    same(&claim.job.tenant, &TenantId::new("tenant2"), PROMISE)?;
+    let forged = Claim::new(ours.clone(), claim.fence);
+    same(&store.finish(&forged, None).await?, &false, "a claim ends its own job alone")?;
+    same(&store.finish(&claim, None).await?, &true, PROMISE)?;
+    ensure(store.next_due().await?.is_some(), PROMISE, "the other tenant's claim is forgotten")
+}
+
 /// So that a worker sleeps exactly as long as it may.
 pub async fn the_next_due_time_is_told(store: &dyn JobStore) -> Kept {
     const PROMISE: &str = "the next due time is told";

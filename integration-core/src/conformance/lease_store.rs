@@ -98,6 +98,20 @@ pub async fn different_keys_are_independent(store: &dyn LeaseStore) -> Kept {
     acquire(store, &LeaseKey::new(["a", "b", ""]), LONG).await.map(drop)
 }
 
+/// The same lease of another tenant is another lease: held, renewed and released by itself.
+pub async fn tenants_are_walls(store: &dyn LeaseStore) -> Kept {
+    const PROMISE: &str = "tenants are walls";
+    let (ours, theirs) = (LeaseKey::new(["sync", "tenant", "c"]), LeaseKey::new(["sync", "tenant2", "c"]));
+    let our_guard = acquire(store, &ours, LONG).await?;
+    let their_guard = acquire(store, &theirs, LONG).await?;
+    let forged = LeaseGuard::new(ours.clone(), their_guard.fence, their_guard.holder.clone());
+    same(&store.renew(&forged, LONG).await?, &false, PROMISE)?;
+    store.release(forged).await?;
+    same(&store.acquire(&ours, LONG).await?, &None, PROMISE)?;
+    store.release(our_guard).await?;
+    same(&store.acquire(&theirs, LONG).await?, &None, PROMISE)
+}
+
 /// Two handles, sixteen callers, one holder.
 pub async fn of_racing_acquirers_exactly_one_wins(store: &dyn LeaseStore, other: &dyn LeaseStore) -> Kept {
     let key = key("a");

@@ -1,45 +1,64 @@
 //! One macro per suite.
 
-/// Turns cases into tests.
+/// Turns cases into tests. `[optional]`: `fresh` gives an `Option`, and without a store there is
+/// nothing to test.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! conformance_tests {
-    ($suite:ident, $fresh:expr; $($case:ident)+) => {$(
+    ([$mode:tt] $suite:ident, $fresh:expr; $($case:ident)+) => {$(
         #[tokio::test]
         async fn $case() {
-            let store = ($fresh)(stringify!($case)).await;
+            let store = $crate::conformance_store!([$mode] $fresh, $case);
             if let Err(broken) = $crate::conformance::$suite::$case(&*store).await {
                 panic!("{broken}");
             }
         }
     )+};
-    ($suite:ident, $fresh:expr, $reopen:expr; $($case:ident)+) => {$(
+    ([$mode:tt] $suite:ident, $fresh:expr, $reopen:expr; $($case:ident)+) => {$(
         #[tokio::test]
         async fn $case() {
-            let store = ($fresh)(stringify!($case)).await;
+            let store = $crate::conformance_store!([$mode] $fresh, $case);
             let other = ($reopen)(&store).await;
             if let Err(broken) = $crate::conformance::$suite::$case(&*store, &*other).await {
                 panic!("{broken}");
             }
         }
     )+};
-    (reopening $suite:ident, $fresh:expr, $reopen:expr; $($case:ident)+) => {$(
+    ([$mode:tt] reopening $suite:ident, $fresh:expr, $reopen:expr; $($case:ident)+) => {$(
         #[tokio::test]
         async fn $case() {
-            let first = ($fresh)(stringify!($case)).await;
+            let first = $crate::conformance_store!([$mode] $fresh, $case);
             let reopen = async || ($reopen)(&first).await;
             if let Err(broken) = $crate::conformance::$suite::$case(&*first, reopen).await {
                 panic!("{broken}");
             }
         }
     )+};
+    ($suite:ident, $fresh:expr; $($case:ident)+) => {
+        $crate::conformance_tests! { [always] $suite, $fresh; $($case)+ }
+    };
+}
+
+/// An empty store for a case.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! conformance_store {
+    ([always] $fresh:expr, $case:ident) => {
+        ($fresh)(stringify!($case)).await
+    };
+    ([optional] $fresh:expr, $case:ident) => {
+        match ($fresh)(stringify!($case)).await {
+            Some(store) => store,
+            None => return,
+        }
+    };
 }
 
 /// Tests of a [`TokenStore`](crate::store::TokenStore): `fresh` makes an empty store, `reopen` opens the same once more.
 #[macro_export]
 macro_rules! token_store_conformance {
-    ($fresh:expr, $reopen:expr) => {
-        $crate::conformance_tests! { token_store, $fresh;
+    (@ [$mode:tt] $fresh:expr, $reopen:expr) => {
+        $crate::conformance_tests! { [$mode] token_store, $fresh;
             an_absent_record_is_none
             a_saved_record_loads_as_it_was
             a_first_save_needs_an_empty_place
@@ -50,20 +69,26 @@ macro_rules! token_store_conformance {
             odd_ids_and_large_records_survive
             saving_inside_a_transaction_is_refused
         }
-        $crate::conformance_tests! { token_store, $fresh, $reopen;
+        $crate::conformance_tests! { [$mode] token_store, $fresh, $reopen;
             of_racing_saves_exactly_one_wins
         }
-        $crate::conformance_tests! { reopening token_store, $fresh, $reopen;
+        $crate::conformance_tests! { [$mode] reopening token_store, $fresh, $reopen;
             a_saved_record_survives_reopening
         }
+    };
+    (optional $fresh:expr, $reopen:expr) => {
+        $crate::token_store_conformance!(@ [optional] $fresh, $reopen);
+    };
+    ($fresh:expr, $reopen:expr) => {
+        $crate::token_store_conformance!(@ [always] $fresh, $reopen);
     };
 }
 
 /// Tests of a [`LeaseStore`](crate::store::LeaseStore): `fresh` makes an empty store, `reopen` opens the same once more.
 #[macro_export]
 macro_rules! lease_store_conformance {
-    ($fresh:expr, $reopen:expr) => {
-        $crate::conformance_tests! { lease_store, $fresh;
+    (@ [$mode:tt] $fresh:expr, $reopen:expr) => {
+        $crate::conformance_tests! { [$mode] lease_store, $fresh;
             a_released_lease_is_free_at_once
             fences_rise_with_every_acquisition
             an_expired_lease_can_be_taken
@@ -71,23 +96,30 @@ macro_rules! lease_store_conformance {
             renewing_after_loss_says_so
             releasing_after_loss_changes_nothing
             different_keys_are_independent
+            tenants_are_walls
             acquiring_inside_a_transaction_is_refused
         }
-        $crate::conformance_tests! { lease_store, $fresh, $reopen;
+        $crate::conformance_tests! { [$mode] lease_store, $fresh, $reopen;
             a_held_lease_excludes_others
             of_racing_acquirers_exactly_one_wins
         }
-        $crate::conformance_tests! { reopening lease_store, $fresh, $reopen;
+        $crate::conformance_tests! { [$mode] reopening lease_store, $fresh, $reopen;
             fences_rise_across_reopening
         }
+    };
+    (optional $fresh:expr, $reopen:expr) => {
+        $crate::lease_store_conformance!(@ [optional] $fresh, $reopen);
+    };
+    ($fresh:expr, $reopen:expr) => {
+        $crate::lease_store_conformance!(@ [always] $fresh, $reopen);
     };
 }
 
 /// Tests of a [`SyncStore`](crate::store::SyncStore): `fresh` makes an empty store, `reopen` opens the same once more.
 #[macro_export]
 macro_rules! sync_store_conformance {
-    ($fresh:expr, $reopen:expr) => {
-        $crate::conformance_tests! { sync_store, $fresh;
+    (@ [$mode:tt] $fresh:expr, $reopen:expr) => {
+        $crate::conformance_tests! { [$mode] sync_store, $fresh;
             committed_rows_are_read_back
             a_dropped_transaction_leaves_nothing
             a_refused_write_leaves_nothing
@@ -102,23 +134,30 @@ macro_rules! sync_store_conformance {
             an_older_holder_cannot_commit
             beginning_inside_a_transaction_is_refused
             odd_keys_and_large_values_survive
+            long_keys_are_kept_whole
         }
-        $crate::conformance_tests! { sync_store, $fresh, $reopen;
+        $crate::conformance_tests! { [$mode] sync_store, $fresh, $reopen;
             uncommitted_rows_are_not_read
             no_reader_skips_a_late_commit
             racing_changes_of_one_row_all_count
         }
-        $crate::conformance_tests! { reopening sync_store, $fresh, $reopen;
+        $crate::conformance_tests! { [$mode] reopening sync_store, $fresh, $reopen;
             everything_committed_survives_reopening
         }
+    };
+    (optional $fresh:expr, $reopen:expr) => {
+        $crate::sync_store_conformance!(@ [optional] $fresh, $reopen);
+    };
+    ($fresh:expr, $reopen:expr) => {
+        $crate::sync_store_conformance!(@ [always] $fresh, $reopen);
     };
 }
 
 /// Tests of a [`JobStore`](crate::store::JobStore): `fresh` makes an empty store, `reopen` opens the same once more.
 #[macro_export]
 macro_rules! job_store_conformance {
-    ($fresh:expr, $reopen:expr) => {
-        $crate::conformance_tests! { job_store, $fresh;
+    (@ [$mode:tt] $fresh:expr, $reopen:expr) => {
+        $crate::conformance_tests! { [$mode] job_store, $fresh;
             a_due_job_is_claimed_as_it_was_put
             a_job_is_not_claimed_before_it_is_due
             the_earlier_due_time_stands
@@ -130,15 +169,22 @@ macro_rules! job_store_conformance {
             an_extended_claim_stays_ours
             a_cancelled_job_does_not_run
             cancelling_a_claimed_job_stops_what_would_follow
+            tenants_are_walls
             the_next_due_time_is_told
             putting_inside_a_transaction_is_refused
         }
-        $crate::conformance_tests! { job_store, $fresh, $reopen;
+        $crate::conformance_tests! { [$mode] job_store, $fresh, $reopen;
             each_job_is_claimed_once_by_racing_claimers
         }
-        $crate::conformance_tests! { reopening job_store, $fresh, $reopen;
+        $crate::conformance_tests! { [$mode] reopening job_store, $fresh, $reopen;
             jobs_survive_reopening
         }
+    };
+    (optional $fresh:expr, $reopen:expr) => {
+        $crate::job_store_conformance!(@ [optional] $fresh, $reopen);
+    };
+    ($fresh:expr, $reopen:expr) => {
+        $crate::job_store_conformance!(@ [always] $fresh, $reopen);
     };
 }
 

@@ -13,6 +13,8 @@
 //! ```
 //!
 //! `fresh` returns anything that derefs to the store: an `Arc`, or a guard that also keeps a temporary directory alive.
+//! A store that needs a server writes `token_store_conformance!(optional super::fresh, super::reopen)` and returns an
+//! `Option`: without the server the tests pass, and `fresh` says why.
 //! Suites of what needs more than itself (a sink its store, a provider its mailbox) take a *fixture*: a small trait that
 //! arranges the far side and reads it back.
 //!

@@ -292,6 +292,31 @@ pub async fn odd_keys_and_large_values_survive(store: &dyn SyncStore) -> Kept {
     ensure(found.is_some_and(|row| row.bytes == large), PROMISE, "a value of 3 MB")
 }
 
+/// Also those longer than an index takes, which a mail can bring about.
+pub async fn long_keys_are_kept_whole(store: &dyn SyncStore) -> Kept {
+    const PROMISE: &str = "a long key is kept whole";
+    let long = |end: &str| StateKey::new(["é".repeat(20_000).as_str(), end]);
+    let keys = [long("a"), long("b"), StateKey::new(["é"])];
+    let writes = keys.clone().map(|key| StateWrite::put(&tenant(), SPACE, key, "1").expecting(Expect::Absent));
+    commit(store, &writes).await?;
+    for key in &keys {
+        let found = read_one(store, &tenant(), SPACE, key.clone()).await?;
+        same(&found.map(|row| row.key), &Some(key.clone()), PROMISE)?;
+    }
+    let mut listed: Vec<StateKey> = Vec::new();
+    while let Some(row) = store.read(&range("é", listed.last().cloned(), 1)).await?.pop() {
+        listed.push(row.key);
+    }
+    listed.sort();
+    let mut wanted = keys.to_vec();
+    wanted.sort();
+    same(&listed, &wanted, "every long key comes once")?;
+    let below = StateKey::new(["é".repeat(20_000)]).below();
+    same(&count(store, &below).await?, &2, "a long prefix bounds its range")?;
+    let rows = store.read(&range(long("b").as_str(), None, 10)).await?;
+    same(&rows.into_iter().map(|row| row.key).collect(), &vec![long("b")], "a long prefix bounds its range")
+}
+
 /// Neither through this handle nor through another; and reading does not wait.
 pub async fn uncommitted_rows_are_not_read(store: &dyn SyncStore, other: &dyn SyncStore) -> Kept {
     const PROMISE: &str = "uncommitted rows are not read";

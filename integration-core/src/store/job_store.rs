@@ -67,4 +67,10 @@ pub trait JobStore: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// `Store` if the storage fails.
     async fn next_due(&self) -> Result<Option<Duration>>;
+
+    /// Returns when another process may have put work that is due now. Only a hint, so that a scheduler need not wait for
+    /// its next look: it may come without reason, late, or never. Unless overridden: never.
+    async fn work_arrived(&self) {
+        std::future::pending().await
+    }
 }

@@ -15,6 +15,8 @@ mod job_store;
 mod key;
 mod lease;
 mod memory;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 mod state;
@@ -28,6 +30,8 @@ pub use job_store::{Claim, JobStore};
 pub use key::StateKey;
 pub use lease::{LeaseGuard, LeaseKey, LeaseStore};
 pub use memory::MemoryStore;
+#[cfg(feature = "postgres")]
+pub use postgres::{PostgresOptions, PostgresStore};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{SqliteOptions, SqliteStore};
 pub use state::{CounterKey, Expect, Space, StateQuery, StateRow, StateWrite, StoreTransaction, SyncStore, read_one};

@@ -33,7 +33,8 @@ pub struct SchedulerOptions {
     pub workers: usize,
     /// How long a claim lasts without renewal. 60 s unless set.
     pub claim: Duration,
-    /// How long it sleeps at most when nothing is due: jobs put by other processes are noticed after this. 1 s unless set.
+    /// How long it sleeps at most when nothing is due: jobs put by other processes are noticed after this
+    /// (earlier where the store tells: [`JobStore::work_arrived`]). 1 s unless set.
     pub nap: Duration,
 }
 
@@ -98,6 +99,7 @@ impl BundledScheduler {
         tokio::select! {
             () = stop.stopped() => {}
             () = self.clock.sleep(nap) => {}
+            () = self.jobs.work_arrived(), if !full => {}
             Some(_) = running.join_next(), if !running.is_empty() => {}
         }
     }

@@ -17,6 +17,8 @@ mod mailbox;
 mod many;
 mod memory;
 mod near;
+#[cfg(unix)]
+mod postgres;
 mod quota;
 mod quota_page;
 mod reading;
