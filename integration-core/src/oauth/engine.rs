@@ -3,16 +3,18 @@
 use std::{
     collections::HashMap,
     fmt,
+    pin::pin,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use chrono::{DateTime, Utc};
+use futures_util::future::{Either, select};
 
 use super::{connection_store::ConnectionStore, key_cache::KeyCache, refresh::Slot, token_set::TokenSet};
 use crate::{
     clock::{Clock, Random},
-    error::{Error, ErrorKind, Result},
+    error::{Error, ErrorKind, Result, Retry},
     http::Transport,
     ids::{GrantId, TenantId},
     store::{GrantKey, LeaseGuard, LeaseKey, Saved, SealedRecord, Stores, Version},
@@ -194,6 +196,28 @@ impl Engine {
             }
             self.parts.clock.sleep(settings.poll_interval).await;
         }
+    }
+
+    /// Does the work of a lease's holder and gives the lease back. The lease is prolonged for as long as the work takes;
+    /// work whose lease is lost all the same (a process that was stopped) is given up.
+    pub(super) async fn holding<T>(&self, guard: LeaseGuard, work: impl Future<Output = Result<T>> + Send) -> Result<T> {
+        let ttl = self.parts.settings.lease_ttl;
+        let lost = async {
+            loop {
+                self.parts.clock.sleep(ttl / 3).await;
+                // A store that does not answer may answer next time.
+                if let Ok(false) = self.parts.stores.leases.renew(&guard, ttl).await {
+                    let message = "another process took over while this one was held up; try again";
+                    return Error::new(ErrorKind::Conflict, message).with_retry(Retry::Temporary);
+                }
+            }
+        };
+        let result = match select(pin!(work), pin!(lost)).await {
+            Either::Left((done, _)) => done,
+            Either::Right((error, _)) => Err(error),
+        };
+        self.release(guard).await;
+        result
     }
 
     pub(super) async fn release(&self, guard: LeaseGuard) {
