@@ -170,14 +170,21 @@ impl Engine {
 
     pub(super) async fn load_tokens(&self, tenant: &TenantId, grant: &GrantId) -> Result<Option<(Version, TokenSet)>> {
         let Some(record) = self.parts.stores.tokens.load(tenant, grant).await? else { return Ok(None) };
-        let plain = self.parts.sealer.open(&token_context(tenant, grant), &record.bytes).await?;
+        let plain = self.parts.sealer.open(&token_context(tenant, grant, record.version), &record.bytes).await?;
         Ok(Some((record.version, TokenSet::decode(&plain)?)))
     }
 
     pub(super) async fn save_tokens(&self, key: &GrantKey, expect: Option<Version>, set: &TokenSet) -> Result<Saved> {
         let plain = set.encode()?;
-        let sealed = self.parts.sealer.seal(&token_context(&key.tenant, &key.grant), plain.expose()).await?;
-        self.parts.stores.tokens.save(&key.tenant, &key.grant, expect, &SealedRecord::new(sealed)).await
+        let next = Version::after(expect);
+        let context = token_context(&key.tenant, &key.grant, next);
+        let sealed = SealedRecord::new(self.parts.sealer.seal(&context, plain.expose()).await?);
+        let saved = self.parts.stores.tokens.save(&key.tenant, &key.grant, expect, &sealed).await?;
+        if !matches!(saved, Saved::Stale) && saved != Saved::Stored(next) {
+            let message = "the token store does not count saves as it should; hold it against the conformance suite";
+            return Err(Error::new(ErrorKind::Misconfigured, message));
+        }
+        Ok(saved)
     }
 
     /// Waits for a lease for up to twice its time.
@@ -200,7 +207,11 @@ impl Engine {
 
     /// Does the work of a lease's holder and gives the lease back. The lease is prolonged for as long as the work takes;
     /// work whose lease is lost all the same (a process that was stopped) is given up.
-    pub(super) async fn holding<T>(&self, guard: LeaseGuard, work: impl Future<Output = Result<T>> + Send) -> Result<T> {
+    pub(super) async fn holding<T>(
+        &self,
+        guard: LeaseGuard,
+        work: impl Future<Output = Result<T>> + Send,
+    ) -> Result<T> {
         let ttl = self.parts.settings.lease_ttl;
         let lost = async {
             loop {

@@ -107,6 +107,21 @@ async fn a_slow_disconnection_keeps_its_lease_so_that_a_new_sign_in_comes_after_
     assert_eq!(world.store.tokens.lock().unwrap().len(), 1, "the new tokens were not deleted with the old ones");
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_older_token_set_put_back_into_its_row_does_not_open() {
+    let world = World::new();
+    let connection = world.connected().await;
+    let stored = || world.store.tokens.lock().unwrap().values().next().unwrap().clone();
+    let older = stored();
+    advance(Duration::from_secs(4000)).await;
+    world.credentials(&connection.grant).access(None).await.unwrap();
+    assert_ne!(stored().version, older.version);
+    world.store.tokens.lock().unwrap().values_mut().next().unwrap().bytes = older.bytes;
+    let other = world.another_process(Arc::clone(&world.clock));
+    let opened = other.credentials(&world.tenant, &connection.grant, &world.connector).access(None).await;
+    assert_eq!(opened.unwrap_err().kind(), ErrorKind::Validation);
+}
+
 fn service_account() -> (KeyPair, World) {
     let key = KeyPair::generate(KeySize::Rsa2048).unwrap();
     let der: Pkcs8V1Der<'_> = key.as_der().unwrap();
