@@ -85,17 +85,36 @@ pub struct Match {
     /// How sure, in percent; halved where others match for the same reason.
     #[serde(default)]
     pub confidence: u8,
+    /// The participants' addresses it came through, or `#` and the reference; empty where it is about the message as a whole
+    /// (deals of several contacts), and in what was stored before this was noted. Matches of a kind compete where they came
+    /// through the same.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub via: BTreeSet<String>,
 }
 
 impl Match {
     /// A match that nothing competes with.
     #[must_use]
     pub fn new(target: MatchTarget, reason: MatchReason) -> Self {
-        Self { target, reason, confidence: reason.confidence() }
+        Self { target, reason, confidence: reason.confidence(), via: BTreeSet::new() }
     }
 
     fn tied(target: MatchTarget, reason: MatchReason) -> Self {
-        Self { target, reason, confidence: reason.confidence() / 2 }
+        Self { confidence: reason.confidence() / 2, ..Self::new(target, reason) }
+    }
+
+    fn through(mut self, via: &str) -> Self {
+        self.via.insert(via.to_owned());
+        self
+    }
+
+    /// Can only one of the two be right? They are of one kind and came through the same: the message as a whole, or one of
+    /// its participants (`on`, where only one of them is asked about).
+    pub(crate) fn competes_with(&self, other: &Self, on: Option<&str>) -> bool {
+        let alike = std::mem::discriminant(&self.target) == std::mem::discriminant(&other.target);
+        let mut shared = self.via.intersection(&other.via).filter(|via| on.is_none_or(|on| **via == on));
+        let same_way = shared.next().is_some() || self.via.is_empty() && other.via.is_empty();
+        alike && self.target != other.target && same_way
     }
 }
 
@@ -194,13 +213,15 @@ pub fn direct_matches(message: &Summary, answer: &AnswerIndex<'_>, lists: &NameL
         for person in people {
             let contact = MatchTarget::Contact(person.id.clone());
             if tie {
-                doubtful.insert(Match::tied(contact.clone(), reason));
-                found.insert(Match::tied(contact, reason));
+                let tied = Match::tied(contact, reason).through(address);
+                doubtful.insert(tied.clone());
+                found.insert(tied);
             } else {
-                found.insert(Match::new(contact, reason));
+                found.insert(Match::new(contact, reason).through(address));
             }
             if let Some(company) = &person.company {
-                found.insert(Match::new(MatchTarget::Company(company.clone()), MatchReason::Contact));
+                let company = MatchTarget::Company(company.clone());
+                found.insert(Match::new(company, MatchReason::Contact).through(address));
             }
             open.extend(&person.deals);
         }
@@ -225,10 +246,11 @@ fn by_domain(
     for &at in places {
         let company = MatchTarget::Company(answer.answer.companies[at].id.clone());
         if places.len() > 1 {
-            doubtful.insert(Match::tied(company.clone(), MatchReason::Domain));
-            found.insert(Match::tied(company, MatchReason::Domain));
+            let tied = Match::tied(company, MatchReason::Domain).through(address);
+            doubtful.insert(tied.clone());
+            found.insert(tied);
         } else {
-            found.insert(Match::new(company, MatchReason::Domain));
+            found.insert(Match::new(company, MatchReason::Domain).through(address));
         }
     }
 }
@@ -246,10 +268,11 @@ fn deals(
         let places = answer.references.get(token).map(Vec::as_slice).unwrap_or_default();
         for &at in places {
             let deal = MatchTarget::Deal(answer.answer.deals[at].id.clone());
+            let via = format!("#{token}");
             if places.len() > 1 {
-                doubtful.insert(Match::tied(deal, MatchReason::Reference));
+                doubtful.insert(Match::tied(deal, MatchReason::Reference).through(&via));
             } else {
-                named.insert(Match::new(deal, MatchReason::Reference));
+                named.insert(Match::new(deal, MatchReason::Reference).through(&via));
             }
         }
     }
@@ -293,7 +316,10 @@ pub(super) fn strongest(found: BTreeSet<Match>) -> Vec<Match> {
     let mut kept: Vec<Match> = Vec::with_capacity(found.len());
     for next in found {
         match kept.last_mut() {
-            Some(last) if last.target == next.target => last.confidence = last.confidence.max(next.confidence),
+            Some(last) if last.target == next.target => {
+                last.confidence = last.confidence.max(next.confidence);
+                last.via.extend(next.via);
+            }
             _ => kept.push(next),
         }
     }
@@ -352,7 +378,8 @@ mod tests {
     #[test]
     fn a_stranger_at_a_known_domain_matches_only_the_company() {
         let found = find(&message(&["new@acme.example"]), &answer());
-        assert_eq!(found.matches, [Match::new(MatchTarget::Company("acme".into()), MatchReason::Domain)]);
+        let company = Match::new(MatchTarget::Company("acme".into()), MatchReason::Domain);
+        assert_eq!(found.matches, [company.through("new@acme.example")]);
     }
 
     #[test]
@@ -380,7 +407,7 @@ mod tests {
         named.tokens.insert("d-9".to_owned());
         let found = find(&named, &answer());
         let deals: Vec<_> = found.matches.iter().filter(|one| matches!(one.target, MatchTarget::Deal(_))).collect();
-        assert_eq!(deals, [&Match::new(deal("d9"), MatchReason::Reference)]);
+        assert_eq!(deals, [&Match::new(deal("d9"), MatchReason::Reference).through("#d-9")]);
     }
 
     #[test]
@@ -396,6 +423,26 @@ mod tests {
         let settled = settled(&found, [], &verdicts);
         assert!(settled.doubtful.is_empty());
         assert!(!settled.matches.iter().any(|one| one.target == MatchTarget::Contact("anne".into())));
-        assert!(settled.matches.contains(&Match::new(MatchTarget::Contact("ann".into()), MatchReason::Reviewed)));
+        assert!(brief(&settled.matches).contains(&(MatchTarget::Contact("ann".into()), MatchReason::Reviewed)));
+    }
+
+    #[test]
+    fn candidates_compete_where_they_came_through_the_same_address() {
+        let contact = |id: &str, address: &str| {
+            Match::tied(MatchTarget::Contact(id.to_owned()), MatchReason::Address).through(address)
+        };
+        let both = contact("ann", "a@x.example").through("b@x.example");
+        let (anne, bob) = (contact("anne", "a@x.example"), contact("bob", "b@x.example"));
+        assert!(both.competes_with(&anne, None) && both.competes_with(&bob, None));
+        assert!(!anne.competes_with(&bob, None));
+        assert!(!both.competes_with(&bob, Some("a@x.example")), "only this participant is asked about");
+        let old = |id: &str| Match::tied(deal(id), MatchReason::Contact);
+        assert!(old("d1").competes_with(&old("d2"), Some("a@x.example")));
+    }
+
+    #[test]
+    fn a_match_stored_before_the_way_was_noted_can_be_read() {
+        let stored = r#"{"target":{"kind":"deal","id":"d1"},"reason":"contact","confidence":40}"#;
+        assert_eq!(serde_json::from_str::<Match>(stored).unwrap(), Match::tied(deal("d1"), MatchReason::Contact));
     }
 }

@@ -10,7 +10,7 @@ use crate::{
         Activity, MailPolicy, MatchTarget, Review, ReviewSubject, Suggestion, Verdicts, policy_key, policy_of, spaces,
     },
     error::{Error, ErrorKind, Result},
-    ids::{ConnectionId, TenantId},
+    ids::{ActivityId, ConnectionId, TenantId},
     store::{Expect, Space, StateKey, StateQuery, StateWrite, read_one},
     sync::{
         Job,
@@ -140,8 +140,8 @@ impl Hub {
         self.all(tenant, spaces::REVIEWS, String::new(), |row| decoded(&row)).await
     }
 
-    /// Says that a subject is about `target`. Candidates of the same kind that compete with it on the review list are
-    /// rejected with it. Remembered for good; undone by [`Hub::undo_verdict`].
+    /// Says that a subject is about `target`. What competes with it on the review list is rejected with it: candidates of the
+    /// same kind that came [through the same](crate::activity::Match::via) address, not those of other participants. Remembered for good; undone by [`Hub::undo_verdict`].
     ///
     /// # Errors
     /// `Store` if the storage fails.
@@ -202,16 +202,21 @@ impl Hub {
         subject: &ReviewSubject,
         target: &MatchTarget,
     ) -> Result<Vec<MatchTarget>> {
+        let asked = match subject {
+            ReviewSubject::Activity(_) => None,
+            ReviewSubject::Address(address) => Some(address.as_str()),
+        };
         let on = |review: &Review| match subject {
             ReviewSubject::Activity(id) => review.activity == *id,
             ReviewSubject::Address(address) => review.addresses.contains(address),
         };
-        let alike = |other: &MatchTarget| std::mem::discriminant(other) == std::mem::discriminant(target);
-        let reviews = self.reviews(tenant).await?;
-        let on_it =
-            reviews.iter().filter(|review| on(review) && review.candidates.iter().any(|one| one.target == *target));
-        let candidates = on_it.flat_map(|review| &review.candidates).map(|one| &one.target);
-        Ok(candidates.filter(|other| *other != target && alike(other)).cloned().collect())
+        let mut rivals = Vec::new();
+        for review in self.reviews(tenant).await?.iter().filter(|review| on(review)) {
+            let Some(chosen) = review.candidates.iter().find(|one| one.target == *target) else { continue };
+            let beaten = review.candidates.iter().filter(|other| chosen.competes_with(other, asked));
+            rivals.extend(beaten.map(|other| other.target.clone()));
+        }
+        Ok(rivals)
     }
 
     async fn change_verdicts(
@@ -233,16 +238,24 @@ impl Hub {
                 self.directory_changed(tenant, &change).await.map(drop)
             }
             ReviewSubject::Activity(id) => {
-                let row = read_one(&*self.0.stores.sync, tenant, spaces::ACTIVITIES, StateKey::new([id])).await?;
-                let Some(activity) = row.map(|row| decoded::<Activity>(&row)).transpose()? else { return Ok(()) };
-                let copies = activity.sightings.iter().flat_map(|(connection, copies)| {
-                    copies.keys().map(move |message| StateKey::new([connection.as_str(), "mail", message]))
-                });
-                let writes: Vec<StateWrite> = copies.map(|key| StateWrite::put(tenant, AGAIN, key, "1")).collect();
-                self.write(&writes).await?;
-                self.queue_again(tenant, activity.sightings.into_keys()).await
+                // A copy that is being decided right now may not have seen the verdict, and is not among the sightings yet.
+                let later = Job::verdict_given(tenant, id);
+                self.0.scheduler.schedule(&later, self.0.sync.lease * 2).await?;
+                self.queue_copies(tenant, id).await
             }
         }
+    }
+
+    /// Queues every stored copy of the message behind an activity.
+    pub(super) async fn queue_copies(&self, tenant: &TenantId, id: &ActivityId) -> Result<()> {
+        let row = read_one(&*self.0.stores.sync, tenant, spaces::ACTIVITIES, StateKey::new([id])).await?;
+        let Some(activity) = row.map(|row| decoded::<Activity>(&row)).transpose()? else { return Ok(()) };
+        let copies = activity.sightings.iter().flat_map(|(connection, copies)| {
+            copies.keys().map(move |message| StateKey::new([connection.as_str(), "mail", message]))
+        });
+        let writes: Vec<StateWrite> = copies.map(|key| StateWrite::put(tenant, AGAIN, key, "1")).collect();
+        self.write(&writes).await?;
+        self.queue_again(tenant, activity.sightings.into_keys()).await
     }
 
     /// Reads, changes and writes a row, again and again until nobody comes in between.

@@ -64,6 +64,10 @@ impl Hub {
                 Ok(_) => JobOutcome::Done { again_in: None },
                 Err(error) => JobOutcome::Failed { error, again_in: Some(RETRY) },
             },
+            JobKind::VerdictGiven { activity } => match self.queue_copies(tenant, activity).await {
+                Ok(()) => JobOutcome::Done { again_in: None },
+                Err(error) => JobOutcome::Failed { error, again_in: Some(RETRY) },
+            },
             JobKind::ReplayQuarantine { connection } => match self.replay(tenant, connection).await {
                 Ok(Some(_)) => JobOutcome::Done { again_in: None },
                 Ok(None) => JobOutcome::Done { again_in: Some(BUSY) },

@@ -61,7 +61,8 @@ impl SignIn {
     /// Ends a connection. The grant is revoked at the service, and its tokens deleted, with its last connection.
     ///
     /// # Errors
-    /// `NotFound` if there is no such connection; `Store`. A service that cannot be reached is not an error.
+    /// `NotFound` if there is no such connection; `Conflict` if this process was held up for so long that another one went on
+    /// (it can be called again); `Store`. A service that cannot be reached is not an error.
     pub async fn disconnect(
         &self,
         tenant: &TenantId,
@@ -71,9 +72,8 @@ impl SignIn {
     ) -> Result<Disconnected> {
         forbid_reentry("disconnecting an account")?;
         let guard = self.engine.lease(&LeaseKey::new(["connect", tenant.as_str()])).await?;
-        let done = self.disconnect_alone(tenant, connector, id, forget).await;
-        self.engine.release(guard).await;
-        done
+        // Two slow calls may take longer than a lease lasts.
+        self.engine.holding(guard, self.disconnect_alone(tenant, connector, id, forget)).await
     }
 
     async fn disconnect_alone(

@@ -3,16 +3,18 @@
 use std::{
     collections::HashMap,
     fmt,
+    pin::pin,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use chrono::{DateTime, Utc};
+use futures_util::future::{Either, select};
 
 use super::{connection_store::ConnectionStore, key_cache::KeyCache, refresh::Slot, token_set::TokenSet};
 use crate::{
     clock::{Clock, Random},
-    error::{Error, ErrorKind, Result},
+    error::{Error, ErrorKind, Result, Retry},
     http::Transport,
     ids::{GrantId, TenantId},
     store::{GrantKey, LeaseGuard, LeaseKey, Saved, SealedRecord, Stores, Version},
@@ -168,14 +170,21 @@ impl Engine {
 
     pub(super) async fn load_tokens(&self, tenant: &TenantId, grant: &GrantId) -> Result<Option<(Version, TokenSet)>> {
         let Some(record) = self.parts.stores.tokens.load(tenant, grant).await? else { return Ok(None) };
-        let plain = self.parts.sealer.open(&token_context(tenant, grant), &record.bytes).await?;
+        let plain = self.parts.sealer.open(&token_context(tenant, grant, record.version), &record.bytes).await?;
         Ok(Some((record.version, TokenSet::decode(&plain)?)))
     }
 
     pub(super) async fn save_tokens(&self, key: &GrantKey, expect: Option<Version>, set: &TokenSet) -> Result<Saved> {
         let plain = set.encode()?;
-        let sealed = self.parts.sealer.seal(&token_context(&key.tenant, &key.grant), plain.expose()).await?;
-        self.parts.stores.tokens.save(&key.tenant, &key.grant, expect, &SealedRecord::new(sealed)).await
+        let next = Version::after(expect);
+        let context = token_context(&key.tenant, &key.grant, next);
+        let sealed = SealedRecord::new(self.parts.sealer.seal(&context, plain.expose()).await?);
+        let saved = self.parts.stores.tokens.save(&key.tenant, &key.grant, expect, &sealed).await?;
+        if !matches!(saved, Saved::Stale) && saved != Saved::Stored(next) {
+            let message = "the token store does not count saves as it should; hold it against the conformance suite";
+            return Err(Error::new(ErrorKind::Misconfigured, message));
+        }
+        Ok(saved)
     }
 
     /// Waits for a lease for up to twice its time.
@@ -194,6 +203,32 @@ impl Engine {
             }
             self.parts.clock.sleep(settings.poll_interval).await;
         }
+    }
+
+    /// Does the work of a lease's holder and gives the lease back. The lease is prolonged for as long as the work takes;
+    /// work whose lease is lost all the same (a process that was stopped) is given up.
+    pub(super) async fn holding<T>(
+        &self,
+        guard: LeaseGuard,
+        work: impl Future<Output = Result<T>> + Send,
+    ) -> Result<T> {
+        let ttl = self.parts.settings.lease_ttl;
+        let lost = async {
+            loop {
+                self.parts.clock.sleep(ttl / 3).await;
+                // A store that does not answer may answer next time.
+                if let Ok(false) = self.parts.stores.leases.renew(&guard, ttl).await {
+                    let message = "another process took over while this one was held up; try again";
+                    return Error::new(ErrorKind::Conflict, message).with_retry(Retry::Temporary);
+                }
+            }
+        };
+        let result = match select(pin!(work), pin!(lost)).await {
+            Either::Left((done, _)) => done,
+            Either::Right((error, _)) => Err(error),
+        };
+        self.release(guard).await;
+        result
     }
 
     pub(super) async fn release(&self, guard: LeaseGuard) {

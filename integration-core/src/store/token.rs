@@ -14,6 +14,14 @@ use crate::{
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Version(pub u64);
 
+impl Version {
+    /// The version of the record that replaces the one of version `expect`; the first one without.
+    #[must_use]
+    pub fn after(expect: Option<Self>) -> Self {
+        Self(expect.map_or(1, |version| version.0.saturating_add(1)))
+    }
+}
+
 /// An encrypted record with its version; the bytes carry their own format version and key id.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
@@ -65,7 +73,8 @@ pub trait TokenStore: fmt::Debug + Send + Sync + 'static {
     /// [`Store`](crate::ErrorKind::Store) if the storage fails.
     async fn load(&self, tenant: &TenantId, grant: &GrantId) -> Result<Option<SealedRecord>>;
 
-    /// Saves if the stored version is `expect` (`None`: if there is no record). Durable on return.
+    /// Saves if the stored version is `expect` (`None`: if there is no record). Durable on return. The version it then has is
+    /// [`Version::after`] `expect`, nothing else: the record was sealed for it.
     ///
     /// # Errors
     /// `Store` if the storage fails; a lost race is [`Saved::Stale`], not an error.

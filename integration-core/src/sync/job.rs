@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     error::Result,
-    ids::{ConnectionId, GrantId, TenantId},
+    ids::{ActivityId, ConnectionId, GrantId, TenantId},
 };
 
 crate::opaque_id! {
@@ -62,6 +62,11 @@ pub enum JobKind {
         /// Which.
         connection: ConnectionId,
     },
+    /// Look once more for copies of a message that a verdict was given on: some were being decided when it was given.
+    VerdictGiven {
+        /// The entry of the timeline it is about.
+        activity: ActivityId,
+    },
 }
 
 impl Job {
@@ -101,6 +106,13 @@ impl Job {
         let digest = hex::encode(&sha2::Sha256::digest(names.join("\n"))[..16]);
         let key = JobKey::new(format!("directory-changed/{tenant}/{digest}"));
         Self { key, tenant: tenant.clone(), kind: JobKind::DirectoryChanged { names } }
+    }
+
+    /// The job that looks once more for copies of a message that a verdict was given on.
+    #[must_use]
+    pub fn verdict_given(tenant: &TenantId, activity: &ActivityId) -> Self {
+        let key = JobKey::new(format!("verdict-given/{tenant}/{activity}"));
+        Self { key, tenant: tenant.clone(), kind: JobKind::VerdictGiven { activity: activity.clone() } }
     }
 
     /// The job that keeps a grant alive.

@@ -1,9 +1,11 @@
 //! The bytes of a sealed record.
 //!
 //! ```text
-//! magic "ISV" | format version 1 | key id length (1) | key id | wrapped key length (2, big endian) | wrapped key
+//! magic "ISV" | format (1) | key id length (1) | key id | wrapped key length (2, big endian) | wrapped key
 //! | nonce (12) | ciphertext and tag (16)
 //! ```
+//!
+//! Format 1 is bound to tenant, record and field; format 2 to the record's version as well.
 
 use super::{
     aead::{NONCE_BYTES, TAG_BYTES},
@@ -13,11 +15,13 @@ use super::{
 use crate::error::{Error, ErrorKind, Result};
 
 const MAGIC: &[u8; 3] = b"ISV";
-pub(super) const FORMAT: u8 = 1;
+const PLACE: u8 = 1;
+const VERSION: u8 = 2;
 
 /// A sealed record taken apart.
 #[derive(Debug)]
 pub(super) struct Envelope<'a> {
+    format: u8,
     pub(super) wrapped: WrappedKey,
     /// Nonce, ciphertext and tag.
     pub(super) content: &'a [u8],
@@ -28,8 +32,8 @@ pub(super) fn parse(sealed: &[u8]) -> Result<Envelope<'_>> {
     let broken = || Error::new(ErrorKind::Validation, "this is not a sealed record, or it was cut short");
     let rest = sealed.strip_prefix(MAGIC.as_slice()).ok_or_else(broken)?;
     let (&format, rest) = rest.split_first().ok_or_else(broken)?;
-    if format != FORMAT {
-        let message = format!("the record was sealed in format {format}; this version reads format {FORMAT}");
+    if !(PLACE..=VERSION).contains(&format) {
+        let message = format!("the record was sealed in format {format}; this version reads up to {VERSION}");
         return Err(Error::new(ErrorKind::Validation, message));
     }
     let (&length, rest) = rest.split_first().ok_or_else(broken)?;
@@ -40,17 +44,17 @@ pub(super) fn parse(sealed: &[u8]) -> Result<Envelope<'_>> {
     if content.len() < NONCE_BYTES + TAG_BYTES {
         return Err(broken());
     }
-    Ok(Envelope { wrapped: WrappedKey::new(key_id, wrapped), content })
+    Ok(Envelope { format, wrapped: WrappedKey::new(key_id, wrapped), content })
 }
 
 /// The record's head; nonce and ciphertext follow.
-pub(super) fn head(wrapped: &WrappedKey, content_bytes: usize) -> Result<Vec<u8>> {
+pub(super) fn head(context: &SealContext, wrapped: &WrappedKey, content_bytes: usize) -> Result<Vec<u8>> {
     let too_long = |what| Error::new(ErrorKind::Misconfigured, format!("the key provider's {what} is too long"));
     let id_length = u8::try_from(wrapped.key_id.len()).map_err(|_| too_long("key id"))?;
     let key_length = u16::try_from(wrapped.bytes.len()).map_err(|_| too_long("wrapped key"))?;
     let mut bytes = Vec::with_capacity(7 + wrapped.key_id.len() + wrapped.bytes.len() + content_bytes);
     bytes.extend_from_slice(MAGIC);
-    bytes.push(FORMAT);
+    bytes.push(format_for(context));
     bytes.push(id_length);
     bytes.extend_from_slice(wrapped.key_id.as_bytes());
     bytes.extend_from_slice(&key_length.to_be_bytes());
@@ -58,14 +62,34 @@ pub(super) fn head(wrapped: &WrappedKey, content_bytes: usize) -> Result<Vec<u8>
     Ok(bytes)
 }
 
-/// What a record is bound to, unambiguous whatever the parts contain: each one is preceded by its length.
+/// What a record that is about to be sealed is bound to.
+pub(super) fn binding(purpose: &str, context: &SealContext) -> Vec<u8> {
+    associated(format_for(context), purpose, context)
+}
+
+impl Envelope<'_> {
+    /// What the record was bound to, if it was sealed for `context`.
+    pub(super) fn binding(&self, purpose: &str, context: &SealContext) -> Vec<u8> {
+        associated(self.format, purpose, context)
+    }
+}
+
+fn format_for(context: &SealContext) -> u8 {
+    if context.version.is_some() { VERSION } else { PLACE }
+}
+
+/// Unambiguous whatever the parts contain: each one is preceded by its length.
 ///
 /// `purpose` keeps a wrapped key from ever passing as content and the other way round.
-pub(super) fn associated(purpose: &str, context: &SealContext) -> Vec<u8> {
-    let mut bytes = vec![FORMAT];
+fn associated(format: u8, purpose: &str, context: &SealContext) -> Vec<u8> {
+    let mut bytes = vec![format];
     for part in [purpose, context.tenant.as_str(), &context.record, context.field] {
         bytes.extend_from_slice(&(part.len() as u64).to_be_bytes());
         bytes.extend_from_slice(part.as_bytes());
+    }
+    // A record of format 1 has no version; one of format 2 opens for none but its own.
+    if let Some(version) = context.version.filter(|_| format == VERSION) {
+        bytes.extend_from_slice(&version.to_be_bytes());
     }
     bytes
 }

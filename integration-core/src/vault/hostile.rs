@@ -40,7 +40,7 @@ fn no_flipped_bit_and_no_cut_opens() {
     }
     for length in 0..sealed.len() {
         refused(now(vault.open(&place("a"), &sealed[..length])));
-        assert!(now(vault.rewrap(&place("b"), &sealed[..length])).is_err());
+        assert!(now(vault.reseal(&place("b"), &place("b"), &sealed[..length])).is_err());
     }
     assert_eq!(now(vault.open(&place("a"), &sealed)).unwrap().expose(), b"a refresh token");
 }
@@ -60,7 +60,7 @@ fn mutated_and_mingled_records_do_not_open() {
             refused(opened);
         }
         // Looks at the head only: whatever it says, it does not panic.
-        let _ = vault.needs_rewrap(input);
+        let _ = vault.needs_resealing(input);
         assert!(now(vault.open(&place("c"), input)).is_err());
     });
 }

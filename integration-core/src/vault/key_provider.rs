@@ -25,7 +25,7 @@ impl WrappedKey {
 
 /// Wraps and unwraps data keys: the seam for a key management service. The bundled one is [`KeyRing`](super::KeyRing).
 ///
-/// Keys rotate: the primary one wraps, older ones still unwrap until every record was wrapped again
+/// Keys rotate: the primary one wraps, older ones still unwrap until every record was sealed anew
 /// ([`rotate`](super::rotate)).
 #[async_trait]
 pub trait KeyProvider: fmt::Debug + Send + Sync + 'static {

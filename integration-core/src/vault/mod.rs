@@ -2,7 +2,8 @@
 //!
 //! [`Sealer`] is what the rest of core asks for. The bundled one is [`Vault`] (feature `crypto`): every record has a data
 //! key of its own, wrapped by a key of a [`KeyProvider`] — the bundled [`KeyRing`], or a key management service. A sealed
-//! record is bound to its tenant, record and field: moved elsewhere, it does not open.
+//! record is bound to its tenant, record, field and, where it has one, version: moved elsewhere, or put back after a newer
+//! one was saved, it does not open.
 
 #[cfg(feature = "crypto")]
 mod aead;

@@ -1,18 +1,18 @@
-//! Wrapping every stored token set with the primary key, while the host runs.
+//! Sealing every stored token set with the primary key, while the host runs.
 
 use super::{sealer::SealContext, vault::Vault};
 use crate::{
     error::{ErrorKind, Result},
     ids::{GrantId, TenantId},
-    store::{GrantKey, Saved, SealedRecord, TokenStore},
+    store::{GrantKey, Saved, SealedRecord, TokenStore, Version},
 };
 
 /// The field under which token sets are sealed.
 pub(crate) const TOKENS_FIELD: &str = "tokens";
 
-/// What a grant's token set is bound to.
-pub(crate) fn token_context(tenant: &TenantId, grant: &GrantId) -> SealContext {
-    SealContext::new(tenant.clone(), grant.as_str(), TOKENS_FIELD)
+/// What a version of a grant's token set is bound to: stores count saves, so it is known before it is saved.
+pub(crate) fn token_context(tenant: &TenantId, grant: &GrantId, version: Version) -> SealContext {
+    SealContext::new(tenant.clone(), grant.as_str(), TOKENS_FIELD).at_version(version.0)
 }
 
 const PAGE: usize = 100;
@@ -25,15 +25,15 @@ const TRIES: usize = 5;
 pub struct Rotation {
     /// Token sets looked at.
     pub checked: u64,
-    /// Token sets wrapped again.
-    pub rewrapped: u64,
+    /// Token sets sealed anew.
+    pub resealed: u64,
     /// Token sets that changed each time they were about to be saved; run it once more.
     pub busy: u64,
     /// Token sets that no key of the ring opens; they were left as they are.
     pub unreadable: u64,
 }
 
-/// Wraps the data key of every stored token set with the primary key, unless it is already.
+/// Seals every stored token set anew under the primary key, unless it is already.
 ///
 /// Safe while the host works: each record is saved by compare-and-set, so a refresh in between wins and is looked at
 /// again. Interrupted, it is simply run again. Once a run reports neither `busy` nor `unreadable`, older keys can go.
@@ -49,7 +49,7 @@ pub async fn rotate(tokens: &dyn TokenStore, vault: &Vault) -> Result<Rotation> 
             done.checked += 1;
             match rotate_one(tokens, vault, key).await? {
                 One::Busy => done.busy += 1,
-                One::Rewrapped => done.rewrapped += 1,
+                One::Resealed => done.resealed += 1,
                 One::Unreadable => done.unreadable += 1,
                 One::UpToDate => {}
             }
@@ -62,7 +62,7 @@ pub async fn rotate(tokens: &dyn TokenStore, vault: &Vault) -> Result<Rotation> 
 
 enum One {
     Busy,
-    Rewrapped,
+    Resealed,
     Unreadable,
     UpToDate,
 }
@@ -70,12 +70,14 @@ enum One {
 async fn rotate_one(tokens: &dyn TokenStore, vault: &Vault, key: &GrantKey) -> Result<One> {
     for _ in 0..TRIES {
         let Some(record) = tokens.load(&key.tenant, &key.grant).await? else { return Ok(One::UpToDate) };
-        match vault.needs_rewrap(&record.bytes) {
+        match vault.needs_resealing(&record.bytes) {
             Ok(false) => return Ok(One::UpToDate),
             Ok(true) => {}
             Err(_) => return Ok(One::Unreadable),
         }
-        let bytes = match vault.rewrap(&token_context(&key.tenant, &key.grant), &record.bytes).await {
+        let context = |version| token_context(&key.tenant, &key.grant, version);
+        let next = context(Version::after(Some(record.version)));
+        let bytes = match vault.reseal(&context(record.version), &next, &record.bytes).await {
             Ok(bytes) => bytes,
             Err(error) if matches!(error.kind(), ErrorKind::Misconfigured | ErrorKind::Validation) => {
                 return Ok(One::Unreadable);
@@ -84,7 +86,7 @@ async fn rotate_one(tokens: &dyn TokenStore, vault: &Vault, key: &GrantKey) -> R
         };
         let saved = tokens.save(&key.tenant, &key.grant, Some(record.version), &SealedRecord::new(bytes)).await?;
         if matches!(saved, Saved::Stored(_)) {
-            return Ok(One::Rewrapped);
+            return Ok(One::Resealed);
         }
     }
     Ok(One::Busy)

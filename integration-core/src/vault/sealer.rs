@@ -17,12 +17,22 @@ pub struct SealContext {
     pub record: String,
     /// Which field of it ("tokens", "quarantine").
     pub field: &'static str,
+    /// Which version of the record, where the caller knows it: an older value, put back, does not open. `None` for records
+    /// that are written once.
+    pub version: Option<u64>,
 }
 
 impl SealContext {
-    /// A context of its parts.
+    /// A context of its parts, for a record without versions.
     pub fn new(tenant: TenantId, record: impl Into<String>, field: &'static str) -> Self {
-        Self { tenant, record: record.into(), field }
+        Self { tenant, record: record.into(), field, version: None }
+    }
+
+    /// The same for one version of the record.
+    #[must_use]
+    pub fn at_version(mut self, version: u64) -> Self {
+        self.version = Some(version);
+        self
     }
 }
 

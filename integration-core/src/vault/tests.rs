@@ -71,23 +71,55 @@ fn an_unknown_key_is_the_operators_business() {
 }
 
 #[test]
-fn rewrapping_changes_the_key_and_keeps_the_content() {
+fn resealing_changes_key_and_version_and_keeps_the_content() {
     let old = KeyRing::generate();
     let new = KeyRing::generate().with_older(old.to_base64().expose()).unwrap();
     let place = context("t", "g", "tokens");
     let sealed = now(vault(&old).seal(&place, b"x")).unwrap();
-    assert!(vault(&new).needs_rewrap(&sealed).unwrap());
-    let again = now(vault(&new).rewrap(&place, &sealed)).unwrap();
-    assert!(!vault(&new).needs_rewrap(&again).unwrap());
+    assert!(vault(&new).needs_resealing(&sealed).unwrap());
+    let again = now(vault(&new).reseal(&place, &place.clone().at_version(2), &sealed)).unwrap();
+    assert!(!vault(&new).needs_resealing(&again).unwrap());
+    let place = place.at_version(2);
     assert!(now(vault(&old).open(&place, &again)).is_err());
     assert_eq!(now(vault(&new).open(&place, &again)).unwrap().expose(), b"x");
 }
 
 #[test]
-fn rewrapping_for_another_place_is_refused() {
+fn resealing_from_another_place_is_refused() {
     let ring = KeyRing::generate();
-    let sealed = now(vault(&ring).seal(&context("t", "g", "tokens"), b"x")).unwrap();
-    assert!(now(vault(&ring).rewrap(&context("u", "g", "tokens"), &sealed)).is_err());
+    let (here, elsewhere) = (context("t", "g", "tokens"), context("u", "g", "tokens"));
+    let sealed = now(vault(&ring).seal(&here, b"x")).unwrap();
+    assert!(now(vault(&ring).reseal(&elsewhere, &here, &sealed)).is_err());
+}
+
+#[test]
+fn a_record_opens_for_no_version_but_its_own() {
+    let vault = vault(&KeyRing::generate());
+    let place = |version: u64| context("t", "g", "tokens").at_version(version);
+    let sealed = now(vault.seal(&place(2), b"x")).unwrap();
+    assert_eq!(now(vault.open(&place(2), &sealed)).unwrap().expose(), b"x");
+    for other in [place(1), place(3), place(0), context("t", "g", "tokens")] {
+        assert_eq!(now(vault.open(&other, &sealed)).unwrap_err().kind(), ErrorKind::Validation, "{other:?}");
+    }
+}
+
+#[test]
+fn a_record_of_the_format_without_versions_still_opens_but_cannot_pass_for_another() {
+    // Sealed before there were versions, with this key.
+    let ring = KeyRing::from_base64("MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=").unwrap();
+    let stored = concat!(
+        "495356011035663965343636613561356636346530003c1539c28db691ad777466ae56668d2bbc763830d19f8c1d8d3b",
+        "c801d9c823a7a64ceb3cd40c7f8311eaf370b38515cee073ef55791ef3a27f20382bda389963621153ae232d2c840f3c",
+        "efea31bec53b2b96a6efe8ac0467c432e037e7b66f10a2f8ffbca96fbe69",
+    );
+    let sealed = hex::decode(stored).unwrap();
+    let place = context("t", "g", "tokens");
+    for place in [place.clone(), place.at_version(7)] {
+        assert_eq!(now(vault(&ring).open(&place, &sealed)).unwrap().expose(), b"a refresh token");
+        let mut newer = sealed.clone();
+        newer[3] = 2;
+        assert!(now(vault(&ring).open(&place, &newer)).is_err(), "the format is part of what is sealed");
+    }
 }
 
 #[test]
@@ -163,7 +195,7 @@ proptest! {
         let vault = vault(&KeyRing::generate());
         let bytes = if magic { [b"ISV\x01".as_slice(), &bytes].concat() } else { bytes };
         prop_assert!(now(vault.open(&context("t", "g", "tokens"), &bytes)).is_err());
-        let _ = vault.needs_rewrap(&bytes);
+        let _ = vault.needs_resealing(&bytes);
     }
 }
 
@@ -172,6 +204,8 @@ proptest! {
 struct Tokens {
     records: Mutex<BTreeMap<GrantKey, SealedRecord>>,
     interfere: AtomicBool,
+    /// What somebody else saves in between.
+    refreshed: Mutex<Option<SealedRecord>>,
 }
 
 #[async_trait]
@@ -191,8 +225,7 @@ impl TokenStore for Tokens {
         let key = GrantKey { tenant: tenant.clone(), grant: grant.clone() };
         let mut records = self.records.lock().unwrap();
         if self.interfere.swap(false, Ordering::SeqCst) {
-            let record = records.get_mut(&key).unwrap();
-            record.version = Version(record.version.0 + 1);
+            records.insert(key.clone(), self.refreshed.lock().unwrap().take().unwrap());
         }
         let stored = records.get(&key).map(|record| record.version);
         if stored != expect {
@@ -215,24 +248,29 @@ impl TokenStore for Tokens {
 }
 
 #[test]
-fn rotation_rewraps_every_token_set_even_if_a_refresh_comes_in_between() {
+fn rotation_reseals_every_token_set_even_if_a_refresh_comes_in_between() {
     let old = KeyRing::generate();
     let new = KeyRing::generate().with_older(old.to_base64().expose()).unwrap();
     let tokens = Tokens::default();
     let ids: Vec<GrantId> = (0..250).map(|number| GrantId::new(format!("{number:03}"))).collect();
     let tenant = TenantId::new("t");
     for id in &ids {
-        let sealed =
-            now(vault(&old).seal(&super::rotation::token_context(&tenant, id), id.as_str().as_bytes())).unwrap();
+        let context = super::rotation::token_context(&tenant, id, Version(1));
+        let sealed = now(vault(&old).seal(&context, id.as_str().as_bytes())).unwrap();
         now(tokens.save(&tenant, id, None, &SealedRecord::new(sealed))).unwrap();
     }
+    // A refresh of the first one comes in between.
+    let context = super::rotation::token_context(&tenant, &ids[0], Version(2));
+    let refreshed = now(vault(&old).seal(&context, ids[0].as_str().as_bytes())).unwrap();
+    *tokens.refreshed.lock().unwrap() = Some(SealedRecord::loaded(Version(2), refreshed));
     tokens.interfere.store(true, Ordering::SeqCst);
     let done = now(rotate(&tokens, &vault(&new))).unwrap();
-    assert_eq!((done.checked, done.rewrapped, done.busy, done.unreadable), (250, 250, 0, 0));
+    assert_eq!((done.checked, done.resealed, done.busy, done.unreadable), (250, 250, 0, 0));
     for id in &ids {
         let record = now(tokens.load(&tenant, id)).unwrap().unwrap();
-        assert!(!vault(&new).needs_rewrap(&record.bytes).unwrap());
-        let plain = now(vault(&new).open(&super::rotation::token_context(&tenant, id), &record.bytes)).unwrap();
+        assert!(!vault(&new).needs_resealing(&record.bytes).unwrap());
+        let context = super::rotation::token_context(&tenant, id, record.version);
+        let plain = now(vault(&new).open(&context, &record.bytes)).unwrap();
         assert_eq!(plain.expose(), id.as_str().as_bytes());
     }
 }

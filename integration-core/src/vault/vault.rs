@@ -20,8 +20,8 @@ use crate::{
 const CONTENT: &str = "content";
 const DATA_KEY: &str = "data key";
 
-/// The bundled [`Sealer`]: AES-256-GCM-SIV with a random data key per record, bound to tenant, record, field and format
-/// version. Cheap to clone.
+/// The bundled [`Sealer`]: AES-256-GCM-SIV with a random data key per record, bound to tenant, record, field, version
+/// (where the record has one) and format. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Vault {
     keys: Arc<dyn KeyProvider>,
@@ -39,22 +39,17 @@ impl Vault {
     ///
     /// # Errors
     /// `Validation` if it is not a sealed record.
-    pub fn needs_rewrap(&self, sealed: &[u8]) -> Result<bool> {
+    pub fn needs_resealing(&self, sealed: &[u8]) -> Result<bool> {
         Ok(envelope::parse(sealed)?.wrapped.key_id != self.keys.primary_key_id())
     }
 
-    /// The same record with its data key wrapped by the primary key; its content is neither read nor changed.
+    /// The same record sealed anew with the primary key, for another context (its next version).
     ///
     /// # Errors
-    /// As [`Sealer::open`].
-    pub async fn rewrap(&self, context: &SealContext, sealed: &[u8]) -> Result<Bytes> {
-        let envelope = envelope::parse(sealed)?;
-        let associated = envelope::associated(DATA_KEY, context);
-        let data_key = self.keys.unwrap(&associated, &envelope.wrapped).await?;
-        let wrapped = self.keys.wrap(&associated, &data_key).await?;
-        let mut bytes = envelope::head(&wrapped, envelope.content.len())?;
-        bytes.extend_from_slice(envelope.content);
-        Ok(bytes.into())
+    /// As [`Sealer::open`] and [`Sealer::seal`].
+    pub async fn reseal(&self, from: &SealContext, to: &SealContext, sealed: &[u8]) -> Result<Bytes> {
+        let plain = self.open(from, sealed).await?;
+        self.seal(to, plain.expose()).await
     }
 }
 
@@ -64,18 +59,18 @@ impl Sealer for Vault {
         let mut data_key = zeroize::Zeroizing::new(vec![0; KEY_BYTES]);
         self.random.fill(&mut data_key);
         let data_key = SecretBytes::new(std::mem::take(&mut *data_key));
-        let wrapped = self.keys.wrap(&envelope::associated(DATA_KEY, context), &data_key).await?;
+        let wrapped = self.keys.wrap(&envelope::binding(DATA_KEY, context), &data_key).await?;
         let mut nonce = [0; NONCE_BYTES];
         self.random.fill(&mut nonce);
-        let mut bytes = envelope::head(&wrapped, NONCE_BYTES + plain.len() + TAG_BYTES)?;
-        aead::encrypt(data_key.expose(), nonce, &envelope::associated(CONTENT, context), plain, &mut bytes)?;
+        let mut bytes = envelope::head(context, &wrapped, NONCE_BYTES + plain.len() + TAG_BYTES)?;
+        aead::encrypt(data_key.expose(), nonce, &envelope::binding(CONTENT, context), plain, &mut bytes)?;
         Ok(bytes.into())
     }
 
     async fn open(&self, context: &SealContext, sealed: &[u8]) -> Result<SecretBytes> {
         let envelope = envelope::parse(sealed)?;
-        let data_key = self.keys.unwrap(&envelope::associated(DATA_KEY, context), &envelope.wrapped).await?;
-        aead::decrypt(data_key.expose(), &envelope::associated(CONTENT, context), envelope.content)?.ok_or_else(altered)
+        let data_key = self.keys.unwrap(&envelope.binding(DATA_KEY, context), &envelope.wrapped).await?;
+        aead::decrypt(data_key.expose(), &envelope.binding(CONTENT, context), envelope.content)?.ok_or_else(altered)
     }
 }
 

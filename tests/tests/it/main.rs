@@ -29,5 +29,6 @@ mod steer;
 mod stopped;
 mod storm;
 mod timeline;
+mod verdicts;
 mod worker;
 mod world;

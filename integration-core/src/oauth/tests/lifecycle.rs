@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use aws_lc_rs::{
     encoding::{AsDer, Pkcs8V1Der},
@@ -86,6 +86,40 @@ async fn a_service_that_is_down_does_not_keep_anyone_from_disconnecting() {
     world.service.with(|state| state.revoke_status = 503);
     assert_eq!(disconnect(&world, &connection, Forget::SecretsOnly).await.revocation, Revocation::Failed);
     assert!(world.store.tokens.lock().unwrap().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_disconnection_keeps_its_lease_so_that_a_new_sign_in_comes_after_it() {
+    let world = World::new();
+    let connection = world.connected().await;
+    // Two calls just within their limit take longer than a lease lasts.
+    world.service.with(|state| (state.revoke_status, state.revoke_delay) = (503, Duration::from_secs(19)));
+    let other = world.another_process(Arc::clone(&world.clock));
+    let authorisation = other.authorise(&world.tenant, &world.connector, &ask()).await.unwrap();
+    let anew = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        other.complete(&world.callback(&authorisation), &world).await.unwrap().outcome
+    };
+    let (ended, outcome) = tokio::join!(disconnect(&world, &connection, Forget::SecretsOnly), anew);
+    assert_eq!(ended.revocation, Revocation::Failed);
+    assert!(matches!(outcome, ConnectOutcome::Granted { .. }), "{outcome:?}");
+    assert_eq!(world.connection(&connection).await.status, ConnectionStatus::Active);
+    assert_eq!(world.store.tokens.lock().unwrap().len(), 1, "the new tokens were not deleted with the old ones");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_older_token_set_put_back_into_its_row_does_not_open() {
+    let world = World::new();
+    let connection = world.connected().await;
+    let stored = || world.store.tokens.lock().unwrap().values().next().unwrap().clone();
+    let older = stored();
+    advance(Duration::from_secs(4000)).await;
+    world.credentials(&connection.grant).access(None).await.unwrap();
+    assert_ne!(stored().version, older.version);
+    world.store.tokens.lock().unwrap().values_mut().next().unwrap().bytes = older.bytes;
+    let other = world.another_process(Arc::clone(&world.clock));
+    let opened = other.credentials(&world.tenant, &connection.grant, &world.connector).access(None).await;
+    assert_eq!(opened.unwrap_err().kind(), ErrorKind::Validation);
 }
 
 fn service_account() -> (KeyPair, World) {

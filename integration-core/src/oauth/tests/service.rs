@@ -47,6 +47,7 @@ pub(super) struct State {
     pub(super) life: u64,
     pub(super) revoke_status: u16,
     pub(super) revoke_body: &'static str,
+    pub(super) revoke_delay: Duration,
     pub(super) names_issuer: bool,
     pub(super) keys_down: bool,
     pub(super) keys: Value,
@@ -135,10 +136,13 @@ impl Transport for Service {
         let form: Form = url::form_urlencoded::parse(&body).into_owned().collect();
         match head.uri.path() {
             "/token" => self.token(form).await,
-            "/revoke" => Ok(self.with(|state| {
-                state.revocations.push(form);
-                respond(state.revoke_status, state.revoke_body.to_owned())
-            })),
+            "/revoke" => {
+                tokio::time::sleep(self.with(|state| state.revoke_delay)).await;
+                Ok(self.with(|state| {
+                    state.revocations.push(form);
+                    respond(state.revoke_status, state.revoke_body.to_owned())
+                }))
+            }
             "/discovery" => Ok(self.with(|state| {
                 state.discoveries += 1;
                 let body = json!({
