@@ -21,6 +21,7 @@ mod line;
 mod mobile;
 mod scan;
 mod sign_off;
+mod table;
 #[cfg(test)]
 mod tests;
 // Tables: a word a line would make them unreadable.

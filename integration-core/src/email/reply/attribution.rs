@@ -1,9 +1,14 @@
 //! "On … wrote:" in many languages, on one line or wrapped over several.
 
+use std::sync::LazyLock;
+
 use super::{
     line::{Line, folded, has_address, invisible},
+    table::{Table, alone},
     words,
 };
+
+static WROTE: LazyLock<Table<()>> = LazyLock::new(|| Table::of_beginnings(alone(words::WROTE)));
 
 /// How many lines an attribution may take.
 const MAX_LINES: usize = 5;
@@ -89,7 +94,7 @@ pub(super) fn within(line: &str) -> Option<usize> {
 /// Does the text hold a word for "wrote"?
 pub(super) fn wrote(text: &str) -> bool {
     let text = folded(text, MAX_BYTES * 2);
-    text.split(separates).any(|word| words::WROTE.contains(&word))
+    text.split(separates).any(|word| WROTE.get(word).is_some())
         || words::WROTE_WITHIN.iter().any(|word| text.contains(word))
 }
 
@@ -122,7 +127,7 @@ fn last_word_wrote(body: &str) -> bool {
         .unwrap_or_default();
     if last.is_ascii() {
         let last = last.trim_matches(separates);
-        return !last.is_empty() && words::WROTE.iter().any(|word| word.eq_ignore_ascii_case(last));
+        return !last.is_empty() && last.len() <= 20 && WROTE.get(&last.to_ascii_lowercase()).is_some();
     }
     wrote(last)
 }

@@ -1,7 +1,10 @@
 //! The header of a quoted message ("From: …", "Sent: …"), and the lines mail programs put above it.
 
+use std::sync::LazyLock;
+
 use super::{
     line::{Line, folded, has_address, rule, trim},
+    table::Table,
     words::{self, Label},
 };
 
@@ -178,14 +181,19 @@ pub(super) fn field(body: &str) -> Option<(Label, &str)> {
     Some((label, body[at + colon.len_utf8()..].trim()))
 }
 
+static LABELS: LazyLock<Table<Label>> = LazyLock::new(|| {
+    let of = |row: &'static (Label, &'static [&'static str])| row.1.iter().map(|name| (*name, row.0));
+    Table::of_beginnings(words::LABELS.iter().flat_map(of))
+});
+
 fn label(name: &str) -> Option<Label> {
+    let found = LABELS.get(name);
+    if name.is_ascii() || found.is_some() {
+        return found;
+    }
     // Chinese and Japanese programs space out two letters to the width of three.
-    let squeezed = name
-        .is_ascii()
-        .then(String::new)
-        .unwrap_or_else(|| name.chars().filter(|letter| !letter.is_whitespace()).collect());
-    let is = |known: &&str| *known == name || !squeezed.is_empty() && *known == squeezed;
-    words::LABELS.iter().find(|(_, names)| names.iter().any(is)).map(|(label, _)| *label)
+    let squeezed: String = name.chars().filter(|letter| !letter.is_whitespace()).collect();
+    LABELS.get(&squeezed)
 }
 
 /// A value without stars, `mailto:` doubles and quotes around names.

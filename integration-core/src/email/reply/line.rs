@@ -99,6 +99,11 @@ pub(super) fn invisible(letter: char) -> bool {
 /// Lower case, without invisible marks, white space folded; of at most `max` bytes.
 pub(in crate::email) fn folded(text: &str, max: usize) -> String {
     let text = &text[..text.floor_char_boundary(max)];
+    if is_simple(text) {
+        let mut folded = text.to_owned();
+        folded.make_ascii_lowercase();
+        return folded;
+    }
     let mut folded = String::with_capacity(text.len());
     for word in text.split_whitespace() {
         if !folded.is_empty() {
@@ -112,6 +117,20 @@ pub(in crate::email) fn folded(text: &str, max: usize) -> String {
         }
     }
     folded
+}
+
+/// Nothing but ASCII words with one blank between them: only its capitals need folding.
+fn is_simple(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    // Without a way out, which the compiler turns into a few instructions for many bytes.
+    let mut odd = bytes.first() == Some(&b' ') || bytes.last() == Some(&b' ');
+    for &byte in bytes {
+        odd |= !(b' '..0x7f).contains(&byte) || byte == b'`';
+    }
+    for (first, second) in bytes.iter().zip(bytes.iter().skip(1)) {
+        odd |= *first == b' ' && *second == b' ';
+    }
+    !odd
 }
 
 /// An address: something@something.something.
@@ -135,6 +154,9 @@ pub(super) fn has_link(folded: &str) -> bool {
 
 /// A telephone number: seven digits or more with nothing but usual separators between them.
 pub(super) fn has_phone(text: &str) -> bool {
+    if text.bytes().filter(u8::is_ascii_digit).count() < 7 {
+        return false;
+    }
     let (mut digits, mut gap) = (0, 0);
     for letter in text.chars() {
         match letter {
@@ -160,7 +182,7 @@ pub(super) fn words(text: &str) -> usize {
 
 /// Is this a sentence rather than a line of a business card?
 pub(in crate::email) fn is_prose(text: &str) -> bool {
-    let wide = text
+    let wide = if text.is_ascii() { "" } else { text }
         .chars()
         .filter(|letter| matches!(letter, '\u{3040}'..='\u{30ff}' | '\u{4e00}'..='\u{9fff}' | '\u{ac00}'..='\u{d7a3}'))
         .take(31)

@@ -2,14 +2,13 @@
 //!
 //! Conservative: what might be new words stays with them.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::LazyLock,
-};
+use std::{collections::HashMap, sync::LazyLock};
 
 use super::{
     line::{Line, folded, has_address, has_link, has_phone, is_name, is_prose, words},
-    mobile, words as tables,
+    mobile,
+    table::{Table, alone},
+    words as tables,
 };
 
 /// How many lines with text are looked at.
@@ -191,7 +190,7 @@ impl Tail<'_, '_> {
     }
 }
 
-static FORMULAS: LazyLock<HashSet<&str>> = LazyLock::new(|| tables::CLOSINGS.iter().copied().collect());
+static FORMULAS: LazyLock<Table<()>> = LazyLock::new(|| Table::of_beginnings(alone(tables::CLOSINGS)));
 
 /// How many bytes of a word of a disclaimer are looked up first.
 const STEM: usize = 4;
@@ -227,7 +226,7 @@ fn closing(body: &str) -> Option<Closing> {
     if bare.is_empty() {
         return None;
     }
-    if FORMULAS.contains(bare) {
+    if FORMULAS.get(bare).is_some() {
         // "Best!" and "T" are said in other places too.
         let short = bare.chars().count() <= 2
             && text.len() == bare.len()
@@ -238,8 +237,11 @@ fn closing(body: &str) -> Option<Closing> {
     if tables::THANKS.contains(&bare) {
         return Some(Closing::Thanks);
     }
-    let named = text.match_indices([',', ' ', '.', '!']).any(|(at, _)| {
-        FORMULAS.contains(&text[..at]) && text[..at].chars().count() > 3 && body.get(at..).is_some_and(is_name)
+    let named = FORMULAS.beginnings_of(&text).any(|formula| {
+        let at = formula.len();
+        text[at..].starts_with([',', ' ', '.', '!'])
+            && formula.chars().count() > 3
+            && body.get(at..).is_some_and(is_name)
     });
     named.then_some(Closing::Named)
 }
