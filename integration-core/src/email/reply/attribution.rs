@@ -93,9 +93,12 @@ pub(super) fn within(line: &str) -> Option<usize> {
 
 /// Does the text hold a word for "wrote"?
 pub(super) fn wrote(text: &str) -> bool {
-    let text = folded(text, MAX_BYTES * 2);
+    wrote_in(&folded(text, MAX_BYTES * 2))
+}
+
+fn wrote_in(text: &str) -> bool {
     text.split(separates).any(|word| WROTE.get(word).is_some())
-        || words::WROTE_WITHIN.iter().any(|word| text.contains(word))
+        || !text.is_ascii() && words::WROTE_WITHIN.iter().any(|word| text.contains(word))
 }
 
 fn separates(letter: char) -> bool {
@@ -121,10 +124,9 @@ fn body_end(body: &str) -> &str {
 }
 
 fn last_word_wrote(body: &str) -> bool {
-    let last = body
-        .rsplit(|letter: char| letter.is_whitespace() || letter == '>')
-        .find(|word| !word.is_empty())
-        .unwrap_or_default();
+    let ends = |letter: char| letter.is_whitespace() || letter == '>';
+    let body = body.trim_end_matches(ends);
+    let last = body.rfind(ends).map_or(body, |end| body[end..].trim_start_matches(ends));
     if last.is_ascii() {
         let last = last.trim_matches(separates);
         return !last.is_empty() && last.len() <= 20 && WROTE.get(&last.to_ascii_lowercase()).is_some();
@@ -166,10 +168,13 @@ fn joined_with(above: &str, below: &str) -> String {
 fn sure(joined: &str, first: &str) -> (Sure, bool) {
     let dashed = joined.starts_with("--") && joined.ends_with("--");
     let joined = joined.trim_matches(|letter: char| matches!(letter, '-' | '*' | '_' | '|' | ' ' | '\u{2014}'));
-    let text = folded(joined, MAX_BYTES * 4).replace("=e2=80=af", " ").replace("=20", " ");
+    let mut text = folded(joined, MAX_BYTES * 4);
+    if text.contains('=') {
+        text = text.replace("=e2=80=af", " ").replace("=20", " ");
+    }
     let text = text.as_str();
     let first = folded(first.trim_start_matches(['-', '*', '_', '|', ' ']), MAX_BYTES);
-    let (date, address, wrote) = (has_date(text), has_address(text), wrote(text));
+    let (date, address, wrote) = (has_date(text), has_address(text), wrote_in(text));
     let colon = text.ends_with([':', '\u{ff1a}']);
     let opens = opens(&first);
     let ends = colon || dashed || last_word_wrote(text);

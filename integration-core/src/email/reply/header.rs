@@ -175,9 +175,12 @@ pub(super) fn field(body: &str) -> Option<(Label, &str)> {
     let body = body.trim_start_matches(['*', '_', '|', ' ', '\u{a0}', '#']);
     let head = &body[..body.floor_char_boundary(MAX_LABEL + 12)];
     let (at, colon) = head.char_indices().find(|(_, letter)| matches!(letter, ':' | '\u{ff1a}'))?;
-    let name = folded(&head[..at], MAX_LABEL * 2);
-    let label =
-        label(name.trim_matches(|letter: char| letter.is_whitespace() || matches!(letter, '*' | '_' | '|' | '.')))?;
+    let around = |letter: char| letter.is_whitespace() || matches!(letter, '*' | '_' | '|' | '.');
+    let name = head[..at].trim_matches(around);
+    if !LABELS.may_begin(name) {
+        return None;
+    }
+    let label = label(folded(name, MAX_LABEL * 2).trim_matches(around))?;
     Some((label, body[at + colon.len_utf8()..].trim()))
 }
 

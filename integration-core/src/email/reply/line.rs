@@ -105,15 +105,22 @@ pub(in crate::email) fn folded(text: &str, max: usize) -> String {
         return folded;
     }
     let mut folded = String::with_capacity(text.len());
-    for word in text.split_whitespace() {
-        if !folded.is_empty() {
+    let mut blank = false;
+    for letter in text.chars() {
+        if letter.is_whitespace() {
+            blank = !folded.is_empty();
+            continue;
+        }
+        if invisible(letter) {
+            continue;
+        }
+        if std::mem::take(&mut blank) {
             folded.push(' ');
         }
-        for letter in word.chars().filter(|&letter| !invisible(letter)) {
-            match letter {
-                '\u{2019}' | '\u{2bc}' | '`' | '\u{b4}' => folded.push('\''),
-                _ => folded.extend(letter.to_lowercase()),
-            }
+        match letter {
+            '\u{2019}' | '\u{2bc}' | '`' | '\u{b4}' => folded.push('\''),
+            _ if letter.is_ascii() => folded.push(letter.to_ascii_lowercase()),
+            _ => folded.extend(letter.to_lowercase()),
         }
     }
     folded

@@ -17,7 +17,7 @@ pub(in crate::email) fn is_mobile(body: &str) -> bool {
         return false;
     }
     // Most lines are none, and go no further.
-    if body.is_ascii() && !may_be(body) {
+    if !may_be(body) {
         return false;
     }
     let text = folded(body, 200);
@@ -32,12 +32,11 @@ fn frames(letter: char) -> bool {
     matches!(letter, '*' | '_' | '-' | '.' | '!' | ' ' | '\u{2014}' | '(' | ')')
 }
 
-/// A look at the edges of a line in ASCII.
+/// A look at the edges of a line, before it is folded.
 fn may_be(body: &str) -> bool {
-    let text = body[..body.len().min(200)].trim_matches(|letter: char| letter.is_whitespace() || frames(letter));
-    let edges = |text: &str| [text.len().min(2), text.len().saturating_sub(2)];
-    let [first, last] = edges(text);
-    BEGINNINGS.may_hold(&text[..first].to_ascii_lowercase()) || ENDS.may_hold(&text[last..].to_ascii_lowercase())
+    let text =
+        body[..body.floor_char_boundary(200)].trim_matches(|letter: char| letter.is_whitespace() || frames(letter));
+    BEGINNINGS.may_begin(text) || ENDS.may_end(text)
 }
 
 fn names_device(body: &str, begin: Option<&str>, ends: bool) -> bool {

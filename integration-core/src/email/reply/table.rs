@@ -25,7 +25,8 @@ impl Edge {
             (_, [only]) => (*only, 0),
             (Self::Beginning, [first, second, ..]) | (Self::End, [.., second, first]) => (*first, *second),
         };
-        (usize::from(first) * 37 + usize::from(second) * 5) % BUCKETS
+        let [first, second] = [first, second].map(|byte| usize::from(byte.to_ascii_lowercase()));
+        (first * 37 + second * 5) % BUCKETS
     }
 }
 
@@ -57,10 +58,18 @@ impl<T: Copy> Table<T> {
         &self.entries[usize::from(self.starts[bucket])..usize::from(self.starts[bucket + 1])]
     }
 
-    /// May the table hold something for this text? Never wrong with a no.
-    pub(super) fn may_hold(&self, text: &str) -> bool {
-        let bucket = self.edge.bucket(text);
-        self.starts[bucket] < self.starts[bucket + 1]
+    /// May the text begin with a word of the table once it is folded? A quick look, never wrong with a no.
+    pub(super) fn may_begin(&self, text: &str) -> bool {
+        let bytes = text.as_bytes();
+        bytes.iter().take(2).any(|byte| !byte.is_ascii())
+            || self.bucket(text).iter().any(|(word, _)| may_match(word.bytes(), bytes.iter().copied()))
+    }
+
+    /// The same of its end.
+    pub(super) fn may_end(&self, text: &str) -> bool {
+        let bytes = text.as_bytes();
+        bytes.iter().rev().take(2).any(|byte| !byte.is_ascii())
+            || self.bucket(text).iter().any(|(word, _)| may_match(word.bytes().rev(), bytes.iter().rev().copied()))
     }
 
     /// What the text stands for, if it is in the table.
@@ -79,6 +88,24 @@ impl<T: Copy> Table<T> {
     }
 }
 
+/// Do the word's letters follow one another in the text? Yes too where folding may have something to do but for capitals.
+fn may_match(word: impl Iterator<Item = u8>, mut text: impl Iterator<Item = u8>) -> bool {
+    let mut last = 0;
+    for wanted in word {
+        let Some(found) = text.next() else { return false };
+        let folds = !wanted.is_ascii() || !found.is_ascii() || found == b'`' || found < b' ';
+        let blanks = found == b' ' && last == b' ';
+        if folds || blanks {
+            return true;
+        }
+        if found.to_ascii_lowercase() != wanted {
+            return false;
+        }
+        last = found;
+    }
+    true
+}
+
 /// The words by themselves.
 pub(super) fn alone(words: &[&'static str]) -> impl Iterator<Item = (&'static str, ())> {
     words.iter().map(|word| (*word, ()))
@@ -90,13 +117,18 @@ mod tests {
 
     #[test]
     fn a_word_is_found_by_its_edge_whatever_stands_behind_or_before_it() {
-        let words = ["von", "von meinem", "發自", "t"];
+        let words = ["von", "von meinem", "發自", "t", "meinem"];
         let beginnings = Table::of_beginnings(alone(&words));
         assert_eq!(beginnings.beginnings_of("von meinem tisch").collect::<Vec<_>>(), ["von", "von meinem"]);
         assert_eq!(beginnings.beginnings_of("發自我").collect::<Vec<_>>(), ["發自"]);
         assert_eq!((beginnings.get("t"), beginnings.get("vo"), beginnings.get("")), (Some(()), None, None));
-        assert!(!beginnings.may_hold("qq") && beginnings.may_hold("von"));
+        assert!(!beginnings.may_begin("Vor") && beginnings.may_begin("VON"));
         let ends = Table::of_ends(alone(&words));
         assert!(ends.ends("hier 發自") && ends.ends("davon") && !ends.ends("vo"));
+        assert!(ends.may_end("an meinem") && !ends.may_end("meine"));
+        // What folding may change is no reason for a no.
+        for text in ["Von  Meinem Rad", "von\tmeinem", "V\u{ad}on", "vo\u{200b}n", "發自"] {
+            assert!(beginnings.may_begin(text), "{text:?}");
+        }
     }
 }
