@@ -8,6 +8,7 @@ use super::{
     words,
 };
 
+static WROTE_ENDS: LazyLock<Table<()>> = LazyLock::new(|| Table::of_ends(alone(words::WROTE)));
 static WROTE: LazyLock<Table<()>> = LazyLock::new(|| Table::of_beginnings(alone(words::WROTE)));
 
 /// How many lines an attribution may take.
@@ -111,7 +112,7 @@ fn may_end(line: &Line<'_>, quote_follows: bool) -> bool {
     if body.ends_with([':', '\u{ff1a}']) {
         return true;
     }
-    if body.ends_with("--") || body.len() < 400 && last_word_wrote(body) {
+    if body.ends_with("--") || body.len() < 400 && line.ends_with_wrote() {
         return wrote(body);
     }
     quote_follows && body.contains('@')
@@ -123,7 +124,11 @@ fn body_end(body: &str) -> &str {
     })
 }
 
-fn last_word_wrote(body: &str) -> bool {
+pub(super) fn last_word_wrote(body: &str) -> bool {
+    let body = body_end(body);
+    if body.is_ascii() && !WROTE_ENDS.may_end(body.trim_end_matches(separates)) {
+        return false;
+    }
     let ends = |letter: char| letter.is_whitespace() || letter == '>';
     let body = body.trim_end_matches(ends);
     let last = body.rfind(ends).map_or(body, |end| body[end..].trim_start_matches(ends));

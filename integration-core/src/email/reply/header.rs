@@ -174,14 +174,21 @@ fn last_fold(header: &mut Header, lines: &[&Line<'_>], limit: usize) {
 pub(super) fn field(body: &str) -> Option<(Label, &str)> {
     let body = body.trim_start_matches(['*', '_', '|', ' ', '\u{a0}', '#']);
     let head = &body[..body.floor_char_boundary(MAX_LABEL + 12)];
-    let (at, colon) = head.char_indices().find(|(_, letter)| matches!(letter, ':' | '\u{ff1a}'))?;
+    let at = first_colon(head)?;
     let around = |letter: char| letter.is_whitespace() || matches!(letter, '*' | '_' | '|' | '.');
     let name = head[..at].trim_matches(around);
     if !LABELS.may_begin(name) {
         return None;
     }
     let label = label(folded(name, MAX_LABEL * 2).trim_matches(around))?;
-    Some((label, body[at + colon.len_utf8()..].trim()))
+    let value = &body[at..];
+    Some((label, value.strip_prefix(':').or_else(|| value.strip_prefix('\u{ff1a}')).unwrap_or(value).trim()))
+}
+
+/// Where the first colon is, narrow or wide.
+fn first_colon(text: &str) -> Option<usize> {
+    // The byte with which the wide one begins is rare.
+    memchr::memchr2_iter(b':', 0xef, text.as_bytes()).find(|&at| text[at..].starts_with([':', '\u{ff1a}']))
 }
 
 static LABELS: LazyLock<Table<Label>> = LazyLock::new(|| {

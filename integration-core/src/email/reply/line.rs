@@ -1,6 +1,8 @@
 //! A line as a person sees it, and what can be said about it by itself.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, cell::OnceCell};
+
+use super::header;
 
 /// What the structure of an HTML body says about a line; plain text says nothing.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -30,12 +32,44 @@ pub(super) struct Line<'a> {
     pub(super) glued: bool,
     /// The writer's words and an attribution stand in it and cannot be parted.
     pub(super) shared: bool,
+    pub(super) looks: OnceCell<Looks>,
+}
+
+/// What a line says by itself; asked in every round.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Looks {
+    mobile: bool,
+    opens: bool,
+    wrote: bool,
 }
 
 impl<'a> Line<'a> {
     pub(super) fn plain(raw: &'a str) -> Self {
         let (depth, body) = marks(raw);
-        Self { body: Cow::Borrowed(body), raw, depth, mark: Mark::None, glued: false, shared: false }
+        Self { body: Cow::Borrowed(body), raw, depth, ..Self::default() }
+    }
+
+    fn looks(&self) -> Looks {
+        *self.looks.get_or_init(|| Looks {
+            mobile: super::is_mobile(&self.body),
+            opens: header::announces(&self.body).is_some() || header::field(&self.body).is_some(),
+            wrote: super::attribution::last_word_wrote(&self.body),
+        })
+    }
+
+    /// A mobile program's own line.
+    pub(super) fn is_mobile(&self) -> bool {
+        self.looks().mobile
+    }
+
+    /// It announces a quote, or is a field of a header.
+    pub(super) fn opens(&self) -> bool {
+        self.looks().opens
+    }
+
+    /// Its last word is one for "wrote".
+    pub(super) fn ends_with_wrote(&self) -> bool {
+        self.looks().wrote
     }
 
     pub(super) fn is_blank(&self) -> bool {
@@ -69,7 +103,7 @@ pub(super) fn marks(raw: &str) -> (usize, &str) {
         || text.starts_with(">:")
         || text.ends_with("<<<")
         || indented(raw)
-        || super::header::is_arrowed(text)
+        || header::is_arrowed(text)
     {
         return (0, text);
     }

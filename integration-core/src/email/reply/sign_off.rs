@@ -22,7 +22,7 @@ pub(super) fn begins(lines: &[&Line<'_>], above: bool, sender: Option<&str>) -> 
     let last = *filled.first()?;
     let oldest = *filled.last()?;
     let tail = Tail { lines, filled, above, whole: oldest };
-    if mobile::is_mobile(&lines[last].body) {
+    if lines[last].is_mobile() {
         return Some(last);
     }
     tail.delimiter()

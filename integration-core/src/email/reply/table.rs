@@ -77,6 +77,11 @@ impl<T: Copy> Table<T> {
         self.bucket(text).iter().find(|(word, _)| *word == text).map(|(_, value)| *value)
     }
 
+    /// Is the name in the table, in whatever case?
+    pub(super) fn holds_name(&self, name: &str) -> bool {
+        self.bucket(name).iter().any(|(word, _)| word.eq_ignore_ascii_case(name))
+    }
+
     /// The words of at least two bytes that the text begins with.
     pub(super) fn beginnings_of<'a>(&'a self, text: &'a str) -> impl Iterator<Item = &'static str> + 'a {
         self.bucket(text).iter().map(|(word, _)| *word).filter(move |word| text.starts_with(word))
@@ -93,13 +98,10 @@ fn may_match(word: impl Iterator<Item = u8>, mut text: impl Iterator<Item = u8>)
     let mut last = 0;
     for wanted in word {
         let Some(found) = text.next() else { return false };
-        let folds = !wanted.is_ascii() || !found.is_ascii() || found == b'`' || found < b' ';
-        let blanks = found == b' ' && last == b' ';
-        if folds || blanks {
-            return true;
-        }
-        if found.to_ascii_lowercase() != wanted {
-            return false;
+        if found.to_ascii_lowercase() != wanted || !wanted.is_ascii() {
+            let folds = !wanted.is_ascii() || !found.is_ascii() || found == b'`' || found < b' ';
+            let blanks = found == b' ' && last == b' ';
+            return folds || blanks;
         }
         last = found;
     }
