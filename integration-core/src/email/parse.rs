@@ -31,6 +31,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
+pub(in crate::email) use self::html::{after_comment, after_end, tag_end};
 pub use self::{
     address::addresses,
     body::{ReportParts, TextPart, is_inline, is_other_form, is_text_part, texts},

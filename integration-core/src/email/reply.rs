@@ -21,6 +21,7 @@ mod line;
 mod mobile;
 mod scan;
 mod sign_off;
+mod table;
 #[cfg(test)]
 mod tests;
 // Tables: a word a line would make them unreadable.
@@ -119,7 +120,11 @@ fn text_of(text: &str, hints: &Hints<'_>) -> Split {
 
 fn lines_of(text: &str) -> Vec<Line<'_>> {
     let mut lines = Vec::new();
-    for raw in text.split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line)) {
+    let mut from = 0;
+    for end in memchr::memchr_iter(b'\n', text.as_bytes()).chain([text.len()]) {
+        let raw = &text[from..end];
+        let raw = raw.strip_suffix('\r').unwrap_or(raw);
+        from = end + 1;
         let line = Line::plain(raw);
         let inside = (line.depth == 0).then(|| attribution::within(raw.trim_end())).flatten();
         match inside {

@@ -8,6 +8,7 @@ mod entity;
 mod style;
 mod writer;
 
+pub(in crate::email) use self::element::tag_end;
 use self::{
     element::{Element, Tag},
     style::Look,
@@ -213,20 +214,20 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// What follows a comment; one that is never closed takes the rest.
-fn after_comment(comment: &str) -> &str {
+/// What follows the beginning of a comment; one that is never closed takes the rest.
+pub(in crate::email) fn after_comment(comment: &str) -> &str {
     if let Some(after) = comment.strip_prefix('>').or_else(|| comment.strip_prefix("->")) {
         return after;
     }
-    comment.find("-->").map_or("", |end| &comment[end + 3..])
+    memchr::memmem::find(comment.as_bytes(), b"-->").map_or("", |end| &comment[end + 3..])
 }
 
 /// What follows the end tag of `name`.
-fn after_end<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+pub(in crate::email) fn after_end<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     for at in memchr::memmem::find_iter(text.as_bytes(), b"</") {
         let rest = &text[at + 2..];
         if rest.get(..name.len()).is_some_and(|word| word.eq_ignore_ascii_case(name)) {
-            return Some(rest.find('>').map_or("", |end| &rest[end + 1..]));
+            return Some(memchr::memchr(b'>', rest.as_bytes()).map_or("", |end| &rest[end + 1..]));
         }
     }
     None

@@ -1,9 +1,15 @@
 //! "On … wrote:" in many languages, on one line or wrapped over several.
 
+use std::sync::LazyLock;
+
 use super::{
     line::{Line, folded, has_address, invisible},
+    table::{Table, alone},
     words,
 };
+
+static WROTE_ENDS: LazyLock<Table<()>> = LazyLock::new(|| Table::of_ends(alone(words::WROTE)));
+static WROTE: LazyLock<Table<()>> = LazyLock::new(|| Table::of_beginnings(alone(words::WROTE)));
 
 /// How many lines an attribution may take.
 const MAX_LINES: usize = 5;
@@ -88,9 +94,12 @@ pub(super) fn within(line: &str) -> Option<usize> {
 
 /// Does the text hold a word for "wrote"?
 pub(super) fn wrote(text: &str) -> bool {
-    let text = folded(text, MAX_BYTES * 2);
-    text.split(separates).any(|word| words::WROTE.contains(&word))
-        || words::WROTE_WITHIN.iter().any(|word| text.contains(word))
+    wrote_in(&folded(text, MAX_BYTES * 2))
+}
+
+fn wrote_in(text: &str) -> bool {
+    text.split(separates).any(|word| WROTE.get(word).is_some())
+        || !text.is_ascii() && words::WROTE_WITHIN.iter().any(|word| text.contains(word))
 }
 
 fn separates(letter: char) -> bool {
@@ -103,7 +112,7 @@ fn may_end(line: &Line<'_>, quote_follows: bool) -> bool {
     if body.ends_with([':', '\u{ff1a}']) {
         return true;
     }
-    if body.ends_with("--") || body.len() < 400 && last_word_wrote(body) {
+    if body.ends_with("--") || body.len() < 400 && line.ends_with_wrote() {
         return wrote(body);
     }
     quote_follows && body.contains('@')
@@ -115,14 +124,17 @@ fn body_end(body: &str) -> &str {
     })
 }
 
-fn last_word_wrote(body: &str) -> bool {
-    let last = body
-        .rsplit(|letter: char| letter.is_whitespace() || letter == '>')
-        .find(|word| !word.is_empty())
-        .unwrap_or_default();
+pub(super) fn last_word_wrote(body: &str) -> bool {
+    let body = body_end(body);
+    if body.is_ascii() && !WROTE_ENDS.may_end(body.trim_end_matches(separates)) {
+        return false;
+    }
+    let ends = |letter: char| letter.is_whitespace() || letter == '>';
+    let body = body.trim_end_matches(ends);
+    let last = body.rfind(ends).map_or(body, |end| body[end..].trim_start_matches(ends));
     if last.is_ascii() {
         let last = last.trim_matches(separates);
-        return !last.is_empty() && words::WROTE.iter().any(|word| word.eq_ignore_ascii_case(last));
+        return !last.is_empty() && last.len() <= 20 && WROTE.get(&last.to_ascii_lowercase()).is_some();
     }
     wrote(last)
 }
@@ -161,10 +173,13 @@ fn joined_with(above: &str, below: &str) -> String {
 fn sure(joined: &str, first: &str) -> (Sure, bool) {
     let dashed = joined.starts_with("--") && joined.ends_with("--");
     let joined = joined.trim_matches(|letter: char| matches!(letter, '-' | '*' | '_' | '|' | ' ' | '\u{2014}'));
-    let text = folded(joined, MAX_BYTES * 4).replace("=e2=80=af", " ").replace("=20", " ");
+    let mut text = folded(joined, MAX_BYTES * 4);
+    if text.contains('=') {
+        text = text.replace("=e2=80=af", " ").replace("=20", " ");
+    }
     let text = text.as_str();
     let first = folded(first.trim_start_matches(['-', '*', '_', '|', ' ']), MAX_BYTES);
-    let (date, address, wrote) = (has_date(text), has_address(text), wrote(text));
+    let (date, address, wrote) = (has_date(text), has_address(text), wrote_in(text));
     let colon = text.ends_with([':', '\u{ff1a}']);
     let opens = opens(&first);
     let ends = colon || dashed || last_word_wrote(text);

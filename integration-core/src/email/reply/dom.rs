@@ -1,6 +1,9 @@
 //! An HTML body as a flat list of nodes: tolerant, linear, and never recursive.
 
-use std::collections::HashMap;
+use std::{borrow::Cow, collections::HashMap, sync::LazyLock};
+
+use super::table::{Table, alone};
+use crate::email::parse::{after_comment, after_end, tag_end};
 
 /// What a node is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -23,6 +26,8 @@ pub(super) struct Node<'a> {
     pub(super) end: usize,
     /// White space counts (within `pre`).
     pub(super) kept: bool,
+    /// It begins and ends a line.
+    pub(super) block: bool,
 }
 
 impl Node<'_> {
@@ -36,40 +41,48 @@ impl Node<'_> {
 
     /// The value of an attribute, without its quotes.
     pub(super) fn attribute(&self, wanted: &str) -> Option<&str> {
-        let mut rest = self.source.get(self.name.len() + 1..)?;
-        loop {
-            rest = rest.trim_start_matches(|letter: char| letter.is_ascii_whitespace() || letter == '/');
-            let end = rest.find(|letter: char| letter.is_ascii_whitespace() || matches!(letter, '=' | '>' | '/'))?;
-            let (name, after) = rest.split_at(end.max(usize::from(rest.starts_with('='))));
-            if name.is_empty() {
-                return None;
-            }
-            let after = after.trim_start();
-            let Some(value) = after.strip_prefix('=').map(str::trim_start) else {
+        self.attributes().find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value)
+    }
+
+    /// All attributes that have a value: name and value without its quotes.
+    pub(super) fn attributes(&self) -> impl Iterator<Item = (&str, &str)> {
+        let mut rest = self.source.get(self.name.len() + 1..).unwrap_or_default();
+        std::iter::from_fn(move || {
+            loop {
+                rest = rest.trim_start_matches(|letter: char| letter.is_ascii_whitespace() || letter == '/');
+                let stops = |byte: &u8| byte.is_ascii_whitespace() || matches!(byte, b'=' | b'>' | b'/');
+                let end = rest.as_bytes().iter().position(stops)?;
+                let (name, after) = rest.split_at(end.max(usize::from(rest.starts_with('='))));
+                if name.is_empty() {
+                    return None;
+                }
+                let after = after.trim_start();
+                let Some(value) = after.strip_prefix('=').map(str::trim_start) else {
+                    rest = after;
+                    continue;
+                };
+                let (value, after) = match value.as_bytes().first()? {
+                    quote @ (b'"' | b'\'') => memchr::memchr(*quote, &value.as_bytes()[1..])
+                        .map_or((&value[1..], ""), |end| (&value[1..=end], &value[end + 2..])),
+                    _ => value.split_at(
+                        value.find(|letter: char| letter.is_ascii_whitespace() || letter == '>').unwrap_or(value.len()),
+                    ),
+                };
                 rest = after;
-                continue;
-            };
-            let (value, after) = match value.chars().next()? {
-                quote @ ('"' | '\'') => value[1..].split_once(quote).unwrap_or((&value[1..], "")),
-                _ => value.split_at(
-                    value.find(|letter: char| letter.is_ascii_whitespace() || letter == '>').unwrap_or(value.len()),
-                ),
-            };
-            if name.eq_ignore_ascii_case(wanted) {
-                return Some(value);
+                return Some((name, value));
             }
-            rest = after;
-        }
+        })
     }
 }
 
 const VOID: [&str; 14] =
     ["area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source", "track", "wbr"];
+static VOIDS: LazyLock<Table<()>> = LazyLock::new(|| Table::of_beginnings(alone(&VOID)));
 /// Elements whose content is no visible text.
 const HIDDEN: [&str; 8] = ["style", "title", "script", "template", "textarea", "svg", "math", "select"];
 
 /// Elements that begin and end a line.
-pub(super) const BLOCKS: [&str; 34] = [
+const BLOCKS: [&str; 34] = [
     "address",
     "article",
     "blockquote",
@@ -106,10 +119,12 @@ pub(super) const BLOCKS: [&str; 34] = [
     "ul",
 ];
 
+static BLOCK: LazyLock<Table<()>> = LazyLock::new(|| Table::of_beginnings(alone(&BLOCKS)));
+
 pub(super) fn read(html: &str) -> Vec<Node<'_>> {
     let mut reader = Reader::default();
     let mut rest = html;
-    while let Some(at) = rest.find('<') {
+    while let Some(at) = memchr::memchr(b'<', rest.as_bytes()) {
         reader.text(&rest[..at]);
         rest = reader.markup(&rest[at..]);
     }
@@ -123,31 +138,35 @@ struct Reader<'a> {
     nodes: Vec<Node<'a>>,
     /// Open elements: their node and the number of their name.
     open: Vec<(usize, usize)>,
-    names: HashMap<String, usize>,
+    names: HashMap<Cow<'a, str>, usize>,
     /// How many elements of each name are open.
     counts: Vec<usize>,
     /// How many `pre` are open.
     kept: usize,
+    /// Hidden elements that are known to have no end: they are not searched for again.
+    endless: Vec<&'static str>,
 }
 
 impl<'a> Reader<'a> {
     fn text(&mut self, text: &'a str) {
         // Within `pre` each line is a node, for lines have different authors.
-        let pieces = if self.kept > 0 { text.split_inclusive('\n').collect() } else { vec![text] };
-        for piece in pieces.into_iter().filter(|piece| !piece.is_empty()) {
-            self.push(Kind::Text, piece, "");
+        if self.kept > 0 {
+            text.split_inclusive('\n').for_each(|piece| self.push(Kind::Text, piece, ""));
+        } else if !text.is_empty() {
+            self.push(Kind::Text, text, "");
         }
     }
 
     fn push(&mut self, kind: Kind, source: &'a str, name: &'a str) {
         let end = self.nodes.len() + 1;
-        self.nodes.push(Node { kind, source, name, end, kept: self.kept > 0 });
+        let block = kind == Kind::Element && BLOCK.holds_name(name);
+        self.nodes.push(Node { kind, source, name, end, block, kept: self.kept > 0 });
     }
 
     /// Takes the markup at the beginning of `text` and returns what follows it.
     fn markup(&mut self, text: &'a str) -> &'a str {
         if let Some(comment) = text.strip_prefix("<!--") {
-            return comment.find("-->").map_or("", |end| &comment[end + 3..]);
+            return after_comment(comment);
         }
         let inside = &text[1..];
         let (closing, named) = inside.strip_prefix('/').map_or((false, inside), |named| (true, named));
@@ -156,8 +175,8 @@ impl<'a> Reader<'a> {
             self.push(Kind::Text, &text[..1], "");
             return inside;
         }
-        let stop = |letter: char| letter.is_ascii_whitespace() || matches!(letter, '/' | '>' | '<');
-        let name_end = named.find(stop).unwrap_or(named.len());
+        let stop = |byte: &u8| byte.is_ascii_whitespace() || matches!(byte, b'/' | b'>' | b'<');
+        let name_end = named.as_bytes().iter().position(stop).unwrap_or(named.len());
         if named[name_end..].starts_with('<') {
             // "a<b" is no tag.
             self.push(Kind::Text, &text[..1], "");
@@ -175,10 +194,10 @@ impl<'a> Reader<'a> {
         }
         let source = &text[..end + 2];
         let alone = named[..end].ends_with('/');
-        if HIDDEN.iter().any(|hidden| hidden.eq_ignore_ascii_case(name)) {
-            return if alone { after } else { after_end(after, name) };
+        if let Some(hidden) = HIDDEN.iter().find(|hidden| hidden.eq_ignore_ascii_case(name)) {
+            return if alone { after } else { self.after_hidden(hidden, after) };
         }
-        if VOID.iter().any(|void| void.eq_ignore_ascii_case(name)) {
+        if VOIDS.holds_name(name) {
             self.push(Kind::Void, source, name);
             return after;
         }
@@ -186,9 +205,24 @@ impl<'a> Reader<'a> {
         after
     }
 
-    fn number(&mut self, name: &str) -> usize {
+    fn after_hidden(&mut self, name: &'static str, after: &'a str) -> &'a str {
+        if self.endless.contains(&name) {
+            return after;
+        }
+        match after_end(after, name) {
+            Some(rest) => rest,
+            // As where the text is made: an unclosed title should not cost a whole message.
+            None if matches!(name, "script" | "style") => "",
+            None => {
+                self.endless.push(name);
+                after
+            }
+        }
+    }
+
+    fn number(&mut self, name: &'a str) -> usize {
         let next = self.names.len();
-        let number = *self.names.entry(name.to_ascii_lowercase()).or_insert(next);
+        let number = *self.names.entry(lower(name)).or_insert(next);
         if number == next {
             self.counts.push(0);
         }
@@ -209,7 +243,7 @@ impl<'a> Reader<'a> {
         let is = |names: &[&str]| names.iter().any(|known| name.eq_ignore_ascii_case(known));
         while let Some(&(top, _)) = self.open.last() {
             let open = &self.nodes[top];
-            let implied = open.is("p") && BLOCKS.iter().any(|block| name.eq_ignore_ascii_case(block))
+            let implied = open.is("p") && BLOCK.holds_name(name)
                 || open.is("li") && is(&["li"])
                 || open.is_any(&["dt", "dd"]) && is(&["dt", "dd"])
                 || open.is_any(&["td", "th"]) && is(&["td", "th", "tr", "tbody", "tfoot"])
@@ -228,7 +262,7 @@ impl<'a> Reader<'a> {
     }
 
     fn end(&mut self, name: &str) {
-        let Some(&number) = self.names.get(&name.to_ascii_lowercase()) else { return };
+        let Some(&number) = self.names.get(&lower(name)) else { return };
         // Only an element that is open is looked for, so the search costs no more than what it closes.
         while self.counts[number] > 0
             && let Some((_, closed)) = self.pop()
@@ -252,39 +286,20 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The position of the `>` that ends a tag; one within quotes does not.
-fn tag_end(tag: &str) -> Option<usize> {
-    let mut quote = None;
-    let mut value = false;
-    for (at, byte) in tag.bytes().enumerate() {
-        match (quote, byte) {
-            (None, b'>') => return Some(at),
-            (None, b'"' | b'\'') if value => quote = Some(byte),
-            (Some(open), _) if open == byte => quote = None,
-            _ => {}
-        }
-        value = byte == b'=' || value && byte.is_ascii_whitespace();
+fn lower(name: &str) -> Cow<'_, str> {
+    if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        return Cow::Owned(name.to_ascii_lowercase());
     }
-    // The quote was never closed: then it was none.
-    quote.and_then(|_| tag.find('>'))
-}
-
-/// What follows the end tag of `name`.
-fn after_end<'a>(text: &'a str, name: &str) -> &'a str {
-    let mut rest = text;
-    while let Some(at) = rest.find("</") {
-        rest = &rest[at + 2..];
-        if rest.get(..name.len()).is_some_and(|word| word.eq_ignore_ascii_case(name)) {
-            return rest.find('>').map_or("", |end| &rest[end + 1..]);
-        }
-    }
-    ""
+    Cow::Borrowed(name)
 }
 
 /// The document's part made of the chosen leaves: their elements around them, every one closed.
 ///
 /// `chosen` says for each node whether it is a leaf of the part.
 pub(super) fn write(nodes: &[Node<'_>], chosen: &[bool]) -> String {
+    if !chosen.contains(&true) {
+        return String::new();
+    }
     let mut before = Vec::with_capacity(nodes.len() + 1);
     let mut count = 0_usize;
     for (node, chosen) in nodes.iter().zip(chosen) {

@@ -1,7 +1,10 @@
 //! The header of a quoted message ("From: …", "Sent: …"), and the lines mail programs put above it.
 
+use std::sync::LazyLock;
+
 use super::{
     line::{Line, folded, has_address, rule, trim},
+    table::Table,
     words::{self, Label},
 };
 
@@ -171,21 +174,36 @@ fn last_fold(header: &mut Header, lines: &[&Line<'_>], limit: usize) {
 pub(super) fn field(body: &str) -> Option<(Label, &str)> {
     let body = body.trim_start_matches(['*', '_', '|', ' ', '\u{a0}', '#']);
     let head = &body[..body.floor_char_boundary(MAX_LABEL + 12)];
-    let (at, colon) = head.char_indices().find(|(_, letter)| matches!(letter, ':' | '\u{ff1a}'))?;
-    let name = folded(&head[..at], MAX_LABEL * 2);
-    let label =
-        label(name.trim_matches(|letter: char| letter.is_whitespace() || matches!(letter, '*' | '_' | '|' | '.')))?;
-    Some((label, body[at + colon.len_utf8()..].trim()))
+    let at = first_colon(head)?;
+    let around = |letter: char| letter.is_whitespace() || matches!(letter, '*' | '_' | '|' | '.');
+    let name = head[..at].trim_matches(around);
+    if !LABELS.may_begin(name) {
+        return None;
+    }
+    let label = label(folded(name, MAX_LABEL * 2).trim_matches(around))?;
+    let value = &body[at..];
+    Some((label, value.strip_prefix(':').or_else(|| value.strip_prefix('\u{ff1a}')).unwrap_or(value).trim()))
 }
 
+/// Where the first colon is, narrow or wide.
+fn first_colon(text: &str) -> Option<usize> {
+    // The byte with which the wide one begins is rare.
+    memchr::memchr2_iter(b':', 0xef, text.as_bytes()).find(|&at| text[at..].starts_with([':', '\u{ff1a}']))
+}
+
+static LABELS: LazyLock<Table<Label>> = LazyLock::new(|| {
+    let of = |row: &'static (Label, &'static [&'static str])| row.1.iter().map(|name| (*name, row.0));
+    Table::of_beginnings(words::LABELS.iter().flat_map(of))
+});
+
 fn label(name: &str) -> Option<Label> {
+    let found = LABELS.get(name);
+    if name.is_ascii() || found.is_some() {
+        return found;
+    }
     // Chinese and Japanese programs space out two letters to the width of three.
-    let squeezed = name
-        .is_ascii()
-        .then(String::new)
-        .unwrap_or_else(|| name.chars().filter(|letter| !letter.is_whitespace()).collect());
-    let is = |known: &&str| *known == name || !squeezed.is_empty() && *known == squeezed;
-    words::LABELS.iter().find(|(_, names)| names.iter().any(is)).map(|(label, _)| *label)
+    let squeezed: String = name.chars().filter(|letter| !letter.is_whitespace()).collect();
+    LABELS.get(&squeezed)
 }
 
 /// A value without stars, `mailto:` doubles and quotes around names.

@@ -1,6 +1,6 @@
 //! HTML: what its structure says about each visible line, then the rules for lines.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::LazyLock};
 
 use super::{
     Hints, Split, attribution,
@@ -9,6 +9,7 @@ use super::{
     line::{self, Line, Mark, has_address, trim},
     scan::{self, Class},
     sign_off,
+    table::Table,
 };
 use crate::email::parse;
 
@@ -66,6 +67,19 @@ const SIGNATURES: [&str; 15] = [
     "email-signature",
     "mail-signature",
 ];
+
+static KNOWN: LazyLock<Table<Says>> = LazyLock::new(|| {
+    let of = |names: &'static [&'static str], says: Says| names.iter().map(move |name| (*name, says));
+    Table::of_beginnings(of(&QUOTES, Says::Quote).chain(of(&RESTS, Says::Rest)).chain(of(&SIGNATURES, Says::Signature)))
+});
+
+/// What an element's name says about its content.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Says {
+    Quote,
+    Rest,
+    Signature,
+}
 
 pub(super) fn split(html: &str, hints: &Hints<'_>) -> Split {
     let nodes = dom::read(html);
@@ -225,8 +239,7 @@ impl<'a> Page<'a> {
 
     fn enter(&mut self, at: usize) {
         let node = &self.nodes[at];
-        let block = node.is_any(&dom::BLOCKS);
-        if block {
+        if node.block {
             self.break_line();
             if node.is_any(&["p", "blockquote", "table"]) {
                 self.blank();
@@ -238,7 +251,8 @@ impl<'a> Page<'a> {
         if !node.source.contains('=') && !node.is("blockquote") {
             return;
         }
-        if begins_rest(self.nodes, at, &self.text_at) {
+        let named = names(node);
+        if begins_rest(self.nodes, at, &named, &self.text_at) {
             self.break_line();
             self.rest_follows = true;
         }
@@ -246,27 +260,27 @@ impl<'a> Page<'a> {
         let within_quote = self.regions.last().is_some_and(|region| region.kind == RegionKind::Quote);
         if self.regions.len() < MAX_REGIONS
             && !within_quote
-            && let Some(kind) = self.region(at)
+            && let Some(kind) = self.region(at, &named)
         {
             self.break_line();
             self.regions.push(Region { end: node.end, kind });
         }
     }
 
-    fn region(&mut self, at: usize) -> Option<RegionKind> {
+    fn region(&mut self, at: usize, named: &[Cow<'_, str>]) -> Option<RegionKind> {
         let node = &self.nodes[at];
-        let named = names(node);
-        let is = |known: &[&str]| named.iter().any(|name| known.iter().any(|known| is_named(name, known)));
         if node.is("blockquote") {
-            return self.blockquote(node, &named);
+            return self.blockquote(node, named);
         }
-        if is(&["gmail_quote", "gmail_quote_container"]) {
+        let answers =
+            |name: &Cow<'_, str>| ["gmail_quote", "gmail_quote_container"].iter().any(|known| is_named(name, known));
+        if named.iter().any(answers) {
             return self.quotes_something(at).then_some(RegionKind::Answer { quoted: false, forwarded: false });
         }
-        if is(&QUOTES) {
+        if any_says(named, Says::Quote) {
             return Some(RegionKind::Quote);
         }
-        is(&SIGNATURES).then_some(RegionKind::Signature)
+        any_says(named, Says::Signature).then_some(RegionKind::Signature)
     }
 
     fn blockquote(&mut self, node: &Node<'_>, named: &[Cow<'_, str>]) -> Option<RegionKind> {
@@ -282,8 +296,7 @@ impl<'a> Page<'a> {
             || node.attribute("cite").is_some();
         let lined =
             style.contains("border-left:") && !style.contains("border-left:none") && !style.contains("border-left:0");
-        let quote =
-            named.iter().any(|name| is_named(name, "gmail_quote") || QUOTES.iter().any(|known| is_named(name, known)));
+        let quote = named.iter().any(|name| is_named(name, "gmail_quote")) || any_says(named, Says::Quote);
         // The button that indents makes the same element, without a line beside it.
         let indents = style.contains("border:none")
             || style.contains("margin:0px0px0px40px")
@@ -341,7 +354,7 @@ impl<'a> Page<'a> {
 
     fn add_void(&mut self, at: usize) {
         let node = &self.nodes[at];
-        if node.source.contains('=') && begins_rest(self.nodes, at, &self.text_at) {
+        if node.source.contains('=') && begins_rest(self.nodes, at, &names(node), &self.text_at) {
             self.break_line();
             self.rest_follows = true;
         }
@@ -441,10 +454,11 @@ fn one_line(text: &str) -> String {
 
 /// Words of the element's class, id and name, lower case, without the prefix of mail shown within mail.
 fn names<'a>(node: &'a Node<'_>) -> Vec<Cow<'a, str>> {
-    ["class", "id", "name", "data-smartmail"]
-        .iter()
-        .filter_map(|attribute| node.attribute(attribute))
-        .flat_map(|value| value.split_ascii_whitespace().take(20))
+    let names =
+        |name: &str| ["class", "id", "name", "data-smartmail"].iter().any(|known| name.eq_ignore_ascii_case(known));
+    node.attributes()
+        .filter(|(name, _)| names(name))
+        .flat_map(|(_, value)| value.split_ascii_whitespace().take(20))
         .map(|word| {
             let mut word = word;
             while let Some(inner) = word.strip_prefix("x_") {
@@ -467,10 +481,20 @@ fn is_named(name: &str, known: &str) -> bool {
         || known == "outlookmessageheader" && name.starts_with("outlookmessageheader")
 }
 
+fn any_says(named: &[Cow<'_, str>], wanted: Says) -> bool {
+    let lists: [(Says, &[&str]); 3] = [(Says::Quote, &QUOTES), (Says::Rest, &RESTS), (Says::Signature, &SIGNATURES)];
+    let listed =
+        |name: &str| lists.iter().any(|(says, list)| *says == wanted && list.iter().any(|known| is_named(name, known)));
+    // Only some names stand for a whole family.
+    let family =
+        |name: &str| ["ydp", "yahoo_quoted_", "outlookmessageheader"].iter().any(|start| name.starts_with(start));
+    named.iter().any(|name| KNOWN.get(name) == Some(wanted) || family(name) && listed(name))
+}
+
 /// Does the quote begin with this element, to reach to the end?
-fn begins_rest(nodes: &[Node<'_>], at: usize, text_at: &[usize]) -> bool {
+fn begins_rest(nodes: &[Node<'_>], at: usize, named: &[Cow<'_, str>], text_at: &[usize]) -> bool {
     let node = &nodes[at];
-    if names(node).iter().any(|name| RESTS.iter().any(|known| is_named(name, known))) {
+    if any_says(named, Says::Rest) {
         return true;
     }
     let Some(style) = node.is("div").then(|| node.attribute("style")).flatten() else { return false };

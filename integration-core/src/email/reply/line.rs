@@ -1,6 +1,8 @@
 //! A line as a person sees it, and what can be said about it by itself.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, cell::OnceCell};
+
+use super::header;
 
 /// What the structure of an HTML body says about a line; plain text says nothing.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -30,12 +32,44 @@ pub(super) struct Line<'a> {
     pub(super) glued: bool,
     /// The writer's words and an attribution stand in it and cannot be parted.
     pub(super) shared: bool,
+    pub(super) looks: OnceCell<Looks>,
+}
+
+/// What a line says by itself; asked in every round.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Looks {
+    mobile: bool,
+    opens: bool,
+    wrote: bool,
 }
 
 impl<'a> Line<'a> {
     pub(super) fn plain(raw: &'a str) -> Self {
         let (depth, body) = marks(raw);
-        Self { body: Cow::Borrowed(body), raw, depth, mark: Mark::None, glued: false, shared: false }
+        Self { body: Cow::Borrowed(body), raw, depth, ..Self::default() }
+    }
+
+    fn looks(&self) -> Looks {
+        *self.looks.get_or_init(|| Looks {
+            mobile: super::is_mobile(&self.body),
+            opens: header::announces(&self.body).is_some() || header::field(&self.body).is_some(),
+            wrote: super::attribution::last_word_wrote(&self.body),
+        })
+    }
+
+    /// A mobile program's own line.
+    pub(super) fn is_mobile(&self) -> bool {
+        self.looks().mobile
+    }
+
+    /// It announces a quote, or is a field of a header.
+    pub(super) fn opens(&self) -> bool {
+        self.looks().opens
+    }
+
+    /// Its last word is one for "wrote".
+    pub(super) fn ends_with_wrote(&self) -> bool {
+        self.looks().wrote
     }
 
     pub(super) fn is_blank(&self) -> bool {
@@ -69,7 +103,7 @@ pub(super) fn marks(raw: &str) -> (usize, &str) {
         || text.starts_with(">:")
         || text.ends_with("<<<")
         || indented(raw)
-        || super::header::is_arrowed(text)
+        || header::is_arrowed(text)
     {
         return (0, text);
     }
@@ -99,19 +133,45 @@ pub(super) fn invisible(letter: char) -> bool {
 /// Lower case, without invisible marks, white space folded; of at most `max` bytes.
 pub(in crate::email) fn folded(text: &str, max: usize) -> String {
     let text = &text[..text.floor_char_boundary(max)];
+    if is_simple(text) {
+        let mut folded = text.to_owned();
+        folded.make_ascii_lowercase();
+        return folded;
+    }
     let mut folded = String::with_capacity(text.len());
-    for word in text.split_whitespace() {
-        if !folded.is_empty() {
+    let mut blank = false;
+    for letter in text.chars() {
+        if letter.is_whitespace() {
+            blank = !folded.is_empty();
+            continue;
+        }
+        if invisible(letter) {
+            continue;
+        }
+        if std::mem::take(&mut blank) {
             folded.push(' ');
         }
-        for letter in word.chars().filter(|&letter| !invisible(letter)) {
-            match letter {
-                '\u{2019}' | '\u{2bc}' | '`' | '\u{b4}' => folded.push('\''),
-                _ => folded.extend(letter.to_lowercase()),
-            }
+        match letter {
+            '\u{2019}' | '\u{2bc}' | '`' | '\u{b4}' => folded.push('\''),
+            _ if letter.is_ascii() => folded.push(letter.to_ascii_lowercase()),
+            _ => folded.extend(letter.to_lowercase()),
         }
     }
     folded
+}
+
+/// Nothing but ASCII words with one blank between them: only its capitals need folding.
+fn is_simple(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    // Without a way out, which the compiler turns into a few instructions for many bytes.
+    let mut odd = bytes.first() == Some(&b' ') || bytes.last() == Some(&b' ');
+    for &byte in bytes {
+        odd |= !(b' '..0x7f).contains(&byte) || byte == b'`';
+    }
+    for (first, second) in bytes.iter().zip(bytes.iter().skip(1)) {
+        odd |= *first == b' ' && *second == b' ';
+    }
+    !odd
 }
 
 /// An address: something@something.something.
@@ -135,6 +195,9 @@ pub(super) fn has_link(folded: &str) -> bool {
 
 /// A telephone number: seven digits or more with nothing but usual separators between them.
 pub(super) fn has_phone(text: &str) -> bool {
+    if text.bytes().filter(u8::is_ascii_digit).count() < 7 {
+        return false;
+    }
     let (mut digits, mut gap) = (0, 0);
     for letter in text.chars() {
         match letter {
@@ -160,7 +223,7 @@ pub(super) fn words(text: &str) -> usize {
 
 /// Is this a sentence rather than a line of a business card?
 pub(in crate::email) fn is_prose(text: &str) -> bool {
-    let wide = text
+    let wide = if text.is_ascii() { "" } else { text }
         .chars()
         .filter(|letter| matches!(letter, '\u{3040}'..='\u{30ff}' | '\u{4e00}'..='\u{9fff}' | '\u{ac00}'..='\u{d7a3}'))
         .take(31)

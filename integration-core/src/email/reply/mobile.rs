@@ -1,25 +1,47 @@
 //! "Sent from my iPhone" and its kin.
 
-use super::{line::folded, words};
+use std::sync::LazyLock;
+
+use super::{
+    line::folded,
+    table::{Table, alone},
+    words,
+};
+
+static BEGINNINGS: LazyLock<Table<()>> = LazyLock::new(|| Table::of_beginnings(alone(words::SENT_FROM)));
+static ENDS: LazyLock<Table<()>> = LazyLock::new(|| Table::of_ends(alone(words::SENT_FROM_ENDS)));
 
 /// Is the line one that a mobile program adds by itself?
 pub(in crate::email) fn is_mobile(body: &str) -> bool {
     if body.len() > 300 || body.len() < 6 || body.ends_with(':') {
         return false;
     }
-    let text = folded(body, 200);
-    let bare = |letter: char| matches!(letter, '*' | '_' | '-' | '.' | '!' | ' ' | '\u{2014}' | '(' | ')');
-    let text = text.trim_matches(bare);
-    let begin = words::SENT_FROM.iter().find(|begin| text.starts_with(*begin));
-    let ends = words::SENT_FROM_ENDS.iter().any(|end| text.ends_with(end));
     // Most lines are none, and go no further.
-    (begin.is_some() || ends) && names_device(&without_links(body), begin.copied(), ends)
+    if !may_be(body) {
+        return false;
+    }
+    let text = folded(body, 200);
+    let text = text.trim_matches(frames);
+    let begin = BEGINNINGS.beginnings_of(text).next();
+    let ends = ENDS.ends(text);
+    (begin.is_some() || ends) && names_device(&without_links(body), begin, ends)
+}
+
+/// What stands around such a line.
+fn frames(letter: char) -> bool {
+    matches!(letter, '*' | '_' | '-' | '.' | '!' | ' ' | '\u{2014}' | '(' | ')')
+}
+
+/// A look at the edges of a line, before it is folded.
+fn may_be(body: &str) -> bool {
+    let text =
+        body[..body.floor_char_boundary(200)].trim_matches(|letter: char| letter.is_whitespace() || frames(letter));
+    BEGINNINGS.may_begin(text) || ENDS.may_end(text)
 }
 
 fn names_device(body: &str, begin: Option<&str>, ends: bool) -> bool {
     let text = folded(body, 200);
-    let text =
-        text.trim_matches(|letter: char| matches!(letter, '*' | '_' | '-' | '.' | '!' | ' ' | '\u{2014}' | '(' | ')'));
+    let text = text.trim_matches(frames);
     if text.split_whitespace().count() > 14 {
         return false;
     }

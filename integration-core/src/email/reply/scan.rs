@@ -4,7 +4,7 @@ use super::{
     attribution,
     header::{self, Announced, Header},
     line::{Line, Mark},
-    mobile, sign_off,
+    sign_off,
     words::Label,
 };
 
@@ -156,7 +156,7 @@ impl<'a, 'b> Pass<'a, 'b> {
         if self.rewrapped(at) {
             return self.quoted(at);
         }
-        if mobile::is_mobile(&line.body) {
+        if line.is_mobile() {
             self.classes[at] = Class::Signature;
             if self.new_seen && self.mobile.is_none() {
                 self.mobile = Some(at);
@@ -244,6 +244,9 @@ impl<'a, 'b> Pass<'a, 'b> {
         if line.is_blank() || line.mark != Mark::None || line.shared {
             return None;
         }
+        if !line.opens() {
+            return self.attribution_at(at);
+        }
         if let Some(announced) = header::announces(&line.body) {
             let next = self.filled(at + 1);
             let header = next.and_then(|next| header::at(self.lines, next, true));
@@ -254,21 +257,26 @@ impl<'a, 'b> Pass<'a, 'b> {
             let forwarded = announced == Announced::Forwarded;
             return Some(Start { begin: at, end, introduction: Introduction { forwarded, header } });
         }
-        let head = &line.body[..line.body.floor_char_boundary(60)];
-        if head.contains([':', '\u{ff1a}'])
-            && let Some(header) = header::at(self.lines, at, false)
-        {
+        if let Some(header) = header::at(self.lines, at, false) {
             return Some(Start {
                 begin: at,
                 end: header.end,
                 introduction: Introduction { forwarded: false, header: Some(header) },
             });
         }
+        self.attribution_at(at)
+    }
+
+    fn attribution_at(&self, at: usize) -> Option<Start> {
         let none = || Introduction { forwarded: false, header: None };
         if let Some(begin) = attribution::ending_at(self.lines, at) {
             return Some(Start { begin, end: at + 1, introduction: none() });
         }
-        attribution::with_text_behind(&line.body).then(|| Start { begin: at, end: at + 1, introduction: none() })
+        attribution::with_text_behind(&self.lines[at].body).then(|| Start {
+            begin: at,
+            end: at + 1,
+            introduction: none(),
+        })
     }
 
     fn filled(&self, from: usize) -> Option<usize> {
@@ -358,7 +366,7 @@ impl<'a, 'b> Pass<'a, 'b> {
             let lines = &self.lines[from..to];
             let Some(start) = sign_off::begins(lines, words_before, sender) else { return };
             let above = words_before || self.classes[from..from + start].contains(&Class::New);
-            if !above && !quoted && !mobile::is_mobile(&lines[start].body) {
+            if !above && !quoted && !lines[start].is_mobile() {
                 return;
             }
             for at in from + start..to {

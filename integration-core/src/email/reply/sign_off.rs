@@ -2,14 +2,13 @@
 //!
 //! Conservative: what might be new words stays with them.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::LazyLock,
-};
+use std::sync::LazyLock;
 
 use super::{
     line::{Line, folded, has_address, has_link, has_phone, is_name, is_prose, words},
-    mobile, words as tables,
+    mobile,
+    table::{Table, alone},
+    words as tables,
 };
 
 /// How many lines with text are looked at.
@@ -23,7 +22,7 @@ pub(super) fn begins(lines: &[&Line<'_>], above: bool, sender: Option<&str>) -> 
     let last = *filled.first()?;
     let oldest = *filled.last()?;
     let tail = Tail { lines, filled, above, whole: oldest };
-    if mobile::is_mobile(&lines[last].body) {
+    if lines[last].is_mobile() {
         return Some(last);
     }
     tail.delimiter()
@@ -130,12 +129,11 @@ impl Tail<'_, '_> {
 
     fn fits(&self, at: usize) -> bool {
         let body = self.body(at);
-        let postscript = folded(body, 12);
-        !is_prose(body)
-            && !postscript.starts_with("ps:")
-            && !postscript.starts_with("p.s")
-            && !postscript.starts_with("ps ")
-            || closing(body).is_some()
+        let postscript = || {
+            let text = folded(body, 12);
+            ["ps:", "p.s", "ps "].iter().any(|start| text.starts_with(start))
+        };
+        !is_prose(body) && !(body.starts_with(['p', 'P']) && postscript()) || closing(body).is_some()
     }
 
     /// "-Ann", "/John": a name behind a stroke, as the last line.
@@ -177,13 +175,15 @@ impl Tail<'_, '_> {
     /// The sender's own name, and contact details below it.
     fn sender(&self, name: &str) -> Option<usize> {
         let name = folded(name, 200);
+        if words(&name) < 2 {
+            return None;
+        }
         for (count, &at) in self.filled.iter().enumerate().take(MAX_CARD) {
             if count > 0 && !self.fits(self.filled[count - 1]) {
                 return None;
             }
-            let is_sender = words(&name) >= 2
-                && folded(self.body(at), 200).trim_matches(|letter: char| !letter.is_alphanumeric()) == name;
-            if is_sender && count > 0 && self.below(count).any(is_contact) && self.words_above(at) {
+            if count > 0 && is_called(self.body(at), &name) && self.below(count).any(is_contact) && self.words_above(at)
+            {
                 return Some(at);
             }
         }
@@ -191,17 +191,26 @@ impl Tail<'_, '_> {
     }
 }
 
-static FORMULAS: LazyLock<HashSet<&str>> = LazyLock::new(|| tables::CLOSINGS.iter().copied().collect());
-
-/// How many bytes of a word of a disclaimer are looked up first.
-const STEM: usize = 4;
-static STEMS: LazyLock<HashMap<&[u8], Vec<&str>>> = LazyLock::new(|| {
-    let mut stems: HashMap<&[u8], Vec<&str>> = HashMap::new();
-    for word in tables::DISCLAIMER {
-        stems.entry(&word.as_bytes()[..STEM.min(word.len())]).or_default().push(word);
+/// Does the line hold nothing but this name, which is folded?
+fn is_called(line: &str, name: &str) -> bool {
+    let around = |letter: char| !letter.is_alphanumeric();
+    let quick = line.len() < name.len() || line.is_ascii() && name.is_ascii() && !line.contains("  ");
+    if quick && !line.trim_matches(around).eq_ignore_ascii_case(name) {
+        return false;
     }
-    stems
-});
+    folded(line, 200).trim_matches(around) == name
+}
+
+static FORMULAS: LazyLock<Table<()>> = LazyLock::new(|| Table::of_beginnings(alone(tables::CLOSINGS)));
+
+static THANKS: LazyLock<Table<()>> = LazyLock::new(|| Table::of_beginnings(alone(tables::THANKS)));
+static DISCLAIMER: LazyLock<Table<()>> = LazyLock::new(|| Table::of_beginnings(alone(tables::DISCLAIMER)));
+
+/// A look at the beginning of a line, before it is folded.
+fn may_close(body: &str) -> bool {
+    let bare = body.trim_start_matches(|letter: char| !letter.is_alphanumeric());
+    FORMULAS.may_begin(bare) || THANKS.may_begin(bare) || FORMULAS.may_begin(body)
+}
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Closing {
@@ -222,12 +231,15 @@ fn closing(body: &str) -> Option<Closing> {
     if body.len() > 120 {
         return None;
     }
+    if !may_close(body) {
+        return None;
+    }
     let text = folded(body, 120);
     let bare = text.trim_matches(|letter: char| !letter.is_alphanumeric());
     if bare.is_empty() {
         return None;
     }
-    if FORMULAS.contains(bare) {
+    if FORMULAS.get(bare).is_some() {
         // "Best!" and "T" are said in other places too.
         let short = bare.chars().count() <= 2
             && text.len() == bare.len()
@@ -235,11 +247,14 @@ fn closing(body: &str) -> Option<Closing> {
             && !body.chars().all(char::is_uppercase);
         return (!short).then_some(Closing::Alone);
     }
-    if tables::THANKS.contains(&bare) {
+    if THANKS.get(bare).is_some() {
         return Some(Closing::Thanks);
     }
-    let named = text.match_indices([',', ' ', '.', '!']).any(|(at, _)| {
-        FORMULAS.contains(&text[..at]) && text[..at].chars().count() > 3 && body.get(at..).is_some_and(is_name)
+    let named = FORMULAS.beginnings_of(&text).any(|formula| {
+        let at = formula.len();
+        text[at..].starts_with([',', ' ', '.', '!'])
+            && formula.chars().count() > 3
+            && body.get(at..).is_some_and(is_name)
     });
     named.then_some(Closing::Named)
 }
@@ -261,15 +276,25 @@ fn disclaims(paragraph: &str) -> bool {
     if paragraph.len() <= 60 {
         return false;
     }
+    if !may_disclaim(paragraph) {
+        return false;
+    }
     let text = folded(paragraph, 3_000);
-    let begins = |at: usize| {
-        let known = text.as_bytes().get(at..at + STEM).and_then(|stem| STEMS.get(stem));
-        known.is_some_and(|words| words.iter().any(|word| text[at..].starts_with(word)))
-    };
+    let begins = |at: usize| DISCLAIMER.beginnings_of(&text[at..]).next().is_some();
     let starts = std::iter::once(0).chain(text.match_indices([' ', '(', '"', '\'']).map(|(at, _)| at + 1));
     let hits = starts.filter(|&at| begins(at)).take(2).count();
     // One word of that kind happens in any letter; two are the formula.
     hits >= 2 || text.len() > 150 && tables::DISCLAIMER_WITHIN.iter().any(|word| text.contains(word))
+}
+
+/// A look at the paragraph's words, before it is folded.
+fn may_disclaim(paragraph: &str) -> bool {
+    let bytes = paragraph.as_bytes();
+    let begins = |at: &usize| {
+        let apart = at.checked_sub(1).is_none_or(|before| !bytes[before].is_ascii_alphanumeric());
+        apart && (!bytes[*at].is_ascii() || DISCLAIMER.may_begin(&paragraph[*at..]))
+    };
+    (0..bytes.len()).filter(begins).take(2).count() > 1
 }
 
 /// Are these lines nothing but a signature: short, and few or with contact details?

@@ -141,7 +141,7 @@ pub(super) fn tag(text: &str) -> Option<(Tag<'_>, &str)> {
 }
 
 /// The position of the `>` that ends a tag; one within quotes does not.
-fn tag_end(tag: &str) -> Option<usize> {
+pub(in crate::email) fn tag_end(tag: &str) -> Option<usize> {
     let bytes = tag.as_bytes();
     let mut at = 0;
     loop {
