@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use super::{Hub, Inner};
+use super::{Hub, Inner, SignalListener, SignalOptions};
 use crate::{
     activity::{Directory, EmptyDirectory, NoSink, Sink},
     clock::{Clock, Random, SystemClock, SystemRandom},
@@ -12,6 +12,7 @@ use crate::{
     http::{Admission, LocalAdmission, RetryPolicy, ServiceBreaker, StandardRetry, Transport},
     ids::AppId,
     oauth::{OAuthParts, SignIn, SignInSettings},
+    outbox::{Effect, OutboxOptions},
     store::Stores,
     sync::{BundledScheduler, Scheduler, SchedulerOptions, SyncOptions},
     vault::{KeyProvider, Vault},
@@ -37,6 +38,10 @@ pub struct HubBuilder {
     random: Arc<dyn Random>,
     events: Arc<dyn EventListener>,
     sync: SyncOptions,
+    outbox: OutboxOptions,
+    effects: BTreeMap<&'static str, Arc<dyn Effect>>,
+    signals: SignalOptions,
+    listeners: Vec<Arc<dyn SignalListener>>,
     sign_in: SignInSettings,
 }
 
@@ -56,6 +61,10 @@ impl Hub {
             random: Arc::new(SystemRandom),
             events: Arc::new(NoListener),
             sync: SyncOptions::default(),
+            outbox: OutboxOptions::default(),
+            effects: super::outbox::bundled(),
+            signals: SignalOptions::default(),
+            listeners: Vec::new(),
             sign_in: SignInSettings::default(),
         }
     }
@@ -132,6 +141,35 @@ impl HubBuilder {
         self
     }
 
+    /// How the outbox works.
+    #[must_use]
+    pub fn with_outbox(mut self, options: OutboxOptions) -> Self {
+        self.outbox = options;
+        self
+    }
+
+    /// Adds a kind of write that the outbox can do. Sending mail is there already; one of the same kind replaces it.
+    #[must_use]
+    pub fn with_effect(mut self, effect: Arc<dyn Effect>) -> Self {
+        self.effects.insert(effect.kind(), effect);
+        self
+    }
+
+    /// How the host's signals are handed out.
+    #[must_use]
+    pub fn with_signals(mut self, options: SignalOptions) -> Self {
+        self.signals = options;
+        self
+    }
+
+    /// Adds somebody who wants to know what happened at the host. Absent: changes of contacts are matched again all the
+    /// same, everything else is only kept.
+    #[must_use]
+    pub fn with_signal_listener(mut self, listener: Arc<dyn SignalListener>) -> Self {
+        self.listeners.push(listener);
+        self
+    }
+
     /// Durations of sign-in and refresh.
     #[must_use]
     pub fn with_sign_in(mut self, settings: SignInSettings) -> Self {
@@ -186,6 +224,10 @@ impl HubBuilder {
             random: self.random,
             events: self.events,
             sync: self.sync,
+            outbox: self.outbox,
+            effects: self.effects,
+            signals: self.signals,
+            listeners: self.listeners,
             services,
             breakers: std::sync::Mutex::default(),
             running: std::sync::Mutex::default(),

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// The families of rows that a sync makes for one connection.
-const SYNCED: [&str; 11] = [
+const SYNCED: [&str; 13] = [
     "again",
     "audit",
     "decision",
@@ -23,6 +23,8 @@ const SYNCED: [&str; 11] = [
     "group",
     "member",
     "message_id",
+    "outbox_due",
+    "outbox_order",
     "partition",
     "pending",
     "quarantine",
@@ -64,6 +66,7 @@ impl Hub {
                 self.prolong(guard).await?;
             }
         }
+        self.erase_outbox(tenant, id).await?;
         self.write(&[
             StateWrite::delete(tenant, spaces::POLICIES, policy_key(Some(id))),
             StateWrite::delete(tenant, "walk", StateKey::new([id.as_str(), "mail"])),
