@@ -46,6 +46,8 @@ mod options;
 pub(crate) mod rows;
 mod sent;
 mod step;
+#[cfg(test)]
+mod tests;
 mod worker;
 
 pub(crate) use self::observe::{Observed, Sight, observe};
