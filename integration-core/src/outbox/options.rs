@@ -8,7 +8,7 @@ use std::time::Duration;
 pub struct OutboxOptions {
     /// How long one attempt may take, its retries within the HTTP stack included; none begins later. 60 s unless set.
     pub attempt: Duration,
-    /// Attempts that may end without the effect before the intent has failed. 10 unless set.
+    /// Attempts that may end without the effect before the intent has failed. 20 unless set: about half a day.
     pub attempts: u32,
     /// How long after it was first due it is still tried. 24 h unless set.
     pub give_up: Duration,
@@ -34,7 +34,7 @@ impl Default for OutboxOptions {
     fn default() -> Self {
         Self {
             attempt: Duration::from_secs(60),
-            attempts: 10,
+            attempts: 20,
             give_up: Duration::from_secs(24 * 3600),
             first_wait: Duration::from_secs(30),
             first_look_up: Duration::from_secs(15),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use self::world::{Fate, World};
 use super::{IntentKey, IntentOptions, IntentState, Link, Links, Origin, Ours, OutboxEnd, Theirs};
-use crate::{error::ErrorKind, ids::ConnectionId, store::SyncStore};
+use crate::{error::ErrorKind, ids::ConnectionId};
 
 fn key(name: &str) -> IntentOptions {
     IntentOptions::default().with_key(IntentKey::new(name))

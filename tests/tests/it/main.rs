@@ -15,6 +15,7 @@ mod mailbox;
 mod many;
 mod memory;
 mod near;
+mod outbox;
 mod quota;
 mod reading;
 mod rematch;
