@@ -14,6 +14,7 @@ pub mod http;
 pub mod hub;
 pub mod ids;
 pub mod oauth;
+pub mod outbox;
 pub mod page;
 pub mod secret;
 pub mod store;

@@ -10,6 +10,7 @@ use integration_core::{
     Error, ErrorKind, Result,
     email::Depth,
     http::{Call, Cost, Repeat},
+    outbox::SEND_KEY_HEADER,
 };
 use url::Url;
 
@@ -47,7 +48,7 @@ const HISTORY_FIELDS: &str = "history(id,messagesAdded(message(id,threadId,label
 const MESSAGE_FIELDS: &str = "id,threadId,labelIds,snippet,historyId,internalDate,sizeEstimate,payload";
 
 /// What a headers-only fetch asks for.
-const HEADERS: [&str; 16] = [
+const HEADERS: [&str; 17] = [
     "From",
     "Sender",
     "Reply-To",
@@ -64,6 +65,7 @@ const HEADERS: [&str; 16] = [
     "List-Unsubscribe",
     "Precedence",
     "Content-Type",
+    SEND_KEY_HEADER,
 ];
 
 /// Query parameters.

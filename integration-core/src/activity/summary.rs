@@ -56,6 +56,9 @@ pub struct Summary {
     pub message_id: Option<String>,
     /// The identity over all mailboxes.
     pub identity: String,
+    /// The intent of the outbox that sent it, if one did: it is our own, not a stranger's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub intent: Option<crate::outbox::IntentKey>,
     /// Where it lies.
     pub roles: Vec<Role>,
     /// How many files are attached.

@@ -283,7 +283,8 @@ impl SyncItem for MailItem {
 }
 
 /// A message to send.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 #[non_exhaustive]
 pub struct Outgoing {
     /// From; absent: the account's primary address.
@@ -311,7 +312,7 @@ pub struct Outgoing {
 }
 
 /// A file to attach.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct OutgoingAttachment {
     /// Its name.
@@ -319,6 +320,7 @@ pub struct OutgoingAttachment {
     /// Its media type.
     pub media_type: String,
     /// Its bytes.
+    #[serde(with = "in_base64")]
     pub bytes: Bytes,
 }
 
@@ -330,7 +332,8 @@ impl OutgoingAttachment {
 }
 
 /// The message that is answered.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 #[non_exhaustive]
 pub struct ReplyTo {
     /// Its conversation in the sending mailbox; `None` if it is known only from another mailbox.
@@ -350,5 +353,21 @@ impl ReplyTo {
             message_id: message.message_id.clone(),
             references: message.references.clone(),
         }
+    }
+}
+
+/// Bytes as text.
+mod in_base64 {
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    use bytes::Bytes;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &Bytes, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&STANDARD.encode(bytes))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Bytes, D::Error> {
+        let text = String::deserialize(from)?;
+        STANDARD.decode(text).map(Bytes::from).map_err(D::Error::custom)
     }
 }

@@ -19,6 +19,7 @@ use crate::{
     activity::Outcome,
     error::{Error, Remedy},
     ids::{ConnectionId, TenantId},
+    outbox::{IntentFailure, IntentKey},
 };
 
 /// An event of one connection.
@@ -27,8 +28,56 @@ use crate::{
 pub enum Event {
     /// These messages were decided; `None`: gone. One entry a message.
     Decided(Vec<(String, Option<Outcome>)>),
+    /// An intent of the outbox happened at the service.
+    IntentDone {
+        /// Which.
+        intent: IntentKey,
+        /// What kind of record it is at the service.
+        kind: String,
+        /// The record's id there.
+        id: String,
+    },
+    /// An intent of the outbox was refused, or is out of tries.
+    IntentFailed {
+        /// Which.
+        intent: IntentKey,
+        /// Why, and who can do what about it.
+        failure: IntentFailure,
+    },
+    /// A mail of the outbox did not reach somebody, or not yet.
+    MailBounced {
+        /// The intent that sent it.
+        intent: IntentKey,
+        /// Whom it did not reach.
+        recipient: String,
+        /// The mail system has given up for a lasting reason.
+        hard: bool,
+    },
+    /// Somebody answered a mail of the outbox.
+    MailReplied {
+        /// The intent that sent it.
+        intent: IntentKey,
+        /// Who answered: a person, or a program in that person's name.
+        by: String,
+        /// The answer's `Message-ID`, or the service's id where it has none.
+        message: String,
+        /// A program answered: out of office and the like.
+        automatic: bool,
+    },
     /// Somebody has to act.
     NeedsAttention(Remedy),
+    /// An unknown outcome is known now.
+    OutcomeResolved {
+        /// Of which intent.
+        intent: IntentKey,
+        /// It happened; otherwise it is proved absent, and tried again.
+        happened: bool,
+    },
+    /// An intent of the outbox may or may not have happened; it is looked up before any repeat.
+    OutcomeUnknown {
+        /// Which.
+        intent: IntentKey,
+    },
     /// How far the sync is.
     Progress(Progress),
     /// An item could not be understood and lies in quarantine.
@@ -37,6 +86,15 @@ pub enum Event {
         key: Option<String>,
         /// Why.
         reason: String,
+    },
+    /// A host signal that a listener could not take, also not later. Of no connection: the id is empty.
+    SignalParked {
+        /// The signal's id.
+        id: String,
+        /// Who could not take it.
+        listener: String,
+        /// Its latest error in one line.
+        error: String,
     },
     /// A slice failed; it is tried again.
     SliceFailed(Error),

@@ -9,6 +9,7 @@ use super::{Event, Progress};
 use crate::{
     error::{Error, ErrorKind, Remedy, Result},
     ids::{ActivityId, ConnectionId, GrantId, PartitionId, TenantId},
+    outbox::{IntentFailure, IntentKey},
     store::{CounterKey, Space, StateKey, StateWrite, StoreTransaction},
     sync::AuditReport,
 };
@@ -56,6 +57,32 @@ pub enum EventKind {
         /// How much of what.
         gaps: Gaps,
     },
+    /// An intent of the outbox happened at the service.
+    IntentDone {
+        /// Which.
+        intent: IntentKey,
+    },
+    /// An intent of the outbox was refused, or is out of tries.
+    IntentFailed {
+        /// Which.
+        intent: IntentKey,
+        /// Why, and who can do what about it.
+        failure: IntentFailure,
+    },
+    /// A mail of the outbox did not reach somebody, or not yet; the sent item says whom.
+    MailBounced {
+        /// The intent that sent it.
+        intent: IntentKey,
+        /// The mail system has given up for a lasting reason.
+        hard: bool,
+    },
+    /// Somebody answered a mail of the outbox; the sent item says who.
+    MailReplied {
+        /// The intent that sent it.
+        intent: IntentKey,
+        /// A program answered: out of office and the like.
+        automatic: bool,
+    },
     /// Somebody has to act before the connection, or what its grant opens, works again.
     NeedsAttention {
         /// The grant, where it is the sign-in that fails.
@@ -64,10 +91,17 @@ pub enum EventKind {
         /// Who, and what to do.
         remedy: Remedy,
     },
+    /// An unknown outcome is known now.
+    OutcomeResolved {
+        /// Of which intent.
+        intent: IntentKey,
+        /// It happened; otherwise it is proved absent, and tried again.
+        happened: bool,
+    },
     /// A write to the service may or may not have taken effect; it is looked up before anything is repeated.
     OutcomeUnknown {
-        /// The intent's key.
-        intent: String,
+        /// Of which intent.
+        intent: IntentKey,
     },
     /// How far a sync is: when its phase changes, and every few seconds meanwhile.
     Progress(Progress),
@@ -93,6 +127,13 @@ pub enum EventKind {
         /// Texts of messages; the activities stay without them.
         #[serde(default)]
         texts: u64,
+    },
+    /// A host signal that a listener could not take, also not later.
+    SignalParked {
+        /// The signal's id.
+        id: String,
+        /// Who could not take it.
+        listener: String,
     },
     /// An event of a newer release.
     #[serde(other)]
@@ -229,8 +270,24 @@ pub(crate) async fn append(
 
 /// What of a live event is kept.
 pub(crate) fn kept_of(event: &Event) -> Option<EventKind> {
-    match event {
-        Event::Quarantined { key, reason } => Some(EventKind::Quarantined { key: key.clone(), reason: reason.clone() }),
-        Event::Decided(_) | Event::NeedsAttention(_) | Event::Progress(_) | Event::SliceFailed(_) => None,
-    }
+    let kept = match event {
+        Event::Decided(_) | Event::NeedsAttention(_) | Event::Progress(_) | Event::SliceFailed(_) => return None,
+        Event::IntentDone { intent, .. } => EventKind::IntentDone { intent: intent.clone() },
+        Event::IntentFailed { intent, failure } => {
+            EventKind::IntentFailed { intent: intent.clone(), failure: failure.clone() }
+        }
+        Event::MailBounced { intent, hard, .. } => EventKind::MailBounced { intent: intent.clone(), hard: *hard },
+        Event::MailReplied { intent, automatic, .. } => {
+            EventKind::MailReplied { intent: intent.clone(), automatic: *automatic }
+        }
+        Event::OutcomeResolved { intent, happened } => {
+            EventKind::OutcomeResolved { intent: intent.clone(), happened: *happened }
+        }
+        Event::OutcomeUnknown { intent } => EventKind::OutcomeUnknown { intent: intent.clone() },
+        Event::Quarantined { key, reason } => EventKind::Quarantined { key: key.clone(), reason: reason.clone() },
+        Event::SignalParked { id, listener, .. } => {
+            EventKind::SignalParked { id: id.clone(), listener: listener.clone() }
+        }
+    };
+    Some(kept)
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use super::{Hub, Inner, events::Waking};
+use super::{Hub, Inner, SignalListener, SignalOptions, events::Waking};
 use crate::{
     activity::{BatchRetention, Directory, EmptyDirectory, NoSink, Sink},
     clock::{Clock, Random, SystemClock, SystemRandom},
@@ -15,6 +15,7 @@ use crate::{
     },
     ids::AppId,
     oauth::{OAuthParts, SignIn, SignInSettings},
+    outbox::{Effect, OutboxOptions},
     store::Stores,
     sync::{BundledScheduler, Scheduler, SchedulerOptions, SyncOptions},
     vault::{KeyProvider, Vault},
@@ -42,6 +43,10 @@ pub struct HubBuilder {
     events: Arc<dyn EventListener>,
     sync: SyncOptions,
     batches: Option<BatchRetention>,
+    outbox: OutboxOptions,
+    effects: BTreeMap<&'static str, Arc<dyn Effect>>,
+    signals: SignalOptions,
+    listeners: Vec<Arc<dyn SignalListener>>,
     sign_in: SignInSettings,
 }
 
@@ -63,6 +68,10 @@ impl Hub {
             events: Arc::new(NoListener),
             sync: SyncOptions::default(),
             batches: None,
+            outbox: OutboxOptions::default(),
+            effects: super::outbox::bundled(),
+            signals: SignalOptions::default(),
+            listeners: Vec::new(),
             sign_in: SignInSettings::default(),
         }
     }
@@ -155,6 +164,35 @@ impl HubBuilder {
         self
     }
 
+    /// How the outbox works.
+    #[must_use]
+    pub fn with_outbox(mut self, options: OutboxOptions) -> Self {
+        self.outbox = options;
+        self
+    }
+
+    /// Adds a kind of write that the outbox can do. Sending mail is there already; one of the same kind replaces it.
+    #[must_use]
+    pub fn with_effect(mut self, effect: Arc<dyn Effect>) -> Self {
+        self.effects.insert(effect.kind(), effect);
+        self
+    }
+
+    /// How the host's signals are handed out.
+    #[must_use]
+    pub fn with_signals(mut self, options: SignalOptions) -> Self {
+        self.signals = options;
+        self
+    }
+
+    /// Adds somebody who wants to know what happened at the host. Absent: changes of contacts are matched again all the
+    /// same, everything else is only kept.
+    #[must_use]
+    pub fn with_signal_listener(mut self, listener: Arc<dyn SignalListener>) -> Self {
+        self.listeners.push(listener);
+        self
+    }
+
     /// Durations of sign-in and refresh.
     #[must_use]
     pub fn with_sign_in(mut self, settings: SignInSettings) -> Self {
@@ -214,6 +252,10 @@ impl HubBuilder {
             events: Arc::new(Waking { inner: self.events, wake: Arc::clone(&wake) }),
             wake,
             sync,
+            outbox: self.outbox,
+            effects: self.effects,
+            signals: self.signals,
+            listeners: self.listeners,
             services,
             breakers: std::sync::Mutex::default(),
             running: std::sync::Mutex::default(),

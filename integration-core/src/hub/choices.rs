@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{Hub, read::decoded};
 use crate::{
@@ -26,7 +26,8 @@ const TRIES: usize = 8;
 ///
 /// A contact that gains or loses an address: that address. Merged contacts: the addresses of both. A deleted one: its
 /// addresses. A company's domain; a deal's reference.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 #[non_exhaustive]
 pub struct DirectoryChange {
     /// Addresses; compared without case.

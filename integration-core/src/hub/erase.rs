@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// The families of rows that a sync makes for one connection.
-const SYNCED: [&str; 12] = [
+const SYNCED: [&str; 14] = [
     "again",
     "audit",
     "decision",
@@ -24,6 +24,8 @@ const SYNCED: [&str; 12] = [
     "health",
     "member",
     "message_id",
+    "outbox_due",
+    "outbox_order",
     "partition",
     "pending",
     "quarantine",
@@ -65,6 +67,7 @@ impl Hub {
                 self.prolong(guard).await?;
             }
         }
+        self.erase_outbox(tenant, id).await?;
         self.write(&[
             StateWrite::delete(tenant, spaces::POLICIES, policy_key(Some(id))),
             StateWrite::delete(tenant, "walk", StateKey::new([id.as_str(), "mail"])),

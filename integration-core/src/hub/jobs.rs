@@ -13,6 +13,7 @@ use crate::{
     event::{Event, tell},
     http::Priority,
     ids::{ConnectionId, TenantId},
+    outbox::OutboxEnd,
     sync::{Job, JobKind, JobOutcome, JobRunner, MailSync, Shutdown, SliceEnd},
 };
 
@@ -41,13 +42,21 @@ impl Hub {
     async fn run_job(&self, job: Job, stop: &Shutdown) -> JobOutcome {
         let tenant = &job.tenant;
         match &job.kind {
-            JobKind::SyncMail { connection } => match self.sync_mail(tenant, connection, stop).await {
+            JobKind::SyncMail { connection } => {
+                self.notice(tenant, connection).await;
+                self.synced(tenant, connection, self.sync_mail(tenant, connection, stop).await).await
+            }
+            JobKind::Outbox { connection } => match self.work_outbox(tenant, connection, stop).await {
                 Ok(None) => JobOutcome::Done { again_in: None },
-                Ok(Some(SliceEnd::More)) => JobOutcome::Continue,
-                Ok(Some(SliceEnd::Busy)) => JobOutcome::Done { again_in: Some(BUSY) },
-                Ok(Some(SliceEnd::Wait(wait))) => JobOutcome::Done { again_in: Some(wait) },
-                Ok(Some(SliceEnd::UpToDate)) => JobOutcome::Done { again_in: Some(self.0.sync.poll) },
+                Ok(Some(OutboxEnd::Idle(next))) => {
+                    JobOutcome::Done { again_in: self.outbox_again(tenant, connection, next).await }
+                }
+                Ok(Some(end)) => at_work(end),
                 Err(error) => self.failed(tenant, connection, error).await,
+            },
+            JobKind::Signals => match self.work_signals(tenant, stop).await {
+                Ok(end) => at_work(end),
+                Err(error) => JobOutcome::Failed { error, again_in: Some(RETRY) },
             },
             JobKind::Audit { connection } => match self.begin_audit(tenant, connection).await {
                 Ok(true) => JobOutcome::Done { again_in: None },
@@ -81,6 +90,26 @@ impl Hub {
                 }
                 Err(error) => JobOutcome::Failed { error, again_in: Some(Duration::from_secs(24 * 3600)) },
             },
+        }
+    }
+
+    async fn synced(&self, tenant: &TenantId, id: &ConnectionId, end: Result<Option<SliceEnd>>) -> JobOutcome {
+        match end {
+            Ok(None) => JobOutcome::Done { again_in: None },
+            Ok(Some(SliceEnd::More)) => JobOutcome::Continue,
+            Ok(Some(SliceEnd::Busy)) => JobOutcome::Done { again_in: Some(BUSY) },
+            Ok(Some(SliceEnd::Wait(wait))) => JobOutcome::Done { again_in: Some(wait) },
+            Ok(Some(SliceEnd::UpToDate)) => JobOutcome::Done { again_in: Some(self.0.sync.poll) },
+            Err(error) => self.failed(tenant, id, error).await,
+        }
+    }
+
+    /// Whatever was enqueued without a hint is noticed here.
+    async fn notice(&self, tenant: &TenantId, id: &ConnectionId) {
+        for noticed in [self.notice_outbox(tenant, id).await, self.notice_signals(tenant).await] {
+            if let Err(error) = noticed {
+                tracing::warn!(connection = %id, error = %error, "it could not be seen whether anything is to be done");
+            }
         }
     }
 
@@ -177,6 +206,14 @@ impl Hub {
             options: inner.sync.clone(),
             units_per_second: usage.background_rate,
         })
+    }
+}
+
+fn at_work(end: OutboxEnd) -> JobOutcome {
+    match end {
+        OutboxEnd::Busy => JobOutcome::Done { again_in: Some(BUSY) },
+        OutboxEnd::Idle(again_in) => JobOutcome::Done { again_in },
+        OutboxEnd::More => JobOutcome::Continue,
     }
 }
 

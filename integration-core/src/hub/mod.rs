@@ -9,8 +9,10 @@ mod erase;
 mod events;
 mod health;
 mod jobs;
+mod outbox;
 mod read;
 mod sign_in;
+mod signals;
 mod why;
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
@@ -18,6 +20,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 pub use builder::HubBuilder;
 pub use choices::DirectoryChange;
 pub use read::Quarantined;
+pub use signals::{PreparedSignal, Signal, SignalKind, SignalListener, SignalOptions, SignalRecord, SignalState};
 pub use why::Why;
 
 use crate::{
@@ -33,6 +36,7 @@ use crate::{
     },
     ids::{AppId, ConnectionId, TenantId},
     oauth::SignIn,
+    outbox::{Effect, OutboxOptions},
     store::Stores,
     sync::{Scheduler, Shutdown, SyncOptions},
     vault::Sealer,
@@ -58,6 +62,11 @@ struct Inner {
     /// Pokes readers of the streams when something was told in this process.
     wake: Arc<tokio::sync::Notify>,
     sync: SyncOptions,
+    outbox: OutboxOptions,
+    /// What the outbox can do, by kind.
+    effects: BTreeMap<&'static str, Arc<dyn Effect>>,
+    signals: SignalOptions,
+    listeners: Vec<Arc<dyn SignalListener>>,
     sign_in: SignIn,
     /// One per app: opens only when many distinct connections find the service failing at the same time.
     services: BTreeMap<AppId, Arc<ServiceBreaker>>,

@@ -133,6 +133,9 @@ impl Hub {
         };
         for connection in connections {
             self.sync_now(tenant, &connection.id).await?;
+            if !super::outbox::is_synced(connection) {
+                self.outbox_changed(tenant, &connection.id).await?;
+            }
         }
         self.0.scheduler.schedule(&Job::keep_alive(tenant, grant), super::jobs::KEEP_ALIVE).await
     }

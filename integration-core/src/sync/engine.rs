@@ -14,11 +14,10 @@ mod replay;
 #[cfg(feature = "oauth")]
 pub(crate) use again::WalkRow;
 
-use std::{collections::BTreeMap, pin::pin, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use futures_util::future::{Either, select};
 use tracing::Instrument;
 
 use self::pending::FetchEnd;
@@ -27,6 +26,7 @@ use super::{
     change::Next,
     cursor::Window,
     feed::{Feed, SyncItem},
+    hold::{holding, taken_over},
     publish::{Publication, Told, publish},
     rows::{Keys, Lane, MEMBERS, MemberRow, PARTITIONS, PENDING, PartitionRow, SnapshotRow, decode},
     shutdown::Shutdown,
@@ -117,6 +117,8 @@ pub(crate) struct Effects {
     pub(crate) writes: Vec<StateWrite>,
     pub(crate) changes: Vec<ActivityChange>,
     pub(crate) outcomes: Vec<(String, Option<Outcome>)>,
+    /// What happens with the commit, beside the decisions.
+    pub(crate) told: Vec<Event>,
 }
 
 /// Turns items into effects: reads and look-ups only, nothing is written here.
@@ -180,11 +182,6 @@ pub(crate) fn sync_lease(tenant: &TenantId, connection: &ConnectionId, kind: &st
     LeaseKey::new(["sync", tenant.as_str(), connection.as_str(), kind])
 }
 
-fn taken_over() -> Error {
-    Error::new(ErrorKind::Conflict, "another worker took over this connection")
-        .with_retry(crate::error::Retry::Temporary)
-}
-
 /// One slice's state.
 struct Slice {
     guard: LeaseGuard,
@@ -217,21 +214,7 @@ impl<I: SyncItem> Engine<I> {
 
     /// Keeps the lease while `work` goes on, however long one call of it takes, and gives it back.
     async fn holding<T>(&self, guard: LeaseGuard, work: impl Future<Output = Result<T>> + Send) -> Result<T> {
-        let lost = async {
-            loop {
-                self.clock.sleep(self.options.lease / 3).await;
-                // A store that does not answer may answer next time; the commit decides in the end.
-                if let Ok(false) = self.leases.renew(&guard, self.options.lease).await {
-                    return taken_over();
-                }
-            }
-        };
-        let result = match select(pin!(work), pin!(lost)).await {
-            Either::Left((done, _)) => done,
-            Either::Right((error, _)) => Err(error),
-        };
-        self.give_back(guard.clone()).await;
-        result
+        holding((&*self.leases, &*self.clock, self.options.lease), guard, work).await
     }
 
     /// Takes the lease; `None` while somebody else has it.
@@ -462,12 +445,12 @@ impl<I: SyncItem> Engine<I> {
         const TRIES: u32 = 5;
         for attempt in 1.. {
             let effects = if inputs.is_empty() { Effects::default() } else { self.applier.prepare(&inputs).await? };
-            let events = slice.told.iter().filter_map(kept_of).collect();
+            let events = slice.told.iter().chain(&effects.told).filter_map(kept_of).collect();
             let told = Told { activities: effects.changes, events };
             match self.commit_telling(slice, &[&writes, &effects.writes], told).await {
                 Ok(()) => {
                     slice.settled += inputs.len() as u64;
-                    for event in slice.told.drain(..) {
+                    for event in slice.told.drain(..).chain(effects.told) {
                         self.tell(&event);
                     }
                     if !effects.outcomes.is_empty() {

@@ -52,11 +52,18 @@ pub enum JobKind {
         /// Which.
         grant: GrantId,
     },
+    /// Work off a connection's outbox.
+    Outbox {
+        /// Which.
+        connection: ConnectionId,
+    },
     /// Try again what lies in a connection's quarantine.
     ReplayQuarantine {
         /// Which.
         connection: ConnectionId,
     },
+    /// Hand the host's signals to those who listen.
+    Signals,
     /// Sync a connection's mail: head changes, then pending work, then the snapshot.
     SyncMail {
         /// Which.
@@ -89,6 +96,19 @@ impl Job {
     pub fn decide_again(tenant: &TenantId, connection: &ConnectionId) -> Self {
         let key = JobKey::new(format!("decide-again/{tenant}/{connection}"));
         Self { key, tenant: tenant.clone(), kind: JobKind::DecideAgain { connection: connection.clone() } }
+    }
+
+    /// The job that works off a connection's outbox.
+    #[must_use]
+    pub fn outbox(tenant: &TenantId, connection: &ConnectionId) -> Self {
+        let key = JobKey::new(format!("outbox/{tenant}/{connection}"));
+        Self { key, tenant: tenant.clone(), kind: JobKind::Outbox { connection: connection.clone() } }
+    }
+
+    /// The job that hands a tenant's signals to those who listen.
+    #[must_use]
+    pub fn signals(tenant: &TenantId) -> Self {
+        Self { key: JobKey::new(format!("signals/{tenant}")), tenant: tenant.clone(), kind: JobKind::Signals }
     }
 
     /// The job that tries again what lies in a connection's quarantine.

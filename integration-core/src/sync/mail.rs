@@ -109,6 +109,7 @@ impl MailSync {
             seen: crate::activity::Seen::default(),
             directory: self.directory,
             store: Arc::clone(&self.store),
+            clock: Arc::clone(&self.clock),
         };
         Engine {
             keys: Keys { tenant: self.tenant, connection: self.connection, kind: "mail" },

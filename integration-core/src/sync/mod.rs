@@ -14,6 +14,7 @@ pub use feed::{Feed, FeedCapabilities, Partition, PartitionPage, SyncItem};
 pub use job::{Job, JobKey, JobKind, JobOutcome, Scheduler};
 
 pub(crate) mod engine;
+pub(crate) mod hold;
 pub(crate) mod publish;
 pub(crate) mod rows;
 mod scheduler;

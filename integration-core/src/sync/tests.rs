@@ -254,6 +254,7 @@ impl Rig {
             seen: crate::activity::Seen::default(),
             directory: Arc::new(TestDirectory),
             store: Arc::new(self.store.clone()),
+            clock: Arc::new(SystemClock::new()),
         };
         Engine {
             keys: Keys { tenant, connection, kind: "mail" },

@@ -3,11 +3,18 @@
 
 use integration_core::{
     Result,
-    email::{Outgoing, SendKey, SendOptions, Sent, compose},
+    email::{Depth, Outgoing, SendKey, SendOptions, Sent, compose},
     ids::{MessageId, ThreadId},
+    outbox::SEND_KEY_HEADER,
+    sync::Fetched,
 };
 
-use super::{Gmail, convert, query, wire};
+use super::{Gmail, convert, fetch, query, wire};
+
+/// Where a mail whose `Message-ID` was replaced is looked for.
+const LATEST: &str = "newer_than:2d";
+/// How many of them: each costs as much as reading it.
+const LATEST_COUNT: &str = "25";
 
 /// Sends a message once.
 pub(super) async fn send(gmail: &Gmail, mail: &Outgoing, options: &SendOptions) -> Result<Sent> {
@@ -33,19 +40,38 @@ async fn written_id(gmail: &Gmail, id: &str) -> Option<String> {
     convert::headers(&message.payload?.headers).message_id
 }
 
-/// The message that was sent under this key.
+/// The message that was sent under this key: by its `Message-ID`, else among the latest by the header that carries the key,
+/// because Gmail replaces a `Message-ID` at times, and cannot search by another header.
 pub(super) async fn find_sent(gmail: &Gmail, key: &SendKey) -> Result<Option<Sent>> {
+    let stub = sent(gmail, query::by_message_id(key.as_str()), "1").await?.into_iter().next();
+    if let Some(stub) = stub {
+        let thread = stub.thread_id.map(ThreadId::new);
+        return Ok(Some(Sent::new(MessageId::new(stub.id), thread, Some(key.as_str().to_owned()))));
+    }
+    let latest = sent(gmail, LATEST.to_owned(), LATEST_COUNT).await?;
+    let ids = latest.iter().map(|stub| stub.id.as_str());
+    for fetched in fetch::fetch(gmail, ids, Depth::Headers, |message| message).await? {
+        match fetched {
+            Fetched::Present { item, .. } if item.headers.get(SEND_KEY_HEADER) == Some(key.as_str()) => {
+                return Ok(Some(Sent::new(MessageId::new(item.id), item.thread, item.message_id)));
+            }
+            // One that was not looked at may be the one.
+            Fetched::NotYet(_, error) => return Err(error),
+            Fetched::Gone(_) | Fetched::Malformed { .. } | Fetched::Present { .. } => {}
+        }
+    }
+    Ok(None)
+}
+
+/// What is, or was, in the sent folder; newest first.
+async fn sent(gmail: &Gmail, search: String, count: &'static str) -> Result<Vec<wire::Stub>> {
     let parameters = vec![
-        ("q", query::by_message_id(key.as_str()).into()),
+        ("q", search.into()),
         ("labelIds", "SENT".into()),
         // Deleting it afterwards does not unsend it.
         ("includeSpamTrash", "true".into()),
-        ("maxResults", "1".into()),
+        ("maxResults", count.into()),
     ];
     let list: wire::MessageList = gmail.session.send(gmail.client.list(parameters)?).await?.json()?;
-    let stub = list.messages.first().and_then(|stub| serde_json::from_str::<wire::Stub>(stub.get()).ok());
-    Ok(stub.map(|stub| {
-        let thread = stub.thread_id.map(ThreadId::new);
-        Sent::new(MessageId::new(stub.id), thread, Some(key.as_str().to_owned()))
-    }))
+    Ok(list.messages.iter().filter_map(|stub| serde_json::from_str(stub.get()).ok()).collect())
 }

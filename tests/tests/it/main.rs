@@ -17,6 +17,7 @@ mod mailbox;
 mod many;
 mod memory;
 mod near;
+mod outbox;
 #[cfg(unix)]
 mod postgres;
 mod quota;

@@ -29,10 +29,12 @@ use super::{
     summary::Summary,
 };
 use crate::{
+    clock::Clock,
     contain::contained,
     email::{Direction, MailItem, MailKind, Role},
     error::Result,
     ids::{ActivityId, ConnectionId, ItemKey, TenantId},
+    outbox::{Observed, Sight, observe},
     store::{Space, StateKey, StateQuery, SyncStore},
     sync::engine::{Applier, Effects, Input, Standing},
 };
@@ -66,6 +68,7 @@ pub(crate) struct MailApplier {
     pub(crate) lists: Arc<NameLists>,
     pub(crate) directory: Arc<dyn Directory>,
     pub(crate) store: Arc<dyn SyncStore>,
+    pub(crate) clock: Arc<dyn Clock>,
     /// How long the host's directory may take.
     pub(crate) patience: Duration,
     pub(crate) seen: Seen,
@@ -123,10 +126,14 @@ impl Applier<MailItem> for MailApplier {
         let mut work = Work::new(self, policy, self.has_verdicts(seen).await?);
         let keys: Vec<String> = inputs.iter().map(|input| input.key().as_str().to_owned()).collect();
         work.load_decisions(keys.iter().map(String::as_str)).await?;
-        let facts = self.facts(&work, policy, inputs).await?;
+        let mut facts = self.facts(&work, policy, inputs).await?;
+        let seen = self.sent(inputs, &mut facts).await?;
         work.regroup(&facts).await?;
         work.decide(&facts).await?;
-        work.into_effects()
+        let mut effects = work.into_effects()?;
+        effects.writes.extend(seen.writes);
+        effects.told = seen.told;
+        Ok(effects)
     }
 
     fn decided(&self) -> Space {
@@ -222,6 +229,28 @@ impl MailApplier {
             }
         }
         Ok(facts)
+    }
+
+    /// What of a batch the outbox sent, or answers that.
+    async fn sent(&self, inputs: &[Input<MailItem>], facts: &mut Facts) -> Result<Observed> {
+        let sights: Vec<Sight<'_>> = inputs
+            .iter()
+            .filter_map(|input| match input {
+                Input::Present { key, item: MailItem::Message(message) } => {
+                    let fact = facts.get(key.as_str())?.as_ref()?;
+                    Some((key.as_str(), &**message, &fact.summary))
+                }
+                _ => None,
+            })
+            .collect();
+        let place = (&*self.store, &self.tenant);
+        let seen = observe(place, &self.connection, &sights, self.clock.now()).await?;
+        for (message, intent) in &seen.ours {
+            if let Some(Some(fact)) = facts.get_mut(message) {
+                fact.summary.intent = Some(intent.clone());
+            }
+        }
+        Ok(seen)
     }
 
     async fn look_up(&self, ask: &DirectoryQuery) -> Result<DirectoryAnswer> {

@@ -322,6 +322,10 @@ async fn a_send_that_may_have_happened_is_not_repeated_but_looked_up() {
             .with_query("labelIds", "SENT")
             .answers_json(200, &stub),
         Step::get("/gmail/v1/users/me/messages").answers_json(200, &json!({ "resultSizeEstimate": 0 })),
+        Step::get("/gmail/v1/users/me/messages")
+            .with_query("q", "newer_than:2d")
+            .with_query("labelIds", "SENT")
+            .answers_json(200, &json!({ "resultSizeEstimate": 0 })),
     ]);
     let key = SendKey::new("key@example.com");
     let error = gmail.send(&reply(), &SendOptions::default().with_key(key.clone())).await.unwrap_err();

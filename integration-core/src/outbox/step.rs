@@ -1,0 +1,315 @@
+//! One step of one intent: an attempt, or a look-up of what an attempt left open.
+
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use chrono::{DateTime, Utc};
+use futures_util::FutureExt;
+
+use super::{
+    effect::{Effect, EffectCall, Performed},
+    enqueue::context,
+    intent::{Intent, IntentFailure, IntentState},
+    link::{Link, Origin, Ours, Theirs},
+    mail::performed,
+    rows::{intent_key, later, put, read_intent, read_row, spaces, whole},
+    sent::SentItem,
+    worker::{About, Outbox},
+};
+use crate::{
+    email::Sent,
+    error::{Actor, Error, ErrorKind, Remedy, Result, Retry},
+    event::Event,
+    store::{Expect, StateKey, StateWrite, read_one},
+};
+
+/// How often the end of an intent is written again because the sync wrote its rows in between.
+const TRIES: usize = 8;
+/// The wait where somebody has to act, or a long quota is spent, and nobody said how long.
+const PATIENT: Duration = Duration::from_secs(900);
+
+impl Outbox {
+    pub(super) async fn step(&self, about: &About<'_>, intent: Intent, version: u64) -> Result<()> {
+        match intent.state {
+            IntentState::Waiting => self.attempt(about, intent, version).await,
+            // We hold the lease, so whoever wrote that is gone.
+            IntentState::Sending { .. } => {
+                let message = "the worker ended in the middle; it is looked up before it is repeated";
+                self.doubt(about, (intent, version), &Error::new(ErrorKind::OutcomeUnknown, message)).await
+            }
+            IntentState::Unknown { since, look_ups } => self.look_up(about, (intent, version), (since, look_ups)).await,
+            IntentState::Cancelled { .. } | IntentState::Done { .. } | IntentState::Failed { .. } => Ok(()),
+        }
+    }
+
+    async fn attempt(&self, about: &About<'_>, mut intent: Intent, version: u64) -> Result<()> {
+        let now = self.now();
+        // The sync may have met it after it was believed absent.
+        if let Some(seen) = self.met(&intent).await? {
+            return self.done(about, (intent, version), seen).await;
+        }
+        if now >= intent.until {
+            let error = out_of_tries(&intent);
+            return self.fail(about, (intent, version), &error).await;
+        }
+        let (effect, call) = match self.call(&intent).await {
+            Ok(ready) => ready,
+            Err(error) => return self.set_back(about, (intent, version), &error).await,
+        };
+        intent.state = IntentState::Sending { since: now, fence: about.guard.fence };
+        intent.attempts += 1;
+        // Durable before the call: whoever finds it knows that it may have happened.
+        if !self.commit(about.guard, &[self.write(&intent, version)?]).await? {
+            return Ok(());
+        }
+        let written = (intent, version + 1);
+        match self.contained(effect.perform(&call)).await {
+            Ok(performed) => self.done(about, written, performed).await,
+            Err(error) if may_have_happened(&error) => self.doubt(about, written, &error).await,
+            Err(error) => self.set_back(about, written, &error).await,
+        }
+    }
+
+    /// A call of an effect: a panic, and no end within time, leave the outcome unknown.
+    async fn contained<T>(&self, call: impl Future<Output = Result<T>> + Send) -> Result<T> {
+        let unknown = |what: &str| Err(Error::new(ErrorKind::OutcomeUnknown, format!("the effect {what}")));
+        let call = AssertUnwindSafe(call).catch_unwind();
+        match tokio::time::timeout(self.options.patience(), call).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) => unknown("panicked"),
+            Err(_) => unknown("did not end in time"),
+        }
+    }
+
+    /// Opens the content and makes what an effect works with.
+    async fn call(&self, intent: &Intent) -> Result<(Arc<dyn Effect>, EffectCall)> {
+        let effect = Arc::clone(self.effect(&intent.kind)?);
+        let row = read_one(&*self.parts.store, self.tenant(), spaces::BODIES, intent_key(&intent.key)).await?;
+        let row = row.ok_or_else(|| Error::new(ErrorKind::Validation, "the content of the intent is gone"))?;
+        let content = self.parts.sealer.open(&context(self.tenant(), &intent.key), &row.bytes).await?;
+        let call = EffectCall {
+            connection: self.connection.clone(),
+            connector: Arc::clone(&self.connector),
+            session: self.session.clone().with_deadline(Some(later(self.now(), self.options.attempt))),
+            intent: intent.key.clone(),
+            token: intent.token.clone(),
+            content: Arc::from(content.expose().as_slice()),
+        };
+        Ok((effect, call))
+    }
+
+    /// Nothing happened: once more later, or never.
+    async fn set_back(&self, about: &About<'_>, (mut intent, version): (Intent, u64), error: &Error) -> Result<()> {
+        let patient = is_patient(error.kind());
+        let temporary = patient || error.kind() == ErrorKind::Store || error.retry() != Retry::Never;
+        let spent = !patient && intent.attempts >= self.options.attempts;
+        if !temporary || spent || self.now() >= intent.until {
+            return self.fail(about, (intent, version), error).await;
+        }
+        let wait = if patient { PATIENT } else { self.options.retry_wait(intent.attempts) };
+        intent.setback = Some(IntentFailure::of(error));
+        intent.state = IntentState::Waiting;
+        self.put_off(about, (intent, version), error.retry_after().unwrap_or(wait)).await.map(drop)
+    }
+
+    /// It may have happened.
+    async fn doubt(&self, about: &About<'_>, (mut intent, version): (Intent, u64), error: &Error) -> Result<()> {
+        intent.state = IntentState::Unknown { since: self.now(), look_ups: 0 };
+        intent.times_unknown += 1;
+        intent.setback = Some(IntentFailure::of(error));
+        let key = intent.key.clone();
+        if self.put_off(about, (intent, version), self.options.look_up_wait(0)).await? {
+            self.tell(&Event::OutcomeUnknown { intent: key });
+        }
+        Ok(())
+    }
+
+    async fn look_up(
+        &self,
+        about: &About<'_>,
+        (intent, version): (Intent, u64),
+        (since, look_ups): (DateTime<Utc>, u32),
+    ) -> Result<()> {
+        let found = match self.met(&intent).await? {
+            Some(met) => Ok(Some(met)),
+            None => self.ask(&intent).await,
+        };
+        match found {
+            Ok(Some(performed)) => self.done(about, (intent, version), performed).await,
+            Ok(None) => self.not_found(about, (intent, version), (since, look_ups + 1)).await,
+            Err(error) => self.cannot_tell(about, (intent, version), (since, look_ups), &error).await,
+        }
+    }
+
+    async fn ask(&self, intent: &Intent) -> Result<Option<Performed>> {
+        let (effect, call) = self.call(intent).await?;
+        self.contained(effect.find(&call)).await
+    }
+
+    async fn not_found(
+        &self,
+        about: &About<'_>,
+        (mut intent, version): (Intent, u64),
+        (since, look_ups): (DateTime<Utc>, u32),
+    ) -> Result<()> {
+        let now = self.now();
+        if look_ups < self.options.look_ups || now < later(since, self.options.doubt()) {
+            intent.state = IntentState::Unknown { since, look_ups };
+            let wait = self.options.look_up_wait(look_ups);
+            return self.put_off(about, (intent, version), wait).await.map(drop);
+        }
+        let absent = Event::OutcomeResolved { intent: intent.key.clone(), happened: false };
+        if intent.attempts >= self.options.attempts || now >= intent.until {
+            let error = out_of_tries(&intent);
+            self.fail(about, (intent, version), &error).await?;
+            self.tell(&absent);
+            return Ok(());
+        }
+        intent.state = IntentState::Waiting;
+        if self.put_off(about, (intent, version), Duration::ZERO).await? {
+            self.tell(&absent);
+        }
+        Ok(())
+    }
+
+    /// The look-up failed; it does not count as one.
+    async fn cannot_tell(
+        &self,
+        about: &About<'_>,
+        (mut intent, version): (Intent, u64),
+        (since, look_ups): (DateTime<Utc>, u32),
+        error: &Error,
+    ) -> Result<()> {
+        let passes = error.retry() != Retry::Never
+            || matches!(error.kind(), ErrorKind::OutcomeUnknown | ErrorKind::Store | ErrorKind::Validation)
+            || is_patient(error.kind()) && error.kind() != ErrorKind::MissingScope;
+        let patience = if passes { self.options.give_up } else { self.options.doubt() };
+        if self.now() >= later(since, patience) {
+            return self.fail(about, (intent, version), &never_known(error)).await;
+        }
+        intent.setback = Some(IntentFailure::of(error));
+        let wait = error.retry_after().unwrap_or(self.options.look_up_wait(look_ups + 1));
+        self.put_off(about, (intent, version), wait).await.map(drop)
+    }
+
+    /// Where the sync has met it, if it has.
+    async fn met(&self, intent: &Intent) -> Result<Option<Performed>> {
+        if intent.attempts == 0 {
+            return Ok(None);
+        }
+        let Some((item, _)) = self.sent_item(intent).await? else { return Ok(None) };
+        let SentItem { message, thread, sent_message_id, .. } = item;
+        Ok(message.map(|id| performed(Sent::new(id, thread, sent_message_id))))
+    }
+
+    async fn sent_item(&self, intent: &Intent) -> Result<Option<(SentItem, u64)>> {
+        read_row(&*self.parts.store, self.tenant(), spaces::SENT, StateKey::new([&intent.key])).await
+    }
+
+    /// It happened.
+    async fn done(
+        &self,
+        about: &About<'_>,
+        (mut intent, mut version): (Intent, u64),
+        performed: Performed,
+    ) -> Result<()> {
+        let now = self.now();
+        for _ in 0..TRIES {
+            let unknown = matches!(intent.state, IntentState::Unknown { .. });
+            intent.state = IntentState::Done { at: now };
+            let mut writes = self.finish(about, &intent, version)?;
+            writes.push(StateWrite::delete(self.tenant(), spaces::BODIES, intent_key(&intent.key)));
+            writes.extend(self.link(&intent, &performed).writes(self.tenant())?);
+            if let (Some(mail), Some((mut item, version))) = (&performed.mail, self.sent_item(&intent).await?) {
+                item.found(mail, now);
+                writes.push(item.row(self.tenant())?.expecting(Expect::Version(version)));
+                writes.extend(item.index(self.tenant()));
+            }
+            if self.commit(about.guard, &writes).await? {
+                if unknown {
+                    self.tell(&Event::OutcomeResolved { intent: intent.key.clone(), happened: true });
+                }
+                let (kind, id) = (performed.kind.to_owned(), performed.id);
+                self.tell(&Event::IntentDone { intent: intent.key, kind, id });
+                return Ok(());
+            }
+            match read_intent(&*self.parts.store, self.tenant(), &intent.key).await? {
+                Some((fresh, now)) if !fresh.state.is_finished() => (intent, version) = (fresh, now),
+                _ => return Ok(()),
+            }
+        }
+        Err(Error::new(ErrorKind::Conflict, "an intent's rows are written too often").with_retry(Retry::Temporary))
+    }
+
+    fn link(&self, intent: &Intent, performed: &Performed) -> Link {
+        let theirs = Theirs::new(self.connection.id.clone(), performed.kind, performed.id.clone());
+        Link::new(Ours::new("intent", intent.key.as_str()), theirs, Origin::Ours).with_seen(performed.version.clone())
+    }
+
+    /// It will not happen by itself; the content is kept for another try.
+    async fn fail(&self, about: &About<'_>, (mut intent, version): (Intent, u64), error: &Error) -> Result<()> {
+        let failure = IntentFailure::of(error);
+        intent.state = IntentState::Failed { at: self.now(), failure: failure.clone() };
+        let writes = self.finish(about, &intent, version)?;
+        if self.commit(about.guard, &writes).await? {
+            self.tell(&Event::IntentFailed { intent: intent.key, failure });
+        }
+        Ok(())
+    }
+
+    fn finish(&self, about: &About<'_>, intent: &Intent, version: u64) -> Result<Vec<StateWrite>> {
+        Ok(vec![self.write(intent, version)?, self.leave(about)])
+    }
+
+    fn write(&self, intent: &Intent, version: u64) -> Result<StateWrite> {
+        let write = put(self.tenant(), spaces::INTENTS, intent_key(&intent.key), intent)?;
+        Ok(write.expecting(Expect::Version(version)))
+    }
+
+    /// Looks at it again after `wait`; false if somebody wrote it in between.
+    async fn put_off(&self, about: &About<'_>, (mut intent, version): (Intent, u64), wait: Duration) -> Result<bool> {
+        intent.due = whole(later(self.now(), wait));
+        let writes = [self.write(&intent, version)?, self.strike(about.entry), self.remind(&intent)];
+        self.commit(about.guard, &writes).await
+    }
+}
+
+/// Does an error leave open whether the effect took place? One that could not be read answered a call that was carried out.
+fn may_have_happened(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::OutcomeUnknown | ErrorKind::Validation)
+}
+
+/// Passes once somebody has acted, or with time: no reason to count tries.
+fn is_patient(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::AdminPolicy
+            | ErrorKind::MissingScope
+            | ErrorKind::NeedsConsent
+            | ErrorKind::QuotaExhausted
+            | ErrorKind::RateLimited
+            | ErrorKind::ReauthorisationNeeded
+    )
+}
+
+fn out_of_tries(intent: &Intent) -> Error {
+    let why = intent.setback.as_ref().map_or("it was not begun in time", |setback| setback.message.as_str());
+    let remedy = intent.setback.as_ref().and_then(|setback| setback.remedy.clone()).unwrap_or_else(|| {
+        Remedy::new(
+            "The service did not take it within the time for it.",
+            Actor::Operator,
+            "Try it again, or cancel it.",
+        )
+    });
+    Error::new(ErrorKind::Unavailable, format!("out of tries: {why}")).with_retry(Retry::Exhausted).with_remedy(remedy)
+}
+
+/// Nobody can find out: that is for a person to look at, never for a repeat.
+fn never_known(error: &Error) -> Error {
+    let remedy = Remedy::new(
+        "It may have happened, and the service does not tell.",
+        Actor::Person,
+        "Look whether it is there in the account, then try it again or cancel it.",
+    );
+    let message = format!("the outcome could not be found out: {error}");
+    Error::new(ErrorKind::OutcomeUnknown, message).with_remedy(remedy)
+}
