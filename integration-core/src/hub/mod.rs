@@ -8,6 +8,8 @@ mod erase;
 mod jobs;
 mod read;
 mod sign_in;
+#[cfg(feature = "axum")]
+mod web;
 mod why;
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
@@ -15,6 +17,8 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 pub use builder::HubBuilder;
 pub use choices::DirectoryChange;
 pub use read::Quarantined;
+#[cfg(feature = "axum")]
+pub(crate) use web::FormKey;
 pub use why::Why;
 
 use crate::{
