@@ -22,5 +22,7 @@ pub mod sync;
 #[cfg(feature = "test-util")]
 pub mod testing;
 pub mod vault;
+#[cfg(feature = "axum")]
+pub mod web;
 
 pub use crate::error::{Error, ErrorKind, Result};

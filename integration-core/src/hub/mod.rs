@@ -13,6 +13,8 @@ mod outbox;
 mod read;
 mod sign_in;
 mod signals;
+#[cfg(feature = "axum")]
+mod web;
 mod why;
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
@@ -21,6 +23,8 @@ pub use builder::HubBuilder;
 pub use choices::DirectoryChange;
 pub use read::Quarantined;
 pub use signals::{PreparedSignal, Signal, SignalKind, SignalListener, SignalOptions, SignalRecord, SignalState};
+#[cfg(feature = "axum")]
+pub(crate) use web::FormKey;
 pub use why::Why;
 
 use crate::{

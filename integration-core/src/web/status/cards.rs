@@ -1,0 +1,124 @@
+//! The status page's body.
+
+use std::collections::BTreeSet;
+
+use maud::{Markup, html};
+
+use super::{AccountPhase, AccountState, AccountStatus, Status};
+use crate::{
+    connection::Capability,
+    web::{
+        layout::remedy,
+        request::Visit,
+        strings::{Strings, fill},
+    },
+};
+
+pub(super) fn body(visit: &Visit, status: &Status) -> Markup {
+    let strings = visit.strings();
+    html! {
+        h1 { (strings.status_title) }
+        @if let Some(notice) = notice(visit) { p.notice role="status" { (notice) } }
+        div id="accounts" data-busy=[status.busy.then_some("yes")] {
+            @if status.accounts.is_empty() {
+                p.card { (strings.status_empty) }
+            } @else {
+                ul.cards { @for account in &status.accounts { li.card { (card(visit, account)) } } }
+            }
+        }
+        p.muted role="status" id="summary" { @if status.busy { (strings.status_updates) } }
+        @if status.pages > 1 { (pages(visit, status)) }
+        p.actions { a.button href=(visit.web.options.path("connect")) { (strings.navigation_connect) } }
+    }
+}
+
+/// Only words of our own: what a link says is never shown.
+fn notice(visit: &Visit) -> Option<&str> {
+    match visit.query.get("notice") {
+        Some("disconnected") => Some(&visit.strings().notice_disconnected),
+        Some("erased") => Some(&visit.strings().notice_erased),
+        _ => None,
+    }
+}
+
+fn card(visit: &Visit, account: &AccountStatus) -> Markup {
+    let (strings, id) = (visit.strings(), &account.id);
+    html! {
+        div.top {
+            h2 { (account.label) @if let Some(service) = &account.service { " " span.muted { "(" (service) ")" } } }
+            p class={ "state " (account.state.as_str()) } { (state(strings, account.state)) }
+        }
+        @if let Some(what) = &account.remedy { (remedy(strings, what)) }
+        (doing(strings, account))
+        (allowances(strings, account))
+        p.actions {
+            @if visit.web.options.offer(&account.app).is_some() {
+                a.button.quiet[account.state != AccountState::NeedsAttention] id={ "reconnect-" (id) }
+                    href={ (visit.web.options.path("reconnect")) "?connection=" (id) } {
+                    (fill(&strings.reconnect_button, &[("account", &account.label)]))
+                }
+            }
+            a.button.quiet id={ "disconnect-" (id) } href={ (visit.web.options.path("disconnect")) "?connection=" (id) } {
+                (fill(&strings.disconnect_button, &[("account", &account.label)]))
+            }
+        }
+    }
+}
+
+fn state(strings: &Strings, state: AccountState) -> &str {
+    match state {
+        AccountState::Disconnected => &strings.state_disconnected,
+        AccountState::NeedsAttention => &strings.state_needs_attention,
+        AccountState::Paused => &strings.state_paused,
+        AccountState::Syncing => &strings.state_syncing,
+        AccountState::UpToDate => &strings.state_up_to_date,
+    }
+}
+
+/// What is going on, in a sentence. Nothing claims a share of a whole that is not known.
+fn doing(strings: &Strings, account: &AccountStatus) -> Markup {
+    let (listed, pending) = (account.listed.to_string(), account.pending.to_string());
+    let counted = |text: &str| fill(text, &[("listed", &listed), ("pending", &pending)]);
+    let text = match (account.state, account.phase) {
+        (_, Some(AccountPhase::Starting)) => counted(&strings.phase_starting),
+        (_, Some(AccountPhase::Listing)) => counted(&strings.phase_listing),
+        (_, Some(AccountPhase::Fetching)) => counted(&strings.phase_fetching),
+        (AccountState::Disconnected, None) => strings.disconnected_text.to_string(),
+        (AccountState::Paused, None) => strings.paused_text.to_string(),
+        (_, None) => String::new(),
+    };
+    html! {
+        @if !text.is_empty() { p { (text) } }
+        @if account.phase.is_some() { progress aria-label=(strings.state_syncing) {} }
+        @if let Some(at) = account.compared_at {
+            p.muted { (fill(&strings.compared_at, &[("when", &at.format("%Y-%m-%d %H:%M UTC").to_string())])) }
+        }
+    }
+}
+
+fn allowances(strings: &Strings, account: &AccountStatus) -> Markup {
+    let words = |these: &BTreeSet<Capability>| {
+        these.iter().map(|&one| strings.capability(one).0).collect::<Vec<_>>().join(", ")
+    };
+    html! {
+        @if !account.allowed.is_empty() { p.muted { (strings.allowed) " " (words(&account.allowed)) } }
+        @if !account.not_allowed.is_empty() && account.state != AccountState::Disconnected {
+            p { strong { (strings.not_allowed) } " " (words(&account.not_allowed)) }
+        }
+    }
+}
+
+fn pages(visit: &Visit, status: &Status) -> Markup {
+    let (strings, path) = (visit.strings(), visit.web.options.path("status"));
+    let (page, last) = (status.page.to_string(), status.pages.to_string());
+    let words = fill(&strings.page_of, &[("page", &page), ("pages", &last)]);
+    html! {
+        nav aria-label=(words) {
+            p.actions {
+                span { (words) }
+                @if status.page > 1 { a href={ (path) "?page=" (status.page - 1) } { (strings.page_before) } }
+                @if status.page < status.pages { a href={ (path) "?page=" (status.page + 1) } { (strings.page_after) } }
+            }
+        }
+    }
+}
