@@ -34,7 +34,7 @@ use super::{
 use crate::{
     activity::{ActivityChange, BatchRetention, NameLists, Outcome, Sink},
     clock::Clock,
-    error::{Error, ErrorKind, Result},
+    error::{ErrorKind, Result},
     event::{Event, EventKind, EventListener, EventRetention, Gaps, Phase, Progress, kept_of, tell},
     ids::{ConnectionId, ItemKey, PartitionId, TenantId},
     store::{LeaseGuard, LeaseKey, LeaseStore, Space, StateKey, StateQuery, StateWrite, SyncStore},
