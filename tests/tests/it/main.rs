@@ -16,6 +16,8 @@ mod many;
 mod memory;
 mod near;
 mod outbox;
+#[cfg(unix)]
+mod outbox_kill;
 mod quota;
 mod reading;
 mod rematch;
