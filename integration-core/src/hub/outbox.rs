@@ -27,6 +27,27 @@ impl Hub {
     /// Prepares a mail: validates it, chooses its `Message-ID`, seals it. Nothing is stored and no service is asked; what
     /// [`outbox::enqueue`](crate::outbox::enqueue) writes within a transaction is what will be sent. Safe to repeat.
     ///
+    /// # Example
+    /// ```
+    /// # async fn f(hub: &integration_core::hub::Hub, tenant: &integration_core::ids::TenantId,
+    /// #     connection: &integration_core::ids::ConnectionId, store: &dyn integration_core::store::SyncStore)
+    /// #     -> integration_core::Result<()> {
+    /// use integration_core::{email::{Address, Outgoing}, outbox::{self, IntentKey, IntentOptions}};
+    ///
+    /// let mut mail = Outgoing::default();
+    /// mail.to = vec![Address::new("bo@acme.example")];
+    /// mail.subject = "Offer 7".to_owned();
+    /// mail.text = Some("As promised.".to_owned());
+    /// // The key is the host's own: asking again after a crash is the same intent, never a second mail.
+    /// let options = IntentOptions::default().with_key(IntentKey::new("offer-7"));
+    /// let prepared = hub.prepare_send(tenant, connection, &mail, options).await?;
+    /// let mut tx = store.begin(None).await?; // or the host's own transaction, enlisted
+    /// outbox::enqueue(&prepared, &mut *tx).await?;
+    /// tx.commit().await?;
+    /// hub.outbox_changed(tenant, connection).await?; // only a hint: without it the next sync notices
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// `NotFound` for an unknown connection of this tenant; `MissingScope` if sending was not granted, with what to ask
     /// for; `InvalidInput` naming the field; `Conflict` if the key was used for something else; `Store`.

@@ -14,27 +14,6 @@
 //! `sending` is durable before the service is called, so a process that dies at any point leaves either an intent that was
 //! not begun, or one whose outcome is unknown and is looked up. What left is a [`SentItem`] and a [`Link`]; replies, bounces
 //! and the message itself coming back through the sync attach to them.
-//!
-//! # Example
-//! ```
-//! # async fn f(hub: &integration_core::hub::Hub, tenant: &integration_core::ids::TenantId,
-//! #     connection: &integration_core::ids::ConnectionId, store: &dyn integration_core::store::SyncStore)
-//! #     -> integration_core::Result<()> {
-//! use integration_core::{email::{Address, Outgoing}, outbox::{self, IntentKey, IntentOptions}};
-//!
-//! let mut mail = Outgoing::default();
-//! mail.to = vec![Address::new("bo@acme.example")];
-//! mail.subject = "Offer 7".to_owned();
-//! mail.text = Some("As promised.".to_owned());
-//! // The key is the host's own: asking again after a crash is the same intent, never a second mail.
-//! let options = IntentOptions::default().with_key(IntentKey::new("offer-7"));
-//! let prepared = hub.prepare_send(tenant, connection, &mail, options).await?;
-//! let mut tx = store.begin(None).await?; // or the host's own transaction, enlisted
-//! outbox::enqueue(&prepared, &mut *tx).await?;
-//! tx.commit().await?;
-//! hub.outbox_changed(tenant, connection).await?; // only a hint: without it the next sync notices
-//! # Ok(()) }
-//! ```
 
 mod effect;
 mod enqueue;

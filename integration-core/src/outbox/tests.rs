@@ -275,6 +275,23 @@ async fn a_worker_that_is_killed_at_any_boundary_does_nothing_twice_and_loses_no
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_worker_that_does_not_write_down_what_it_begins_is_found_out() {
+    for number in 1..20 {
+        let world = World::new();
+        world.enqueue("a", key("a")).await;
+        world.forget_beginnings();
+        world.kill_at(number);
+        let killed = world.until_killed().await;
+        world.until_killed().await;
+        if killed && world.book().len() > 1 {
+            println!("control: killed at boundary {number}, it happens twice");
+            return;
+        }
+    }
+    panic!("nobody noticed");
+}
+
+#[tokio::test(start_paused = true)]
 async fn links_are_found_from_both_sides_and_taken_away() {
     let world = World::new();
     let links = Links::new(&*world.store, &world.tenant);

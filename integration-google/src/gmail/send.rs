@@ -2,7 +2,7 @@
 //! Source: <https://developers.google.com/workspace/gmail/api/guides/sending>.
 
 use integration_core::{
-    Result,
+    Error, ErrorKind, Result,
     email::{Depth, Outgoing, SendKey, SendOptions, Sent, compose},
     ids::{MessageId, ThreadId},
     outbox::SEND_KEY_HEADER,
@@ -56,8 +56,11 @@ pub(super) async fn find_sent(gmail: &Gmail, key: &SendKey) -> Result<Option<Sen
                 return Ok(Some(Sent::new(MessageId::new(item.id), item.thread, item.message_id)));
             }
             // One that was not looked at may be the one.
-            Fetched::NotYet(_, error) => return Err(error),
-            Fetched::Gone(_) | Fetched::Malformed { .. } | Fetched::Present { .. } => {}
+            Fetched::NotYet(_, error) => {
+                let message = "the service does not say now what was sent";
+                return Err(Error::new(ErrorKind::Unavailable, message).with_service("google").with_source(error));
+            }
+            _ => {}
         }
     }
     Ok(None)

@@ -19,6 +19,8 @@ mod memory;
 mod near;
 mod outbox;
 #[cfg(unix)]
+mod outbox_kill;
+#[cfg(unix)]
 mod postgres;
 mod quota;
 mod quota_page;

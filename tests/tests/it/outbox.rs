@@ -317,7 +317,7 @@ impl Rig {
             let scheduler = BundledScheduler::new(Arc::clone(&self.stores.jobs), Arc::clone(&self.clock), options);
             let stop = Shutdown::default();
             let finished = async {
-                while !self.intents(&hub).await.iter().all(|intent| intent.state.is_finished()) {
+                while self.waits().await {
                     self.clock.sleep(Duration::from_secs(30)).await;
                 }
             };
@@ -328,6 +328,13 @@ impl Rig {
                 _ = scheduler.work(Arc::new(hub.clone()), &stop) => unreachable!("nobody stops it"),
             }
         }
+    }
+
+    /// Is there anything that the outbox is reminded of?
+    async fn waits(&self) -> bool {
+        let (space, prefix) = ("outbox_due", String::new());
+        let query = StateQuery::Range { tenant: tenant(), space, prefix, after: None, limit: 1 };
+        !self.stores.sync.read(&query).await.unwrap().is_empty()
     }
 
     /// How often each subject is in the service's own Sent folder.

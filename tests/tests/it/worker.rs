@@ -81,6 +81,8 @@ async fn the_other_process() {
         "call" => call(&hub(database, &origin).await, &origin).await,
         "canary" => canary::work(database, &origin).await,
         "follow" => follow(&hub(database, &origin).await, &origin).await,
+        #[cfg(unix)]
+        "send" => crate::outbox_kill::work(&hub(database, &origin).await, database, &origin).await,
         "storm" => storm(&hub(database, &origin).await, &origin).await,
         "sync" => sync(&hub(database, &origin).await, &origin).await,
         other => panic!("unknown role {other}"),
@@ -113,7 +115,12 @@ pub(crate) async fn hub(database: &Path, origin: &str) -> Hub {
     options.lease = Duration::from_millis(setting(LEASE, 1_500));
     // A request to the sign-in endpoints may take four fifths of this.
     let sign_in = Duration::from_secs(setting(SIGN_IN_LEASE, 6));
-    Hub::builder(stores, Arc::new(KeyRing::from_base64(KEY).unwrap()))
+    let mut builder = Hub::builder(stores, Arc::new(KeyRing::from_base64(KEY).unwrap()));
+    #[cfg(unix)]
+    {
+        builder = builder.with_outbox(crate::outbox_kill::quick());
+    }
+    builder
         .with_connector(Google::new(config).unwrap())
         .with_directory(Arc::new(Known))
         .with_sync(options)
