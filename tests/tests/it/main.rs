@@ -15,6 +15,7 @@ mod mailbox;
 mod many;
 mod memory;
 mod near;
+mod place;
 #[cfg(unix)]
 mod postgres;
 mod quota;
