@@ -1,19 +1,13 @@
 //! Killed at any moment (SIGKILL) and started again, a sync ends with the rows of an undisturbed one.
 
-use std::{
-    collections::BTreeMap,
-    os::unix::process::ExitStatusExt,
-    path::{Path, PathBuf},
-    process::Child,
-    time::Duration,
-};
+use std::{collections::BTreeMap, os::unix::process::ExitStatusExt, path::Path, process::Child, time::Duration};
 
-use integration_core::store::sqlite::SqliteStore;
 use serde_json::Value;
 
 use crate::{
     far::FarSandbox,
     mailbox::{self, OWNER},
+    place::{Places, StoreUrl},
     worker::{self, dump, rows},
 };
 
@@ -34,19 +28,19 @@ enum Phase {
 }
 
 /// What its rows say it had left; `None`: nothing that it knew of.
-async fn left(database: &Path) -> Option<Phase> {
-    let store = SqliteStore::open(database).await.unwrap();
-    if rows(&store, "connection").await.is_empty() {
+async fn left(database: &StoreUrl) -> Option<Phase> {
+    let store = &*database.stores().await.sync;
+    if rows(store, "connection").await.is_empty() {
         return Some(Phase::BeforeSignIn);
     }
-    let partitions = rows(&store, "partition").await;
+    let partitions = rows(store, "partition").await;
     let partition: Value = partitions.first().map_or(Value::Null, |row| serde_json::from_slice(&row.bytes).unwrap());
     let listed = partition["complete"] == true || partition["snapshot"]["listing_done"] == true;
     if !listed {
         return Some(Phase::Listing);
     }
     // The third segment of a waiting item's key is its lane: 0 for what the head brought.
-    let waiting = rows(&store, "pending").await;
+    let waiting = rows(store, "pending").await;
     let lanes: Vec<bool> = waiting.iter().map(|row| row.key.segments()[2] == "0").collect();
     match (lanes.contains(&true), lanes.contains(&false)) {
         (true, _) => Some(Phase::FollowingTheHead),
@@ -68,17 +62,17 @@ async fn kill_after(sandbox: &FarSandbox, process: &mut Child, calls: u64, pause
 }
 
 /// The killed processes' leases run out soon.
-fn start(role: &str, database: &Path, sandbox: &FarSandbox) -> Child {
+fn start(role: &str, database: &StoreUrl, sandbox: &FarSandbox) -> Child {
     worker::command(role, database, &sandbox.origin).env(worker::LEASE, "500").spawn().unwrap()
 }
 
-fn finish(database: &Path, sandbox: &FarSandbox) {
+fn finish(database: &StoreUrl, sandbox: &FarSandbox) {
     assert!(start("sync", database, sandbox).wait().unwrap().success());
 }
 
 /// Syncs of the whole mailbox, each into a database of its own.
-struct Whole {
-    place: PathBuf,
+struct Whole<'p> {
+    places: &'p Places,
     sandbox: FarSandbox,
     expected: Vec<String>,
     /// Calls of an undisturbed run, and how many of them the sign-in makes.
@@ -86,13 +80,13 @@ struct Whole {
     sign_in: u64,
 }
 
-impl Whole {
-    async fn prepare(place: &Path) -> Self {
+impl<'p> Whole<'p> {
+    async fn prepare(place: &Path, places: &'p Places) -> Self {
         let mail = place.join("mail");
         mailbox::fill(&mail, MESSAGES);
         let sandbox = FarSandbox::start(&mail);
         sandbox.slow_down(CALL).await;
-        let database = place.join("whole.db");
+        let database = places.fresh("whole").await;
         finish(&database, &sandbox);
         let log = sandbox.ask("GET", "calls", "").await;
         // By path: where the service's description is not at hand, operations have other names.
@@ -102,12 +96,12 @@ impl Whole {
         assert!(expected.len() as u64 > MESSAGES, "{} rows", expected.len());
         let quarantined = expected.iter().filter(|line| line.starts_with("Quarantined")).count();
         assert_eq!(quarantined, 3, "the broken messages");
-        Self { place: place.to_owned(), sandbox, expected, calls: paths.len() as u64, sign_in: sign_in as u64 }
+        Self { places, sandbox, expected, calls: paths.len() as u64, sign_in: sign_in as u64 }
     }
 
     /// One in twenty is killed while signing in, the others over the rest; the last call is left out.
     async fn run(&self, run: u64, runs: u64) -> Phase {
-        let database = self.place.join(format!("{run}.db"));
+        let database = self.places.fresh(&run.to_string()).await;
         let mut process = start("sync", &database, &self.sandbox);
         let rest = self.calls - self.sign_in - 1;
         let calls = if run.is_multiple_of(20) { 1 + run / 20 % self.sign_in } else { self.sign_in + run * rest / runs };
@@ -122,19 +116,19 @@ impl Whole {
 /// One database that follows a mailbox in which much happens, killed again and again; another that never is.
 struct Live {
     sandbox: FarSandbox,
-    killed: PathBuf,
-    undisturbed: PathBuf,
+    killed: StoreUrl,
+    undisturbed: StoreUrl,
     ids: Vec<String>,
     edits: u64,
 }
 
 impl Live {
-    async fn prepare(place: &Path) -> Self {
+    async fn prepare(place: &Path, places: &Places) -> Self {
         let mail = place.join("live");
         mailbox::fill(&mail, 30);
         let sandbox = FarSandbox::start(&mail);
         sandbox.slow_down(CALL).await;
-        let (killed, undisturbed) = (place.join("killed.db"), place.join("undisturbed.db"));
+        let (killed, undisturbed) = (places.fresh("killed").await, places.fresh("undisturbed").await);
         finish(&killed, &sandbox);
         finish(&undisturbed, &sandbox);
         let listed = sandbox.ask("GET", &format!("messages?account={OWNER}"), "").await;
@@ -200,9 +194,19 @@ impl Live {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_sync_ends_like_an_undisturbed_one() {
+    kill_again_and_again(&Places::files()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_sync_on_a_server_ends_like_an_undisturbed_one() {
+    let Some(places) = Places::server().await else { return };
+    kill_again_and_again(&places).await;
+}
+
+async fn kill_again_and_again(places: &Places) {
     let runs: u64 = std::env::var("INTEGRATION_KILL_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(20);
     let place = tempfile::tempdir().unwrap();
-    let (whole, mut live) = (Whole::prepare(place.path()).await, Live::prepare(place.path()).await);
+    let (whole, mut live) = (Whole::prepare(place.path(), places).await, Live::prepare(place.path(), places).await);
     let mut phases: BTreeMap<Phase, u64> = BTreeMap::new();
     for run in 0..runs {
         // Three whole syncs, then two of a mailbox that is up to date and in which things happen.

@@ -20,6 +20,7 @@ mod near;
 mod outbox;
 #[cfg(unix)]
 mod outbox_kill;
+mod place;
 #[cfg(unix)]
 mod postgres;
 mod quota;

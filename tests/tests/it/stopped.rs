@@ -1,16 +1,16 @@
 //! A process that is stopped past its lease in the middle of a refresh (SIGSTOP), replaced, and woken again.
 
 use std::{
-    path::Path,
     process::{Child, Command, Stdio},
     time::Duration,
 };
 
-use integration_core::store::{SealedRecord, sqlite::SqliteStore};
+use integration_core::store::SealedRecord;
 use serde_json::{Value, json};
 
 use crate::{
     far::FarSandbox,
+    place::{Places, StoreUrl},
     storm::{ended_token, token_record},
     worker::{self, tenant},
 };
@@ -34,7 +34,7 @@ struct Story {
 impl Story {
     /// The first process asks for a token and is stopped before the answer comes; the second takes over; then the first
     /// is woken.
-    async fn play(sandbox: &FarSandbox, database: &Path, sabotage: &str) -> Self {
+    async fn play(sandbox: &FarSandbox, database: &StoreUrl, sabotage: &str) -> Self {
         ended_token(sandbox, database).await;
         sandbox.ask("POST", "token_delay?milliseconds=700", "").await;
         let before = sandbox.refreshes().await;
@@ -60,9 +60,8 @@ impl Story {
         Self { second, woken, requests, record, at_the_end: token_record(database).await }
     }
 
-    async fn ends_well(sandbox: &FarSandbox, what: &str) {
-        let place = tempfile::tempdir().unwrap();
-        let database = place.path().join("stopped.db");
+    async fn ends_well(sandbox: &FarSandbox, places: &Places, what: &str) {
+        let database = places.fresh("stopped").await;
         let story = Self::play(sandbox, &database, "no").await;
         assert_eq!(story.at_the_end, story.record, "the woken holder changes nothing");
         assert_eq!((&story.second, &story.woken), (&Value::Null, &Value::Null), "both calls are answered");
@@ -77,7 +76,17 @@ impl Story {
 async fn a_holder_stopped_past_its_lease_is_replaced_and_changes_nothing_when_it_wakes() {
     let place = tempfile::tempdir().unwrap();
     let sandbox = FarSandbox::start(place.path());
-    Story::ends_well(&sandbox, "plain refresh tokens").await;
+    Story::ends_well(&sandbox, &Places::files(), "plain refresh tokens").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_one_server_too_a_stopped_holder_is_replaced_and_changes_nothing_when_it_wakes() {
+    let Some(places) = Places::server().await else { return };
+    let place = tempfile::tempdir().unwrap();
+    let sandbox = FarSandbox::start(place.path());
+    Story::ends_well(&sandbox, &places, "plain refresh tokens, PostgreSQL").await;
+    sandbox.ask("POST", "rotation?on=true&grace_milliseconds=60000", "").await;
+    Story::ends_well(&sandbox, &places, "rotating refresh tokens with grace, PostgreSQL").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -85,13 +94,14 @@ async fn a_rotated_token_with_grace_survives_a_stopped_holder() {
     let place = tempfile::tempdir().unwrap();
     let sandbox = FarSandbox::start(place.path());
     sandbox.ask("POST", "rotation?on=true&grace_milliseconds=60000", "").await;
-    Story::ends_well(&sandbox, "rotating refresh tokens with grace").await;
+    Story::ends_well(&sandbox, &Places::files(), "rotating refresh tokens with grace").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_grace_the_cause_names_the_interruption_and_signing_in_again_repairs_it() {
     let place = tempfile::tempdir().unwrap();
-    let (sandbox, database) = (FarSandbox::start(place.path()), place.path().join("stopped.db"));
+    let (sandbox, places) = (FarSandbox::start(place.path()), Places::files());
+    let database = places.fresh("stopped").await;
     sandbox.ask("POST", "rotation?on=true", "").await;
     let story = Story::play(&sandbox, &database, "no").await;
     assert_eq!(story.at_the_end, story.record, "the woken holder changes nothing");
@@ -101,8 +111,8 @@ async fn without_grace_the_cause_names_the_interruption_and_signing_in_again_rep
     assert_eq!(story.woken, story.second);
     // The sign-in, two intents, the refusal.
     assert_eq!((story.requests, story.record.version.0), (2, 4));
-    let store = SqliteStore::open(&database).await.unwrap();
-    let grant = String::from_utf8(worker::rows(&store, "grant").await[0].bytes.to_vec()).unwrap();
+    let store = database.stores().await.sync;
+    let grant = String::from_utf8(worker::rows(&*store, "grant").await[0].bytes.to_vec()).unwrap();
     assert!(grant.contains("needs_attention") && grant.contains(cause), "the grant's row says why: {grant}");
 
     let hub = worker::hub(&database, &sandbox.origin).await;
@@ -118,7 +128,8 @@ async fn without_grace_the_cause_names_the_interruption_and_signing_in_again_rep
 async fn a_store_in_which_the_last_write_wins_is_found_out_by_the_woken_holder() {
     let place = tempfile::tempdir().unwrap();
     let sandbox = FarSandbox::start(place.path());
-    let story = Story::play(&sandbox, &place.path().join("stopped.db"), "tokens").await;
+    let places = Places::files();
+    let story = Story::play(&sandbox, &places.fresh("stopped").await, "tokens").await;
     assert!(story.at_the_end.version > story.record.version, "the woken holder writes over what is there");
     println!("control: where the last write wins, the woken holder overwrites the second one's token set");
 }

@@ -1,11 +1,12 @@
 //! A thousand tasks in four processes need a token at once: one request.
 
-use std::{path::Path, process::Child, time::Duration};
+use std::{process::Child, time::Duration};
 
-use integration_core::store::{SealedRecord, TokenStore, sqlite::SqliteStore};
+use integration_core::store::SealedRecord;
 
 use crate::{
     far::FarSandbox,
+    place::{Places, StoreUrl},
     worker::{self, tenant},
 };
 
@@ -14,7 +15,7 @@ fn repeats() -> usize {
 }
 
 /// A database with a sign-in whose access token has just ended; new ones live long.
-pub(crate) async fn ended_token(sandbox: &FarSandbox, database: &Path) {
+pub(crate) async fn ended_token(sandbox: &FarSandbox, database: impl Into<StoreUrl>) {
     sandbox.ask("POST", "token_delay?milliseconds=0", "").await;
     let hub = worker::hub(database, &sandbox.origin).await;
     // On a busy machine the token may end before the sign-in does: then another one lives longer.
@@ -34,19 +35,19 @@ pub(crate) async fn ended_token(sandbox: &FarSandbox, database: &Path) {
 }
 
 /// The one sealed token set of a database; its version counts the saves.
-pub(crate) async fn token_record(database: &Path) -> SealedRecord {
-    let store = SqliteStore::open(database).await.unwrap();
+pub(crate) async fn token_record(database: impl Into<StoreUrl>) -> SealedRecord {
+    let store = database.into().stores().await.tokens;
     let grants = store.list(None, 10).await.unwrap();
     let [grant] = &grants[..] else { panic!("one grant: {grants:?}") };
     store.load(&grant.tenant, &grant.grant).await.unwrap().unwrap()
 }
 
-async fn storm(rotating: bool) {
-    let place = tempfile::tempdir().unwrap();
-    let sandbox = FarSandbox::start(place.path());
+async fn storm(places: &Places, rotating: bool) {
+    let mail = tempfile::tempdir().unwrap();
+    let sandbox = FarSandbox::start(mail.path());
     sandbox.ask("POST", &format!("rotation?on={rotating}"), "").await;
     for repeat in 0..repeats() {
-        let database = place.path().join(format!("storm{repeat}.db"));
+        let database = places.fresh(&format!("storm{repeat}")).await;
         ended_token(&sandbox, &database).await;
         sandbox.ask("POST", "token_delay?milliseconds=300", "").await;
         let before = sandbox.refreshes().await;
@@ -65,10 +66,22 @@ async fn storm(rotating: bool) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_tasks_in_four_processes_refresh_once() {
-    storm(false).await;
+    storm(&Places::files(), false).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rotating_refresh_tokens_survive_the_storm_too() {
-    storm(true).await;
+    storm(&Places::files(), true).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_tasks_in_four_processes_on_one_server_refresh_once() {
+    let Some(places) = Places::server().await else { return };
+    storm(&places, false).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rotating_refresh_tokens_survive_the_storm_on_one_server_too() {
+    let Some(places) = Places::server().await else { return };
+    storm(&places, true).await;
 }

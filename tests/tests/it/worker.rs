@@ -1,7 +1,6 @@
 //! A host in a process of its own: this test program, run again.
 
 use std::{
-    path::Path,
     process::{Command, Stdio},
     sync::Arc,
     time::Duration,
@@ -11,14 +10,14 @@ use async_trait::async_trait;
 use integration_core::{
     Result,
     activity::{Company, Directory, DirectoryAnswer, DirectoryQuery, Person},
-    conformance::saboteur::LastWriteWins,
+    clock::SystemClock,
     connection::{Capability, Connection},
     http::{Call, Cost, Repeat, Session},
     hub::Hub,
     ids::{AppId, TenantId},
     oauth::{Authorise, CallbackQuery, ConnectOutcome, SignInSettings},
-    store::{StateQuery, StateRow, Stores, SyncStore, sqlite::SqliteStore},
-    sync::{Job, JobOutcome, Shutdown, SyncOptions},
+    store::{StateQuery, StateRow, SyncStore},
+    sync::{BundledScheduler, Job, JobOutcome, SchedulerOptions, Shutdown, SyncOptions},
     vault::KeyRing,
 };
 use integration_google::{GmailQuota, Google, GoogleConfig, GoogleEndpoints};
@@ -26,6 +25,7 @@ use integration_google::{GmailQuota, Google, GoogleConfig, GoogleEndpoints};
 use crate::{
     canary, far,
     fatal::{Fate, WayFirst},
+    place::StoreUrl,
 };
 
 /// Where browsers are sent back to; nobody listens there.
@@ -53,10 +53,10 @@ pub(crate) fn tenant() -> TenantId {
 }
 
 /// This program again, doing only `role`; what its test harness says is left out, or it would drown the results.
-pub(crate) fn command(role: &str, database: &Path, origin: &str) -> Command {
+pub(crate) fn command(role: &str, database: impl Into<StoreUrl>, origin: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", "worker::the_other_process", "--nocapture"]);
-    command.env(ROLE, role).env(DATABASE, database).env(ORIGIN, origin);
+    command.env(ROLE, role).env(DATABASE, database.into().as_str()).env(ORIGIN, origin);
     if std::env::var_os(TRACE).is_none() {
         command.stdout(Stdio::null());
     }
@@ -76,15 +76,16 @@ pub(crate) fn outcome(output: &std::process::Output) -> serde_json::Value {
 async fn the_other_process() {
     let Ok(role) = std::env::var(ROLE) else { return };
     let (database, origin) = (std::env::var(DATABASE).unwrap(), std::env::var(ORIGIN).unwrap());
-    let database = Path::new(&database);
+    let database = StoreUrl::from(database);
     match role.as_str() {
-        "call" => call(&hub(database, &origin).await, &origin).await,
-        "canary" => canary::work(database, &origin).await,
-        "follow" => follow(&hub(database, &origin).await, &origin).await,
+        "call" => call(&hub(&database, &origin).await, &origin).await,
+        "canary" => canary::work(database.file(), &origin).await,
+        "follow" => follow(&hub(&database, &origin).await, &origin).await,
         #[cfg(unix)]
-        "send" => crate::outbox_kill::work(&hub(database, &origin).await, database, &origin).await,
-        "storm" => storm(&hub(database, &origin).await, &origin).await,
-        "sync" => sync(&hub(database, &origin).await, &origin).await,
+        "send" => crate::outbox_kill::work(&hub(&database, &origin).await, database.file(), &origin).await,
+        "storm" => storm(&hub(&database, &origin).await, &origin).await,
+        "sync" => sync(&hub(&database, &origin).await, &origin).await,
+        "work" => work(&database, &origin).await,
         other => panic!("unknown role {other}"),
     }
 }
@@ -96,16 +97,16 @@ pub(crate) fn trace_if_asked() {
     }
 }
 
-pub(crate) async fn hub(database: &Path, origin: &str) -> Hub {
+pub(crate) async fn hub(database: impl Into<StoreUrl>, origin: &str) -> Hub {
     trace_if_asked();
-    let store = SqliteStore::open(database).await.unwrap();
-    let mut stores = Stores::from_one(Arc::new(store.clone()));
+    let opened = database.into().open().await;
+    let mut stores = opened.stores();
     if let Ok(fate) = std::env::var(FATE) {
         stores = Fate::parse(&fate).over(stores);
     }
     match std::env::var(SABOTAGE).as_deref() {
         Ok("rows") => stores.sync = Arc::new(WayFirst(stores.sync)),
-        Ok("tokens") => stores.tokens = Arc::new(LastWriteWins(store)),
+        Ok("tokens") => stores.tokens = opened.last_write_wins(),
         _ => {}
     }
     let endpoints = GoogleEndpoints::below(&origin.parse().unwrap()).unwrap();
@@ -211,6 +212,20 @@ async fn follow(hub: &Hub, origin: &str) {
     }
 }
 
+/// Works off the database's jobs until it is killed.
+async fn work(database: &StoreUrl, origin: &str) {
+    let mut options = SchedulerOptions::default();
+    // A killed worker's jobs are soon taken over.
+    (options.workers, options.claim, options.nap) = (4, Duration::from_secs(1), Duration::from_millis(200));
+    let jobs = database.stores().await.jobs;
+    let scheduler = BundledScheduler::new(jobs, Arc::new(SystemClock::new()), options);
+    loop {
+        // It ends if the store fails for longer than the claims last.
+        let worked = scheduler.work(Arc::new(hub(database, origin).await), &Shutdown::default()).await;
+        eprintln!("the scheduler ended and is started again: {worked:?}");
+    }
+}
+
 /// 250 tasks that all need a token at once.
 async fn storm(hub: &Hub, origin: &str) {
     let connection = connect(hub, origin).await;
@@ -249,7 +264,7 @@ pub(crate) async fn ask_profile(session: &Session, origin: &str) -> Result<()> {
 }
 
 /// The sign-in still works: a call that has to renew it first is answered.
-pub(crate) async fn assert_alive(database: &Path, origin: &str) {
+pub(crate) async fn assert_alive(database: impl Into<StoreUrl>, origin: &str) {
     far::ask(origin, "POST", "expire_access_tokens", "").await;
     let hub = hub(database, origin).await;
     let connection = hub.connections(&tenant()).await.unwrap().pop().unwrap();
@@ -257,13 +272,13 @@ pub(crate) async fn assert_alive(database: &Path, origin: &str) {
 }
 
 /// Every row of a family.
-pub(crate) async fn rows(store: &SqliteStore, space: &'static str) -> Vec<StateRow> {
+pub(crate) async fn rows(store: &dyn SyncStore, space: &'static str) -> Vec<StateRow> {
     let (prefix, after, limit) = (String::new(), None, 100_000);
     store.read(&StateQuery::Range { tenant: tenant(), space, prefix, after, limit }).await.unwrap()
 }
 
 /// Everything that must be the same, in order; the connection's id differs from database to database.
-pub(crate) async fn dump(database: &Path, origin: &str) -> Vec<String> {
+pub(crate) async fn dump(database: impl Into<StoreUrl>, origin: &str) -> Vec<String> {
     let hub = hub(database, origin).await;
     let connection = hub.connections(&tenant()).await.unwrap().pop().unwrap();
     let mut lines = Vec::new();

@@ -110,10 +110,12 @@ impl PostgresOptions {
     }
 
     fn connect(&self) -> Result<PgConnectOptions> {
-        let parsed = self.url.expose().parse::<PgConnectOptions>();
+        // The parser takes any scheme.
+        let ours = ["postgres:", "postgresql:"].iter().any(|scheme| self.url.expose().starts_with(scheme));
+        let parsed = self.url.expose().parse::<PgConnectOptions>().ok().filter(|_| ours);
         // The parser's own words may repeat the URL with its password.
         let options =
-            parsed.map_err(|_| misconfigured("the database's URL cannot be read", "Check the configured URL."));
+            parsed.ok_or_else(|| misconfigured("the database's URL cannot be read", "Check the configured URL."));
         Ok(options?.disable_statement_logging())
     }
 

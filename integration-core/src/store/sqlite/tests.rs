@@ -92,12 +92,38 @@ async fn a_newer_schema_is_refused_and_left_alone() {
     let place = Place::new();
     SqliteStore::open(place.file()).await.unwrap().close().await.unwrap();
     let mut newer = raw(&place.file()).await;
-    run(&mut newer, "UPDATE integration_schema SET version = 99").await;
+    run(&mut newer, "UPDATE integration_schema SET version = 99, readable_from = 3").await;
     let error = SqliteStore::open(place.file()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Store);
     assert_eq!(error.message(), "the database has schema version 99, this release knows versions up to 2");
     assert!(error.remedy().is_some());
     assert_eq!(numbers(&mut newer, "SELECT version FROM integration_schema").await, 99);
+}
+
+#[tokio::test]
+async fn a_newer_schema_that_this_release_may_use_is_used_and_left_alone() {
+    let place = Place::new();
+    SqliteStore::open(place.file()).await.unwrap().close().await.unwrap();
+    let mut newer = raw(&place.file()).await;
+    run(&mut newer, "UPDATE integration_schema SET version = 3, readable_from = 2").await;
+    let store = SqliteStore::open(place.file()).await.unwrap();
+    write(&store, &[put("a", "side by side")]).await;
+    assert_eq!(text(&store, "a").await.as_deref(), Some("side by side"));
+    assert_eq!(numbers(&mut newer, "SELECT version FROM integration_schema").await, 3);
+}
+
+#[tokio::test]
+async fn a_release_that_said_nothing_of_readers_is_read_by_itself_alone() {
+    let place = Place::new();
+    let tables = Tables { prefix: Arc::from(DEFAULT_PREFIX) };
+    let mut old = raw(&place.file()).await;
+    migrate::migrate_to(&mut old, &tables, 1).await.unwrap();
+    run(&mut old, "ALTER TABLE integration_schema DROP COLUMN readable_from").await;
+    SqliteStore::open(place.file()).await.unwrap();
+    assert_eq!(numbers(&mut old, "SELECT readable_from FROM integration_schema WHERE version = 2").await, 1);
+    run(&mut old, "ALTER TABLE integration_schema DROP COLUMN readable_from").await;
+    run(&mut old, "UPDATE integration_schema SET version = 3").await;
+    assert!(SqliteStore::open(place.file()).await.is_err());
 }
 
 #[tokio::test]
