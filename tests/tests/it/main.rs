@@ -9,6 +9,7 @@ mod canary;
 mod conformance;
 mod far;
 mod fatal;
+mod formats;
 #[cfg(unix)]
 mod kill;
 mod mailbox;
