@@ -37,6 +37,6 @@ impl Hub {
     /// `Store` if the storage fails.
     pub async fn audit_reports(&self, tenant: &TenantId, id: &ConnectionId) -> Result<Vec<AuditReport>> {
         let prefix = StateKey::new([id.as_str(), "mail"]).below();
-        self.all(tenant, AUDITS, prefix, |row| decoded(&row)).await
+        self.all(tenant, AUDITS, prefix, |row| decoded(AUDITS, &row)).await
     }
 }

@@ -15,7 +15,7 @@ use crate::{
     sync::{
         Job,
         engine::WalkRow,
-        rows::{AGAIN, WALKS},
+        rows::{AGAIN, WALKS, encode},
     },
 };
 
@@ -138,7 +138,7 @@ impl Hub {
     /// # Errors
     /// `Store` if the storage fails.
     pub async fn reviews(&self, tenant: &TenantId) -> Result<Vec<Review>> {
-        self.all(tenant, spaces::REVIEWS, String::new(), |row| decoded(&row)).await
+        self.all(tenant, spaces::REVIEWS, String::new(), |row| decoded(spaces::REVIEWS, &row)).await
     }
 
     /// Says that a subject is about `target`. What competes with it on the review list is rejected with it: candidates of the
@@ -177,7 +177,7 @@ impl Hub {
     /// `Store` if the storage fails.
     pub async fn suggestions(&self, tenant: &TenantId) -> Result<Vec<Suggestion>> {
         let mut all: Vec<Suggestion> =
-            self.all(tenant, spaces::SUGGESTIONS, String::new(), |row| decoded(&row)).await?;
+            self.all(tenant, spaces::SUGGESTIONS, String::new(), |row| decoded(spaces::SUGGESTIONS, &row)).await?;
         all.retain(|suggestion| !suggestion.dismissed);
         Ok(all)
     }
@@ -250,7 +250,9 @@ impl Hub {
     /// Queues every stored copy of the message behind an activity.
     pub(super) async fn queue_copies(&self, tenant: &TenantId, id: &ActivityId) -> Result<()> {
         let row = read_one(&*self.0.stores.sync, tenant, spaces::ACTIVITIES, StateKey::new([id])).await?;
-        let Some(activity) = row.map(|row| decoded::<Activity>(&row)).transpose()? else { return Ok(()) };
+        let Some(activity) = row.map(|row| decoded::<Activity>(spaces::ACTIVITIES, &row)).transpose()? else {
+            return Ok(());
+        };
         let copies = activity.sightings.iter().flat_map(|(connection, copies)| {
             copies.keys().map(move |message| StateKey::new([connection.as_str(), "mail", message]))
         });
@@ -270,7 +272,7 @@ impl Hub {
         for _ in 0..TRIES {
             let row = read_one(&*self.0.stores.sync, tenant, space, key.clone()).await?;
             let expect = row.as_ref().map_or(Expect::Absent, |row| Expect::Version(row.version));
-            let write = match change(row.as_ref().map(decoded).transpose()?)? {
+            let write = match change(row.as_ref().map(|row| decoded(space, row)).transpose()?)? {
                 Some(value) => put(tenant, space, key.clone(), &value)?,
                 None => StateWrite::delete(tenant, space, key.clone()),
             };
@@ -296,7 +298,5 @@ impl Hub {
 }
 
 pub(super) fn put<T: Serialize>(tenant: &TenantId, space: Space, key: StateKey, value: &T) -> Result<StateWrite> {
-    let bytes = serde_json::to_vec(value)
-        .map_err(|error| Error::new(ErrorKind::Store, "a row cannot be written").with_source(error))?;
-    Ok(StateWrite::put(tenant, space, key, bytes))
+    Ok(StateWrite::put(tenant, space, key, encode(space, value)?))
 }

@@ -3,13 +3,14 @@
 use super::Hub;
 use crate::{
     connection::{ConnectionStatus, GrantStatus},
+    email::MailItem,
     error::{Error, ErrorKind, Result},
     ids::{ConnectionId, TenantId},
     secret::SecretBytes,
     store::{StateKey, StateWrite, read_one},
     sync::{
         Job, Shutdown,
-        rows::{MEMBERS, MemberRow, QuarantineRow},
+        rows::{MEMBERS, MemberRow, QUARANTINE, QuarantineRow},
     },
     vault::SealContext,
 };
@@ -68,7 +69,8 @@ impl Hub {
 
     /// Queues another try at everything in a connection's quarantine: it is fetched again, and leaves the quarantine once
     /// it can be understood, or once the service says that it is gone. What came without a key stays
-    /// ([`Hub::open_quarantined`]). Safe to repeat.
+    /// ([`Hub::open_quarantined`]), and so does what a newer release put there: told again as
+    /// [`Event::Quarantined`](crate::event::Event), with that reason. Safe to repeat.
     ///
     /// # Errors
     /// `NotFound` for an unknown connection of this tenant; `Store`.
@@ -80,13 +82,17 @@ impl Hub {
     /// What is kept of a quarantined item, as it came; only its beginning if it was above the cap.
     ///
     /// # Errors
-    /// `NotFound` if it is not there; `Validation` if it cannot be opened with the keys at hand; `Store`.
+    /// `NotFound` if it is not there; `Validation` if it cannot be opened with the keys at hand, or if a newer release
+    /// put it there; `Store`.
     pub async fn open_quarantined(&self, tenant: &TenantId, id: &ConnectionId, key: &str) -> Result<SecretBytes> {
         use base64::Engine;
         let unknown = || Error::new(ErrorKind::NotFound, "no such item lies in quarantine");
         let place = StateKey::new([id.as_str(), "mail", key]);
-        let row = read_one(&*self.0.stores.sync, tenant, "quarantine", place).await?.ok_or_else(unknown)?;
-        let stored: QuarantineRow = super::read::decoded(&row)?;
+        let row = read_one(&*self.0.stores.sync, tenant, QUARANTINE, place).await?.ok_or_else(unknown)?;
+        let stored: QuarantineRow = super::read::decoded(QUARANTINE, &row)?;
+        if let Some(reason) = stored.unknown::<MailItem>() {
+            return Err(Error::new(ErrorKind::Validation, reason));
+        }
         let sealed = base64::engine::general_purpose::STANDARD
             .decode(&stored.sealed)
             .map_err(|error| Error::new(ErrorKind::Validation, "the quarantined item is damaged").with_source(error))?;
@@ -101,10 +107,10 @@ impl Hub {
     /// `Store` if the storage fails.
     pub async fn discard_quarantined(&self, tenant: &TenantId, id: &ConnectionId, key: &str) -> Result<()> {
         let place = StateKey::new([id.as_str(), "mail", key]);
-        let Some(row) = read_one(&*self.0.stores.sync, tenant, "quarantine", place.clone()).await? else {
+        let Some(row) = read_one(&*self.0.stores.sync, tenant, QUARANTINE, place.clone()).await? else {
             return Ok(());
         };
-        let stored: QuarantineRow = super::read::decoded(&row)?;
+        let stored: QuarantineRow = super::read::decoded(QUARANTINE, &row)?;
         if let Some(partition) = &stored.partition {
             let member = StateKey::new([id.as_str(), "mail", partition.as_str(), key]);
             self.change(tenant, MEMBERS, &member, |member: Option<MemberRow>| {
@@ -112,7 +118,7 @@ impl Hub {
             })
             .await?;
         }
-        self.write(&[StateWrite::delete(tenant, "quarantine", place)]).await
+        self.write(&[StateWrite::delete(tenant, QUARANTINE, place)]).await
     }
 
     /// Notes that a slice runs here, so that it can be cancelled.

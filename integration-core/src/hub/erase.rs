@@ -111,7 +111,7 @@ impl Hub {
         row: &StateRow,
         writes: &mut Vec<StateWrite>,
     ) -> Result<()> {
-        let decision: Decision = decoded(row)?;
+        let decision: Decision = decoded(spaces::DECISIONS, row)?;
         let message = row.key.segments().pop().unwrap_or_default();
         let keys = participant_keys(id, &message, &decision.summary);
         writes.extend(keys.into_iter().map(|key| StateWrite::delete(tenant, spaces::PARTICIPANTS, key)));
@@ -139,14 +139,12 @@ impl Hub {
         for attempt in 1.. {
             let key = StateKey::new([activity.as_str()]);
             let Some(row) = read_one(&*self.0.stores.sync, tenant, "activity", key.clone()).await? else { break };
-            let mut left: Activity = decoded(&row)?;
+            let mut left: Activity = decoded(spaces::ACTIVITIES, &row)?;
             left.sightings.remove(id);
             let (write, change) = if left.settle() {
-                let bytes = serde_json::to_vec(&left).map_err(|error| {
-                    Error::new(ErrorKind::Store, "an activity cannot be written").with_source(error)
-                })?;
+                let write = put(tenant, spaces::ACTIVITIES, key, &left)?;
                 let change = ActivityChange::Upserted { activity: Box::new(left) };
-                (StateWrite::put(tenant, "activity", key, bytes), change)
+                (write, change)
             } else {
                 (StateWrite::delete(tenant, "activity", key), ActivityChange::Removed { id: activity.clone() })
             };

@@ -4,10 +4,11 @@ use serde::de::DeserializeOwned;
 
 use super::Hub;
 use crate::{
-    activity::{Activity, Decision},
-    error::{Error, ErrorKind, Result},
+    activity::{Activity, Decision, spaces},
+    error::Result,
     ids::{ConnectionId, TenantId},
-    store::{StateKey, StateQuery, StateRow},
+    store::{Space, StateKey, StateQuery, StateRow},
+    sync::rows::{QUARANTINE, QuarantineRow, decode},
 };
 
 /// A quarantined item as a host lists it.
@@ -28,7 +29,7 @@ impl Hub {
     /// # Errors
     /// `Store` if the storage fails.
     pub async fn activities(&self, tenant: &TenantId) -> Result<Vec<Activity>> {
-        self.all(tenant, "activity", String::new(), |row| decoded(&row)).await
+        self.all(tenant, spaces::ACTIVITIES, String::new(), |row| decoded(spaces::ACTIVITIES, &row)).await
     }
 
     /// Every decision of a connection with the message's id.
@@ -37,7 +38,7 @@ impl Hub {
     /// `Store` if the storage fails.
     pub async fn decisions(&self, tenant: &TenantId, id: &ConnectionId) -> Result<Vec<(String, Decision)>> {
         let prefix = StateKey::new([id.as_str()]).below();
-        self.all(tenant, "decision", prefix, |row| Ok((last(&row.key), decoded(&row)?))).await
+        self.all(tenant, spaces::DECISIONS, prefix, |row| Ok((last(&row.key), decoded(spaces::DECISIONS, &row)?))).await
     }
 
     /// What lies in quarantine for a connection.
@@ -47,16 +48,16 @@ impl Hub {
     pub async fn quarantined(&self, tenant: &TenantId, id: &ConnectionId) -> Result<Vec<Quarantined>> {
         let prefix = StateKey::new([id.as_str()]).below();
         let item = |row: StateRow| {
-            let stored: crate::sync::rows::QuarantineRow = decoded(&row)?;
+            let stored: QuarantineRow = decoded(QUARANTINE, &row)?;
             Ok(Quarantined { key: last(&row.key), reason: stored.reason, size: stored.size })
         };
-        self.all(tenant, "quarantine", prefix, item).await
+        self.all(tenant, QUARANTINE, prefix, item).await
     }
 
     pub(super) async fn all<T>(
         &self,
         tenant: &TenantId,
-        space: &'static str,
+        space: Space,
         prefix: String,
         read: impl Fn(StateRow) -> Result<T> + Send,
     ) -> Result<Vec<T>>
@@ -85,7 +86,6 @@ pub(super) fn last(key: &StateKey) -> String {
     key.segments().pop().unwrap_or_default()
 }
 
-pub(super) fn decoded<T: DeserializeOwned>(row: &StateRow) -> Result<T> {
-    serde_json::from_slice(&row.bytes)
-        .map_err(|error| Error::new(ErrorKind::Store, "a stored row cannot be read").with_source(error))
+pub(super) fn decoded<T: DeserializeOwned>(space: Space, row: &StateRow) -> Result<T> {
+    decode(space, &row.bytes)
 }

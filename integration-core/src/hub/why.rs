@@ -105,7 +105,7 @@ impl Hub {
     async fn stored(&self, connection: &Connection, message: &str) -> Result<Option<Why>> {
         let id = connection.id.as_str();
         if let Some(row) = self.row(connection, spaces::DECISIONS, StateKey::new([id, message])).await? {
-            let decision: Decision = decoded(&row)?;
+            let decision: Decision = decoded(spaces::DECISIONS, &row)?;
             return Ok(Some(match decision.outcome {
                 Outcome::Logged { activity } => Why::Logged { activity, matches: decision.matches },
                 Outcome::Skipped { reason } => {
@@ -114,11 +114,11 @@ impl Hub {
             }));
         }
         if let Some(row) = self.row(connection, QUARANTINE, StateKey::new([id, "mail", message])).await? {
-            return Ok(Some(Why::Quarantined { reason: decoded::<QuarantineRow>(&row)?.reason }));
+            return Ok(Some(Why::Quarantined { reason: decoded::<QuarantineRow>(QUARANTINE, &row)?.reason }));
         }
         for partition in self.partitions_of(connection).await? {
             let member = self.row(connection, MEMBERS, partition.key.child(message)).await?;
-            let member = member.map(|row| decoded::<MemberRow>(&row)).transpose()?;
+            let member = member.map(|row| decoded::<MemberRow>(MEMBERS, &row)).transpose()?;
             if member.is_some_and(|member| member.pending.is_some()) {
                 return Ok(Some(Why::WaitingForQuota));
             }
@@ -141,7 +141,8 @@ impl Hub {
     async fn is_listing(&self, connection: &Connection) -> Result<bool> {
         let rows = self.partitions_of(connection).await?;
         let listing = rows.iter().map(|row| {
-            decoded::<PartitionRow>(row).map(|row| row.snapshot.is_some_and(|snapshot| snapshot.audit.is_none()))
+            decoded::<PartitionRow>(PARTITIONS, row)
+                .map(|row| row.snapshot.is_some_and(|snapshot| snapshot.audit.is_none()))
         });
         let listing: Vec<bool> = listing.collect::<Result<_>>()?;
         Ok(listing.is_empty() || listing.contains(&true))

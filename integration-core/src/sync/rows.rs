@@ -1,10 +1,12 @@
-//! What the engine stores beside the effects: partitions, members, pending work, quarantine.
+//! What the engine stores beside the effects: partitions, members, pending work, quarantine; and how rows are written.
+
+use std::borrow::Cow;
 
 use base64::Engine as _;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{audit::AuditReport, change::Revision, cursor::Cursor};
+use super::{audit::AuditReport, change::Revision, cursor::Cursor, feed::SyncItem};
 use crate::{
     error::{Error, ErrorKind, Result},
     ids::{ConnectionId, GroupKey, ItemKey, PartitionId, TenantId},
@@ -92,6 +94,7 @@ fn is_zero(tries: &u32) -> bool {
 /// An item that could not be understood, kept whole up to a cap.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct QuarantineRow {
+    /// The format of the item's kind at the time: what a newer one means is not known here.
     pub(crate) version: u16,
     pub(crate) kind: String,
     pub(crate) reason: String,
@@ -107,17 +110,27 @@ pub(crate) struct QuarantineRow {
 }
 
 impl QuarantineRow {
-    pub(crate) fn new(kind: &str, reason: &str, size: usize, sealed: &[u8]) -> Self {
+    pub(crate) fn of<I: SyncItem>(reason: &str, size: usize, sealed: &[u8]) -> Self {
         let sealed = base64::engine::general_purpose::STANDARD.encode(sealed);
         Self {
-            version: 1,
-            kind: kind.to_owned(),
+            version: I::VERSION,
+            kind: I::KIND.to_owned(),
             reason: reason.to_owned(),
             size,
             sealed,
             partition: None,
             keyed: false,
         }
+    }
+
+    /// Why this release cannot do anything with it, if it cannot.
+    pub(crate) fn unknown<I: SyncItem>(&self) -> Option<String> {
+        let (version, known) = (self.version, I::VERSION);
+        (version > known).then(|| {
+            format!(
+                "a newer release put it into quarantine (format {version}; this one knows up to {known}); it is kept"
+            )
+        })
     }
 }
 
@@ -166,9 +179,7 @@ impl Keys {
     }
 
     pub(crate) fn put<T: Serialize>(&self, space: Space, key: StateKey, row: &T) -> Result<StateWrite> {
-        let bytes = serde_json::to_vec(row)
-            .map_err(|error| Error::new(ErrorKind::Store, "a row cannot be written").with_source(error))?;
-        Ok(StateWrite::put(&self.tenant, space, key, bytes))
+        Ok(StateWrite::put(&self.tenant, space, key, encode(space, row)?))
     }
 
     pub(crate) fn delete(&self, space: Space, key: StateKey) -> StateWrite {
@@ -176,9 +187,103 @@ impl Keys {
     }
 }
 
+/// The format of the rows written here. A row carries it in front of its fields, `{"v":1,…`; one without (of the releases
+/// before it was written, and what is no object) has format 1.
+const FORMAT: u32 = 1;
+const MARK: &[u8] = br#"{"v":"#;
+
+pub(crate) fn encode<T: Serialize>(space: Space, row: &T) -> Result<Vec<u8>> {
+    let json = serde_json::to_vec(row).map_err(|error| {
+        Error::new(ErrorKind::Store, format!("a row of {space} cannot be written")).with_source(error)
+    })?;
+    let Some(fields) = json.strip_prefix(b"{") else { return Ok(json) };
+    let comma: &[u8] = if fields == b"}" { b"" } else { b"," };
+    Ok([MARK, FORMAT.to_string().as_bytes(), comma, fields].concat())
+}
+
 pub(crate) fn decode<T: DeserializeOwned>(space: Space, bytes: &[u8]) -> Result<T> {
-    serde_json::from_slice(bytes).map_err(|error| {
+    let (format, rest) = taken_apart(bytes);
+    if format > FORMAT {
+        let message = format!(
+            "a stored row of {space} was written by a newer release (format {format}; this one reads {FORMAT})"
+        );
+        return Err(Error::new(ErrorKind::Store, message));
+    }
+    serde_json::from_slice(&rest).map_err(|error| {
         let message = format!("a stored row of {space} cannot be read; was it written by another version?");
         Error::new(ErrorKind::Store, message).with_source(error)
     })
+}
+
+/// A row's format, and its fields without it: some rows are maps, which would take it for an entry.
+fn taken_apart(bytes: &[u8]) -> (u32, Cow<'_, [u8]>) {
+    let plain = (1, Cow::Borrowed(bytes));
+    let Some(marked) = bytes.strip_prefix(MARK) else { return plain };
+    let digits = marked.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let (number, rest) = marked.split_at(digits);
+    // An entry of a map may be called so too: its value is no number.
+    let (b"," | b"}", Some(format)) = (&rest[..rest.len().min(1)], number_of(number)) else { return plain };
+    let fields = rest.strip_prefix(b",").unwrap_or(rest);
+    (format, Cow::Owned([b"{", fields].concat()))
+}
+
+/// `None` if there are no digits; as large as can be if there are too many.
+fn number_of(digits: &[u8]) -> Option<u32> {
+    let text = std::str::from_utf8(digits).ok().filter(|text| !text.is_empty())?;
+    Some(text.parse().unwrap_or(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    type Map = BTreeMap<String, BTreeMap<String, u8>>;
+
+    fn member() -> MemberRow {
+        MemberRow { seen: 7, known: true, ..MemberRow::default() }
+    }
+
+    #[test]
+    fn a_row_carries_its_format_in_front() {
+        let bytes = encode(MEMBERS, &member()).unwrap();
+        assert!(bytes.starts_with(br#"{"v":1,"revision""#), "{}", String::from_utf8_lossy(&bytes));
+        assert_eq!(decode::<MemberRow>(MEMBERS, &bytes).unwrap(), member());
+    }
+
+    #[test]
+    fn a_row_without_a_format_is_read_as_the_first() {
+        let bytes = serde_json::to_vec(&member()).unwrap();
+        assert_eq!(decode::<MemberRow>(MEMBERS, &bytes).unwrap(), member());
+        assert_eq!(decode::<Vec<u8>>(MEMBERS, &encode(MEMBERS, &vec![1_u8, 2]).unwrap()).unwrap(), [1, 2]);
+        assert!(decode::<Option<u8>>(MEMBERS, b"null").unwrap().is_none());
+    }
+
+    #[test]
+    fn a_row_of_a_newer_release_is_refused_with_both_formats_named() {
+        for newer in [r#"{"v":2,"anything":true}"#, r#"{"v":2}"#, r#"{"v":99999999999999999999,"a":1}"#] {
+            let error = decode::<MemberRow>(MEMBERS, newer.as_bytes()).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Store);
+            assert!(error.message().contains("a newer release (format"), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_format_is_no_entry_of_a_map_and_an_entry_is_no_format() {
+        let map: Map = [("v".to_owned(), [("x".to_owned(), 3)].into())].into();
+        let bytes = encode(MEMBERS, &map).unwrap();
+        assert_eq!(bytes, br#"{"v":1,"v":{"x":3}}"#);
+        assert_eq!(decode::<Map>(MEMBERS, &bytes).unwrap(), map);
+        assert_eq!(decode::<Map>(MEMBERS, br#"{"v":{"x":3}}"#).unwrap(), map, "as it was stored before");
+        let empty = encode(MEMBERS, &Map::new()).unwrap();
+        assert_eq!((empty.as_slice(), decode::<Map>(MEMBERS, &empty).unwrap()), (&br#"{"v":1}"#[..], Map::new()));
+    }
+
+    #[test]
+    fn whatever_bytes_are_stored_nothing_panics() {
+        for bytes in ["", "{", "{\"v\":", "{\"v\":1", "{\"v\":1,", "{\"v\":-1}", "{\"v\":1.5}", "{\"v\":1 }"] {
+            let _ = decode::<MemberRow>(MEMBERS, bytes.as_bytes());
+        }
+    }
 }

@@ -10,6 +10,7 @@ mod conformance;
 mod events;
 mod far;
 mod fatal;
+mod formats;
 mod health;
 #[cfg(unix)]
 mod kill;

@@ -67,14 +67,16 @@ impl Directory for Contacts {
     }
 }
 
-/// Keeps the progress.
+/// Keeps the progress, and why items went into quarantine.
 #[derive(Debug, Default)]
-pub(crate) struct Watcher(pub(crate) Mutex<Vec<integration_core::event::Progress>>);
+pub(crate) struct Watcher(pub(crate) Mutex<Vec<integration_core::event::Progress>>, pub(crate) Mutex<Vec<String>>);
 
 impl EventListener for Watcher {
     fn on_event(&self, _: &TenantId, _: &ConnectionId, event: &Event) {
-        if let Event::Progress(progress) = event {
-            self.0.lock().unwrap().push(*progress);
+        match event {
+            Event::Progress(progress) => self.0.lock().unwrap().push(*progress),
+            Event::Quarantined { reason, .. } => self.1.lock().unwrap().push(reason.clone()),
+            _ => {}
         }
     }
 }

@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    error::{Error, ErrorKind, Result},
+    error::Result,
     ids::TenantId,
     store::{Expect, Space, StateKey, StateQuery, StateWrite, SyncStore},
+    sync::rows::{decode, encode},
 };
 
 /// A row as read, and as it is to be.
@@ -42,7 +43,7 @@ impl<T: Clone + PartialEq + Serialize + DeserializeOwned> Rows<T> {
         let wanted = keys.iter().cloned().collect();
         let query = StateQuery::Keys { tenant: from.1.clone(), space: self.space, keys: wanted };
         for row in from.0.read(&query).await? {
-            let value: T = serde_json::from_slice(&row.bytes).map_err(|error| unreadable(self.space, error))?;
+            let value: T = decode(self.space, &row.bytes)?;
             let entry = Row { version: Some(row.version), before: Some(value.clone()), now: Some(value) };
             self.rows.insert(row.key, entry);
         }
@@ -94,11 +95,5 @@ impl<T: Clone + PartialEq + Serialize + DeserializeOwned> Rows<T> {
 
 /// A row to write.
 pub(super) fn put<T: Serialize>(tenant: &TenantId, space: Space, key: StateKey, value: &T) -> Result<StateWrite> {
-    let bytes = serde_json::to_vec(value).map_err(|error| unreadable(space, error))?;
-    Ok(StateWrite::put(tenant, space, key, bytes))
-}
-
-pub(super) fn unreadable(space: Space, error: serde_json::Error) -> Error {
-    Error::new(ErrorKind::Store, format!("a stored row of {space} cannot be read; was it written by another version?"))
-        .with_source(error)
+    Ok(StateWrite::put(tenant, space, key, encode(space, value)?))
 }

@@ -172,7 +172,7 @@ impl<I: SyncItem> Engine<I> {
         let context =
             SealContext::new(self.keys.tenant.clone(), self.keys.quarantine(&record).as_str().to_owned(), "quarantine");
         let sealed = self.sealer.seal(&context, &kept).await?;
-        let mut row = QuarantineRow::new(I::KIND, reason.as_str(), raw.len(), &sealed);
+        let mut row = QuarantineRow::of::<I>(reason.as_str(), raw.len(), &sealed);
         (row.partition, row.keyed) = (Some(partition.clone()), key.is_some());
         slice.told.push(Event::Quarantined { key: Some(record.clone()), reason: reason.as_str().to_owned() });
         self.keys.put(QUARANTINE, self.keys.quarantine(&record), &row)

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::{Engine, page::item_of};
 use crate::{
     error::Result,
+    event::Event,
     ids::{ItemKey, PartitionId},
     store::{StateQuery, StateWrite},
     sync::{
@@ -15,7 +16,8 @@ use crate::{
 
 impl<I: SyncItem> Engine<I> {
     /// Gives every quarantined item that has a key a place in the queue: it is fetched again, and leaves the quarantine
-    /// once it can be understood, or once the service says that it is gone. `None` while somebody else works on the feed.
+    /// once it can be understood, or once the service says that it is gone. What a newer release
+    /// quarantined stays, and is told again with that reason. `None` while somebody else works on the feed.
     pub(crate) async fn replay(&self) -> Result<Option<u64>> {
         let Some(mut slice) = self.begin().await? else { return Ok(None) };
         let guard = slice.guard.clone();
@@ -37,6 +39,11 @@ impl<I: SyncItem> Engine<I> {
             let mut places: BTreeMap<PartitionId, Vec<ItemKey>> = BTreeMap::new();
             for row in &rows {
                 let stored: QuarantineRow = decode(QUARANTINE, &row.bytes)?;
+                if let Some(reason) = stored.unknown::<I>() {
+                    let event = Event::Quarantined { key: Some(item_of(row).to_string()), reason };
+                    self.tell(&event);
+                    continue;
+                }
                 // What came without a key cannot be asked for.
                 if let Some(partition) = stored.partition.filter(|_| stored.keyed) {
                     places.entry(partition).or_default().push(item_of(row));
