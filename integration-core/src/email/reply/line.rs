@@ -2,7 +2,10 @@
 
 use std::{borrow::Cow, cell::OnceCell};
 
-use super::header;
+use super::{
+    header,
+    sign_off::{self, Closing},
+};
 
 /// What the structure of an HTML body says about a line; plain text says nothing.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -33,6 +36,7 @@ pub(super) struct Line<'a> {
     /// The writer's words and an attribution stand in it and cannot be parted.
     pub(super) shared: bool,
     pub(super) looks: OnceCell<Looks>,
+    pub(super) ends: OnceCell<Ends>,
 }
 
 /// What a line says by itself; asked in every round.
@@ -41,6 +45,13 @@ pub(super) struct Looks {
     mobile: bool,
     opens: bool,
     wrote: bool,
+}
+
+/// What a line says at the end of somebody's words.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ends {
+    closing: Option<Closing>,
+    prose: bool,
 }
 
 impl<'a> Line<'a> {
@@ -55,6 +66,19 @@ impl<'a> Line<'a> {
             opens: header::announces(&self.body).is_some() || header::field(&self.body).is_some(),
             wrote: super::attribution::last_word_wrote(&self.body),
         })
+    }
+
+    fn ends(&self) -> Ends {
+        *self.ends.get_or_init(|| Ends { closing: sign_off::closing(&self.body), prose: is_prose(&self.body) })
+    }
+
+    /// A closing formula.
+    pub(super) fn closing(&self) -> Option<Closing> {
+        self.ends().closing
+    }
+
+    pub(super) fn is_prose(&self) -> bool {
+        self.ends().prose
     }
 
     /// A mobile program's own line.
