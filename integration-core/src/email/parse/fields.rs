@@ -57,7 +57,7 @@ pub(super) fn split_header(raw: &[u8], root: bool) -> Entity<'_> {
             rest = tail;
         }
     }
-    let mut gathered: Vec<(&str, Value<'_>)> = Vec::new();
+    let mut gathered: Vec<(&str, Value<'_>)> = Vec::with_capacity(if root { 24 } else { 4 });
     let mut open = false;
     while !rest.is_empty() {
         let (line, tail) = first_line(rest);
@@ -93,7 +93,8 @@ pub(super) fn split_header(raw: &[u8], root: bool) -> Entity<'_> {
         }
         rest = tail;
     }
-    Entity { fields: finish(gathered, raw), body: rest }
+    let header = &raw[..raw.len() - rest.len()];
+    Entity { fields: finish(gathered, header, raw), body: rest }
 }
 
 /// Does the header block go on after a line that is no field?
@@ -114,8 +115,9 @@ fn goes_on(line: &[u8], tail: &[u8], first: bool) -> bool {
 }
 
 /// Text in the charset that it shows, or that the message declares further down.
-fn finish<'a>(gathered: Vec<(&'a str, Value<'a>)>, raw: &[u8]) -> Fields<'a> {
-    let foreign = gathered.iter().any(|(_, value)| std::str::from_utf8(&value.bytes).is_err());
+fn finish<'a>(gathered: Vec<(&'a str, Value<'a>)>, header: &[u8], raw: &[u8]) -> Fields<'a> {
+    // Of the whole block at once, for most are nothing but ASCII.
+    let foreign = !header.is_ascii() && gathered.iter().any(|(_, value)| std::str::from_utf8(&value.bytes).is_err());
     let hint = if foreign { charset_within(raw) } else { None };
     let field = |(name, value): (&'a str, Value<'a>)| Field { name, value: value.finish(hint.as_deref()) };
     Fields(gathered.into_iter().map(field).collect())

@@ -43,29 +43,24 @@ pub fn snippet(text: &str) -> String {
         matches!(letter, '\u{34f}' | '\u{ad}' | '\u{200b}' | '\u{200c}' | '\u{2007}' | '\u{2060}' | '\u{feff}')
     };
     let mut line = String::new();
-    let mut count = 0;
-    let blank = |letter: char| letter <= ' ' || letter > '~' && (letter.is_whitespace() || letter.is_control());
-    for word in text.split(blank) {
-        let mut gap = count > 0;
-        if word.is_ascii() && !word.is_empty() && count + usize::from(gap) + word.len() <= SNIPPET_CHARS {
-            if gap {
-                line.push(' ');
-            }
-            line.push_str(word);
-            count += usize::from(gap) + word.len();
+    let (mut count, mut gap) = (0, false);
+    for letter in text.chars() {
+        if letter <= ' ' || letter > '~' && (letter.is_whitespace() || letter.is_control()) {
+            gap = count > 0;
             continue;
         }
-        for letter in word.chars().filter(|letter| !invisible(letter)) {
-            if count + usize::from(gap) >= SNIPPET_CHARS {
-                return line;
-            }
-            if std::mem::take(&mut gap) {
-                line.push(' ');
-                count += 1;
-            }
-            line.push(letter);
+        if letter > '~' && invisible(&letter) {
+            continue;
+        }
+        if count + usize::from(gap) >= SNIPPET_CHARS {
+            break;
+        }
+        if std::mem::take(&mut gap) {
+            line.push(' ');
             count += 1;
         }
+        line.push(letter);
+        count += 1;
     }
     line
 }

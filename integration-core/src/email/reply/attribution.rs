@@ -31,9 +31,12 @@ pub(super) fn ending_at(lines: &[&Line<'_>], end: usize) -> Option<usize> {
     if last.body.len() > MAX_BYTES {
         return None;
     }
+    if !last.may_attribute() && !last.has_at() {
+        return None;
+    }
     let quote_follows =
         lines[end + 1..].iter().take(4).find(|line| !line.is_blank()).is_some_and(|line| quoted_or_soft(line));
-    if !may_end(last, quote_follows) {
+    if !last.may_attribute() && !quote_follows {
         return None;
     }
     let mut joined = String::new();
@@ -61,7 +64,7 @@ fn quoted_or_soft(line: &Line<'_>) -> bool {
 
 /// Is the whole line an attribution with the quoted text behind it ("On … wrote: Hello")?
 pub(super) fn with_text_behind(line: &str) -> bool {
-    if line.len() > 100_000 || !line.contains('@') {
+    if line.len() > 100_000 {
         return false;
     }
     let head = &line[..line.floor_char_boundary(MAX_BYTES)];
@@ -106,16 +109,13 @@ fn separates(letter: char) -> bool {
     letter.is_whitespace() || "<>()[],;:\"'|/*-=".contains(letter)
 }
 
-/// A cheap look, for most lines are none.
-fn may_end(line: &Line<'_>, quote_follows: bool) -> bool {
-    let body = body_end(&line.body);
+/// A cheap look, for most lines end none; with an address and a quote below they still may.
+pub(super) fn may_end(body: &str) -> bool {
+    let body = body_end(body);
     if body.ends_with([':', '\u{ff1a}']) {
         return true;
     }
-    if body.ends_with("--") || body.len() < 400 && line.ends_with_wrote() {
-        return wrote(body);
-    }
-    quote_follows && body.contains('@')
+    (body.ends_with("--") || body.len() < 400 && last_word_wrote(body)) && wrote(body)
 }
 
 fn body_end(body: &str) -> &str {
@@ -124,7 +124,7 @@ fn body_end(body: &str) -> &str {
     })
 }
 
-pub(super) fn last_word_wrote(body: &str) -> bool {
+fn last_word_wrote(body: &str) -> bool {
     let body = body_end(body);
     if body.is_ascii() && !WROTE_ENDS.may_end(body.trim_end_matches(separates)) {
         return false;

@@ -2,7 +2,10 @@
 
 use std::{borrow::Cow, cell::OnceCell};
 
-use super::header;
+use super::{
+    header,
+    sign_off::{self, Closing},
+};
 
 /// What the structure of an HTML body says about a line; plain text says nothing.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -33,6 +36,7 @@ pub(super) struct Line<'a> {
     /// The writer's words and an attribution stand in it and cannot be parted.
     pub(super) shared: bool,
     pub(super) looks: OnceCell<Looks>,
+    pub(super) ends: OnceCell<Ends>,
 }
 
 /// What a line says by itself; asked in every round.
@@ -40,7 +44,15 @@ pub(super) struct Line<'a> {
 pub(super) struct Looks {
     mobile: bool,
     opens: bool,
-    wrote: bool,
+    attributes: bool,
+    at: bool,
+}
+
+/// What a line says at the end of somebody's words.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ends {
+    closing: Option<Closing>,
+    prose: bool,
 }
 
 impl<'a> Line<'a> {
@@ -53,8 +65,22 @@ impl<'a> Line<'a> {
         *self.looks.get_or_init(|| Looks {
             mobile: super::is_mobile(&self.body),
             opens: header::announces(&self.body).is_some() || header::field(&self.body).is_some(),
-            wrote: super::attribution::last_word_wrote(&self.body),
+            attributes: super::attribution::may_end(&self.body),
+            at: memchr::memchr(b'@', self.body.as_bytes()).is_some(),
         })
+    }
+
+    fn ends(&self) -> Ends {
+        *self.ends.get_or_init(|| Ends { closing: sign_off::closing(&self.body), prose: is_prose(&self.body) })
+    }
+
+    /// A closing formula.
+    pub(super) fn closing(&self) -> Option<Closing> {
+        self.ends().closing
+    }
+
+    pub(super) fn is_prose(&self) -> bool {
+        self.ends().prose
     }
 
     /// A mobile program's own line.
@@ -67,9 +93,14 @@ impl<'a> Line<'a> {
         self.looks().opens
     }
 
-    /// Its last word is one for "wrote".
-    pub(super) fn ends_with_wrote(&self) -> bool {
-        self.looks().wrote
+    /// An attribution may end with it.
+    pub(super) fn may_attribute(&self) -> bool {
+        self.looks().attributes
+    }
+
+    /// An `@` is in it.
+    pub(super) fn has_at(&self) -> bool {
+        self.looks().at
     }
 
     pub(super) fn is_blank(&self) -> bool {
@@ -123,6 +154,13 @@ fn indented(raw: &str) -> bool {
 
 /// Without white space and the invisible marks that programs put around names and dates.
 pub(super) fn trim(text: &str) -> &str {
+    // Most lines begin and end with a letter.
+    if let (Some(first), Some(last)) = (text.as_bytes().first(), text.as_bytes().last())
+        && first.is_ascii_graphic()
+        && last.is_ascii_graphic()
+    {
+        return text;
+    }
     text.trim_matches(|letter: char| letter.is_whitespace() || invisible(letter))
 }
 

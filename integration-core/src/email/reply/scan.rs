@@ -272,7 +272,8 @@ impl<'a, 'b> Pass<'a, 'b> {
         if let Some(begin) = attribution::ending_at(self.lines, at) {
             return Some(Start { begin, end: at + 1, introduction: none() });
         }
-        attribution::with_text_behind(&self.lines[at].body).then(|| Start {
+        let line = self.lines[at];
+        (line.has_at() && attribution::with_text_behind(&line.body)).then(|| Start {
             begin: at,
             end: at + 1,
             introduction: none(),

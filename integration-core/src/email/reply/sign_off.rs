@@ -15,6 +15,8 @@ use super::{
 const MAX_LINES: usize = 40;
 /// How many a signature after a closing formula may have.
 const MAX_CARD: usize = 18;
+/// Shorter paragraphs disclaim nothing.
+const DISCLAIMER_BYTES: usize = 60;
 
 /// The first line of the signature with which `lines` end. `above`: are there words of the writer before them?
 pub(super) fn begins(lines: &[&Line<'_>], above: bool, sender: Option<&str>) -> Option<usize> {
@@ -86,9 +88,10 @@ impl Tail<'_, '_> {
                 end += 1;
             }
             let start = self.filled[end - 1];
-            let paragraph: Vec<&str> = self.filled[count..end].iter().rev().map(|&at| self.body(at)).collect();
-            let about = disclaims(&paragraph.join(" "));
-            let ruled = found.is_some() && paragraph.iter().all(|line| super::line::rule(line));
+            let lines = || self.filled[count..end].iter().rev().map(|&at| self.body(at));
+            let about = lines().map(|line| line.len() + 1).sum::<usize>() > DISCLAIMER_BYTES
+                && disclaims(&lines().collect::<Vec<_>>().join(" "));
+            let ruled = found.is_some() && lines().all(super::line::rule);
             if !(about || ruled) || !self.words_above(start) {
                 break;
             }
@@ -106,7 +109,7 @@ impl Tail<'_, '_> {
             if count > 0 && !self.fits(self.filled[count - 1]) {
                 break;
             }
-            let Some(closing) = closing(self.body(at)) else { continue };
+            let Some(closing) = self.lines[at].closing() else { continue };
             if !self.words_above(at) {
                 continue;
             }
@@ -133,7 +136,8 @@ impl Tail<'_, '_> {
             let text = folded(body, 12);
             ["ps:", "p.s", "ps "].iter().any(|start| text.starts_with(start))
         };
-        !is_prose(body) && !(body.starts_with(['p', 'P']) && postscript()) || closing(body).is_some()
+        let line = self.lines[at];
+        !line.is_prose() && !(body.starts_with(['p', 'P']) && postscript()) || line.closing().is_some()
     }
 
     /// "-Ann", "/John": a name behind a stroke, as the last line.
@@ -213,7 +217,7 @@ fn may_close(body: &str) -> bool {
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Closing {
+pub(super) enum Closing {
     /// The formula by itself.
     Alone,
     /// "Regards, Ann" on one line.
@@ -227,7 +231,7 @@ pub(in crate::email) fn closes(body: &str) -> bool {
     closing(body).is_some()
 }
 
-fn closing(body: &str) -> Option<Closing> {
+pub(super) fn closing(body: &str) -> Option<Closing> {
     if body.len() > 120 {
         return None;
     }
@@ -273,7 +277,7 @@ pub(super) fn is_contact(line: &str) -> bool {
 
 /// Does a paragraph speak about confidentiality, registers, printing or unsubscribing?
 fn disclaims(paragraph: &str) -> bool {
-    if paragraph.len() <= 60 {
+    if paragraph.len() <= DISCLAIMER_BYTES {
         return false;
     }
     if !may_disclaim(paragraph) {
@@ -289,10 +293,10 @@ fn disclaims(paragraph: &str) -> bool {
 
 /// A look at the paragraph's words, before it is folded.
 fn may_disclaim(paragraph: &str) -> bool {
-    let bytes = paragraph.as_bytes();
+    let (bytes, table) = (paragraph.as_bytes(), &*DISCLAIMER);
     let begins = |at: &usize| {
         let apart = at.checked_sub(1).is_none_or(|before| !bytes[before].is_ascii_alphanumeric());
-        apart && (!bytes[*at].is_ascii() || DISCLAIMER.may_begin(&paragraph[*at..]))
+        apart && (!bytes[*at].is_ascii() || table.may_begin(&paragraph[*at..]))
     };
     (0..bytes.len()).filter(begins).take(2).count() > 1
 }
