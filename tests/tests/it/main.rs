@@ -24,5 +24,6 @@ mod steer;
 mod stopped;
 mod storm;
 mod timeline;
+mod web;
 mod worker;
 mod world;
