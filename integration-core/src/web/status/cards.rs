@@ -61,7 +61,7 @@ fn card(visit: &Visit, account: &AccountStatus) -> Markup {
             }
             a.button.quiet id={ "disconnect-" (id) } aria-labelledby={ "disconnect-" (id) " name-" (id) }
                 href=(page("disconnect")) {
-                (strings.disconnect_button)
+                (if account.state == AccountState::Disconnected { &strings.erase_button } else { &strings.disconnect_button })
             }
         }
     }
@@ -103,7 +103,7 @@ fn allowances(strings: &Strings, account: &AccountStatus) -> Markup {
         these.iter().map(|&one| strings.capability(one).0).collect::<Vec<_>>().join(", ")
     };
     html! {
-        @if !account.allowed.is_empty() { p.muted { (strings.allowed) " " (words(&account.allowed)) } }
+        @if !account.allowed.is_empty() && account.state != AccountState::Disconnected { p.muted { (strings.allowed) " " (words(&account.allowed)) } }
         @if !account.not_allowed.is_empty() && account.state != AccountState::Disconnected {
             p { strong { (strings.not_allowed) } " " (words(&account.not_allowed)) }
         }

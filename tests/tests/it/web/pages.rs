@@ -149,6 +149,7 @@ async fn disconnecting_asks_first_and_does_what_was_chosen() {
         assert_eq!(done.status, StatusCode::SEE_OTHER, "{}", done.text);
         let page = ada.get(done.location()).await;
         assert!(page.has("The account was disconnected"), "{}", page.text);
+        assert_eq!(page.has("Delete what was synced"), choice == "keep", "{}", page.text);
         assert_eq!(world.sandbox.live_refresh_tokens("ada@example.com"), 0);
         let accounts = ada.json().await["accounts"].as_array().unwrap().clone();
         assert_eq!(accounts.len(), left);
