@@ -18,6 +18,7 @@
 //! | count calls, tokens and units                 | [`Sandbox::books`]                                   |
 //! | know whether both sides kept to the service's description | [`Sandbox::assert_conforms`]             |
 //! | have a PostgreSQL server for a test           | `postgres::Postgres` (feature `postgres`)            |
+//! | look at pages as a person does               | [`browser::Browser`]                                 |
 //! | steer a sandbox in another process            | the paths below `/sandbox/` of [`control`]           |
 //!
 //! The simulators are written from the services' own descriptions and share no wire type with any client.
@@ -26,6 +27,8 @@
 //! factors, the device flow, cross-account protection, rate limits of the sign-in endpoints themselves.
 
 pub mod books;
+#[cfg(unix)]
+pub mod browser;
 pub mod control;
 mod exchange;
 pub mod faults;

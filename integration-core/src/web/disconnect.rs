@@ -10,7 +10,7 @@ use super::{
     request::{CODE, Submission, Visit},
     strings::fill,
 };
-use crate::oauth::Forget;
+use crate::{connection::ConnectionStatus, oauth::Forget};
 
 /// Asks once more, and what is to happen to what was synced.
 pub(super) async fn ask(visit: Visit) -> Result<Response, Problem> {
@@ -23,6 +23,8 @@ pub(super) async fn ask(visit: Visit) -> Result<Response, Problem> {
         ("keep", &strings.disconnect_keep, &strings.disconnect_keep_text),
         ("erase", &strings.disconnect_erase, &strings.disconnect_erase_text),
     ];
+    // Of an account that was disconnected before, there is only what was synced left to decide about.
+    let chosen = if connection.status == ConnectionStatus::Disconnected { "erase" } else { "keep" };
     let body = html! {
         section.card {
             h1 { (title) }
@@ -33,7 +35,7 @@ pub(super) async fn ask(visit: Visit) -> Result<Response, Problem> {
                     legend { (strings.disconnect_choice) }
                     @for (value, words, text) in choices {
                         div.choice {
-                            input type="radio" name="data" id=(value) value=(value) checked[value == "keep"]
+                            input type="radio" name="data" id=(value) value=(value) checked[value == chosen]
                                 aria-describedby={ (value) "-text" };
                             label for=(value) { (words) }
                             p id={ (value) "-text" } { (fill(text, &service)) }

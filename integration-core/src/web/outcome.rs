@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     connection::{Capability, Connection},
+    ids::ConnectionId,
     oauth::{Completion, ConnectOutcome},
 };
 
@@ -27,7 +28,7 @@ struct Told {
 enum Next {
     Accounts,
     /// The same account again, with these words.
-    Again(Connection, String),
+    Again(ConnectionId, String),
     Begin,
 }
 
@@ -103,7 +104,7 @@ fn in_part(visit: &Visit, service: &str, connections: &[Connection], missing: &B
         ul { @for &one in missing { li { (strings.capability(one).0) } } }
         p { (named(&strings.part_again)) }
     };
-    let again = connections.first().map(|first| Next::Again(first.clone(), named(&strings.part_button)));
+    let again = connections.first().map(|first| Next::Again(first.id.clone(), named(&strings.part_button)));
     Told {
         title: fill(&strings.part_title, &[("account", &labels(connections))]),
         text,
@@ -119,8 +120,8 @@ fn ways_on(visit: &Visit, next: Next) -> Markup {
         p.actions {
             @match next {
                 Next::Accounts => { a.button href=(path("status")) { (strings.to_accounts) } }
-                Next::Again(connection, words) => {
-                    a.button href={ (path("reconnect")) "?connection=" (connection.id) } { (words) }
+                Next::Again(id, words) => {
+                    a.button href={ (path("reconnect")) "?connection=" (id) } { (words) }
                     a.button.quiet href=(path("status")) { (strings.to_accounts) }
                 }
                 Next::Begin => {

@@ -35,5 +35,6 @@ mod stopped;
 mod storm;
 mod timeline;
 mod verdicts;
+mod web;
 mod worker;
 mod world;

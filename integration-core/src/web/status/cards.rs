@@ -43,9 +43,10 @@ fn notice(visit: &Visit) -> Option<&str> {
 
 fn card(visit: &Visit, account: &AccountStatus) -> Markup {
     let (strings, id) = (visit.strings(), &account.id);
+    let page = |page: &str| format!("{}?connection={id}", visit.web.options.path(page));
     html! {
         div.top {
-            h2 { (account.label) @if let Some(service) = &account.service { " " span.muted { "(" (service) ")" } } }
+            h2 id={ "name-" (id) } { (account.label) @if let Some(service) = &account.service { " " span.muted { "(" (service) ")" } } }
             p class={ "state " (account.state.as_str()) } { (state(strings, account.state)) }
         }
         @if let Some(what) = &account.remedy { (remedy(strings, what)) }
@@ -54,12 +55,13 @@ fn card(visit: &Visit, account: &AccountStatus) -> Markup {
         p.actions {
             @if visit.web.options.offer(&account.app).is_some() {
                 a.button.quiet[account.state != AccountState::NeedsAttention] id={ "reconnect-" (id) }
-                    href={ (visit.web.options.path("reconnect")) "?connection=" (id) } {
-                    (fill(&strings.reconnect_button, &[("account", &account.label)]))
+                    aria-labelledby={ "reconnect-" (id) " name-" (id) } href=(page("reconnect")) {
+                    (strings.reconnect_button)
                 }
             }
-            a.button.quiet id={ "disconnect-" (id) } href={ (visit.web.options.path("disconnect")) "?connection=" (id) } {
-                (fill(&strings.disconnect_button, &[("account", &account.label)]))
+            a.button.quiet id={ "disconnect-" (id) } aria-labelledby={ "disconnect-" (id) " name-" (id) }
+                href=(page("disconnect")) {
+                (if account.state == AccountState::Disconnected { &strings.erase_button } else { &strings.disconnect_button })
             }
         }
     }
@@ -101,7 +103,7 @@ fn allowances(strings: &Strings, account: &AccountStatus) -> Markup {
         these.iter().map(|&one| strings.capability(one).0).collect::<Vec<_>>().join(", ")
     };
     html! {
-        @if !account.allowed.is_empty() { p.muted { (strings.allowed) " " (words(&account.allowed)) } }
+        @if !account.allowed.is_empty() && account.state != AccountState::Disconnected { p.muted { (strings.allowed) " " (words(&account.allowed)) } }
         @if !account.not_allowed.is_empty() && account.state != AccountState::Disconnected {
             p { strong { (strings.not_allowed) } " " (words(&account.not_allowed)) }
         }

@@ -143,8 +143,9 @@ catalogue! {
     actor_nobody: "It passes by itself." | "Es gibt sich von selbst.";
     actor_operator: "Whoever runs this application has to act." | "Wer diese Anwendung betreibt, muss handeln.";
     actor_person: "You can fix this yourself." | "Das können Sie selbst beheben.";
-    reconnect_button: "Connect {account} again" | "{account} erneut verbinden";
-    disconnect_button: "Disconnect {account}" | "{account} trennen";
+    reconnect_button: "Connect again" | "Erneut verbinden";
+    disconnect_button: "Disconnect" | "Trennen";
+    erase_button: "Delete what was synced" | "Abgeglichenes löschen";
     notice_disconnected: "The account was disconnected." | "Das Konto wurde getrennt.";
     notice_erased: "The account was disconnected, and what was synced from it was deleted." | "Das Konto wurde getrennt, und alles daraus Abgeglichene wurde gelöscht.";
     page_of: "Page {page} of {pages}" | "Seite {page} von {pages}";
