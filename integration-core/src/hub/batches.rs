@@ -25,7 +25,7 @@ impl Hub {
             return Err(Error::new(ErrorKind::Misconfigured, message));
         }
         let page = self.numbered(tenant, BATCHES, after, limit).await?;
-        let batches: Vec<Batch> = page.rows.iter().map(decoded).collect::<Result<_>>()?;
+        let batches: Vec<Batch> = page.rows.iter().map(|row| decoded(BATCHES, row)).collect::<Result<_>>()?;
         Ok(BatchPage { batches, next: page.next, reset: page.reset })
     }
 

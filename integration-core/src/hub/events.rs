@@ -56,7 +56,7 @@ impl Hub {
     /// `Store` if the storage fails. Safe to repeat.
     pub async fn events(&self, tenant: &TenantId, after: u64, limit: usize) -> Result<EventPage> {
         let page = self.numbered(tenant, EVENTS, after, limit).await?;
-        let events: Vec<StoredEvent> = page.rows.iter().map(decoded).collect::<Result<_>>()?;
+        let events: Vec<StoredEvent> = page.rows.iter().map(|row| decoded(EVENTS, row)).collect::<Result<_>>()?;
         Ok(EventPage { events, next: page.next, reset: page.reset })
     }
 

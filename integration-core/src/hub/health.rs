@@ -151,8 +151,8 @@ impl Hub {
             let Some(id) = row.key.segments().first().map(ConnectionId::new) else { continue };
             let of = noted.entry(id).or_default();
             match last(&row.key).as_str() {
-                "success" => of.success = Some(decoded(&row)?),
-                "failure" => of.failure = Some(decoded(&row)?),
+                "success" => of.success = Some(decoded(HEALTH, &row)?),
+                "failure" => of.failure = Some(decoded(HEALTH, &row)?),
                 _ => {}
             }
         }
@@ -167,7 +167,7 @@ impl Hub {
     async fn feed_health(&self, connection: &Connection, noted: Noted, now: DateTime<Utc>) -> Result<FeedHealth> {
         let partitions: Vec<PartitionRow> = {
             let prefix = StateKey::new([connection.id.as_str(), MAIL]).below();
-            self.all(&connection.tenant, PARTITIONS, prefix, |row| decoded(&row)).await?
+            self.all(&connection.tenant, PARTITIONS, prefix, |row| decoded(PARTITIONS, &row)).await?
         };
         let running = |row: &PartitionRow| row.snapshot.as_ref().is_some_and(|snapshot| snapshot.audit.is_some());
         let backlog = self.backlog(connection, &partitions).await?;
@@ -233,7 +233,7 @@ impl Hub {
 
     async fn audit_health(&self, connection: &Connection, running: bool) -> Result<Option<AuditHealth>> {
         let prefix = StateKey::new([connection.id.as_str(), MAIL]).below();
-        let reports: Vec<AuditReport> = self.all(&connection.tenant, AUDITS, prefix, |row| decoded(&row)).await?;
+        let reports: Vec<AuditReport> = self.all(&connection.tenant, AUDITS, prefix, |row| decoded(AUDITS, &row)).await?;
         if reports.is_empty() {
             return Ok(None);
         }

@@ -279,7 +279,7 @@ impl Hub {
     /// `Store` if the storage fails.
     pub async fn signal_record(&self, tenant: &TenantId, id: &str) -> Result<Option<SignalRecord>> {
         let row = read_one(&*self.0.stores.sync, tenant, SIGNALS, key(id)).await?;
-        row.map(|row| decoded(&row)).transpose()
+        row.map(|row| decoded(SIGNALS, &row)).transpose()
     }
 
     /// Hands a parked signal out again, to those who have not taken it. Nothing happens to one that is not parked.
@@ -289,7 +289,7 @@ impl Hub {
     pub async fn retry_signal(&self, tenant: &TenantId, id: &str) -> Result<()> {
         let row = read_one(&*self.0.stores.sync, tenant, SIGNALS, key(id)).await?;
         let row = row.ok_or_else(|| Error::new(ErrorKind::NotFound, "this tenant has no such signal"))?;
-        let mut record: SignalRecord = decoded(&row)?;
+        let mut record: SignalRecord = decoded(SIGNALS, &row)?;
         if record.state != SignalState::Parked {
             return Ok(());
         }
@@ -326,7 +326,7 @@ impl Hub {
             let mut writes = vec![strike];
             let mut told = Vec::new();
             if let Some(row) = row {
-                let record: SignalRecord = decoded(&row)?;
+                let record: SignalRecord = decoded(SIGNALS, &row)?;
                 let more = self.settle_signal(tenant, record, row.version, &mut told).await?;
                 writes.extend(more);
             }

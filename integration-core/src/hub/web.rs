@@ -104,7 +104,7 @@ impl Hub {
     }
 
     async fn open_form_key(&self, row: &StateRow) -> Result<SecretBytes> {
-        let stored: FormKeyRow = decoded(row)?;
+        let stored: FormKeyRow = decoded(WEB, row)?;
         let damaged =
             |error| Error::new(ErrorKind::Validation, "the key behind the forms is damaged").with_source(error);
         let sealed = STANDARD.decode(&stored.sealed).map_err(damaged)?;

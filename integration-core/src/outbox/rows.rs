@@ -110,9 +110,7 @@ pub(crate) fn whole(at: DateTime<Utc>) -> DateTime<Utc> {
 }
 
 pub(crate) fn put<T: Serialize>(tenant: &TenantId, space: Space, key: StateKey, row: &T) -> Result<StateWrite> {
-    let bytes = serde_json::to_vec(row)
-        .map_err(|error| Error::new(ErrorKind::Store, "a row cannot be written").with_source(error))?;
-    Ok(StateWrite::put(tenant, space, key, bytes))
+    Ok(StateWrite::put(tenant, space, key, encode(space, row)?))
 }
 
 pub(crate) async fn read_row<T: DeserializeOwned>(
