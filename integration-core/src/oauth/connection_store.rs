@@ -138,7 +138,7 @@ impl ConnectionStore {
     }
 
     /// Changes a grant and carries its status over to its connections, in one transaction.
-    pub(super) async fn update_grant<F: Fn(&mut Grant) + Send + Sync>(
+    pub(crate) async fn update_grant<F: Fn(&mut Grant) + Send + Sync>(
         &self,
         tenant: &TenantId,
         grant: &GrantId,
