@@ -125,12 +125,25 @@ pub struct Remedy {
     pub actor: Actor,
     /// What that one does, in one plain sentence.
     pub action: String,
+    /// The service's claims challenge, where it made one: to be passed on with the new authorisation, as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claims: Option<String>,
 }
+
+/// A longer challenge fits into no address.
+const CLAIMS_CAP: usize = 4096;
 
 impl Remedy {
     /// A remedy from its three parts.
     pub fn new(cause: impl Into<String>, actor: Actor, action: impl Into<String>) -> Self {
-        Self { cause: cause.into(), actor, action: action.into() }
+        Self { cause: cause.into(), actor, action: action.into(), claims: None }
+    }
+
+    /// With a claims challenge; an empty one, or one too long for an address, is left out.
+    #[must_use]
+    pub fn with_claims(mut self, claims: impl Into<String>) -> Self {
+        self.claims = Some(claims.into()).filter(|claims| (1..=CLAIMS_CAP).contains(&claims.len()));
+        self
     }
 }
 

@@ -339,7 +339,7 @@ impl<'a> Run<'a> {
                 };
                 Setback { error, kind: Kind::Transient { may_have_taken_effect: true } }
             }
-            Failure::Unauthorised(error, AuthAction::Challenge(_)) => Setback::last(consent_needed(error)),
+            Failure::Unauthorised(error, AuthAction::Challenge(claims)) => Setback::last(consent_needed(error, claims)),
             Failure::Unauthorised(error, AuthAction::Refresh) => match token {
                 Some(token) if self.rejected.is_none() => Setback { error, kind: Kind::Refused(token) },
                 _ => Setback::last(error),
@@ -403,13 +403,13 @@ fn out_of_time() -> Error {
     Error::new(ErrorKind::Timeout, "the time for this work is over").with_retry(Retry::Exhausted)
 }
 
-fn consent_needed(error: Error) -> Error {
+fn consent_needed(error: Error, claims: String) -> Error {
     let remedy = error.remedy().cloned().unwrap_or_else(|| {
         let cause = "The service asks for a further proof before it goes on.";
         Remedy::new(cause, Actor::Person, "Connect the account again.")
     });
     let message = "the service asks for a new authorisation";
-    Error::new(ErrorKind::NeedsConsent, message).with_remedy(remedy).with_source(error)
+    Error::new(ErrorKind::NeedsConsent, message).with_remedy(remedy.with_claims(claims)).with_source(error)
 }
 
 fn transport_error(error: TransportError) -> Error {

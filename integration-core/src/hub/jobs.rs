@@ -8,7 +8,7 @@ use futures_util::FutureExt;
 
 use super::Hub;
 use crate::{
-    connection::{Connection, ConnectionStatus, Grant},
+    connection::{Connection, ConnectionStatus, Grant, GrantStatus},
     error::{Error, ErrorKind, Result, Retry},
     event::{Event, tell},
     http::Priority,
@@ -133,6 +133,9 @@ impl Hub {
         };
         let patient = matches!(error.kind(), ErrorKind::AdminPolicy | ErrorKind::Misconfigured | ErrorKind::NotFound);
         let wait = error.retry_after().unwrap_or(if patient { PATIENCE } else { RETRY });
+        if error.kind() == ErrorKind::NeedsConsent {
+            self.note_challenge(tenant, connection, &error).await;
+        }
         let again_in = (!ended).then_some(wait);
         self.note_failure(tenant, connection, &error, again_in).await;
         if let Some(remedy) = error.remedy() {
@@ -142,6 +145,22 @@ impl Hub {
         tell(&*self.0.events, tenant, connection, &event);
         let Event::SliceFailed(error) = event else { unreachable!("it was made as one") };
         JobOutcome::Failed { error, again_in }
+    }
+
+    /// A challenge of the service itself is not seen by the refresh: it is kept with the grant, for the new authorisation.
+    async fn note_challenge(&self, tenant: &TenantId, connection: &ConnectionId, error: &Error) {
+        let Some(remedy) = error.remedy().filter(|remedy| remedy.claims.is_some()) else { return };
+        let status = GrantStatus::NeedsAttention { since: self.0.clock.now(), remedy: remedy.clone() };
+        let Ok((connection, _)) = self.known(tenant, connection).await else { return };
+        let change = |grant: &mut Grant| {
+            let known = matches!(&grant.status, GrantStatus::NeedsAttention { remedy: before, .. } if before == remedy);
+            if !known && grant.status != GrantStatus::Revoked {
+                grant.status = status.clone();
+            }
+        };
+        if let Err(error) = self.0.sign_in.connections().update_grant(tenant, &connection.grant, change).await {
+            tracing::warn!(error = %error, "a service's challenge could not be stored");
+        }
     }
 
     /// One slice; `None` for a connection that is not to be worked on.

@@ -47,6 +47,9 @@ pub struct Authorise {
     pub context: Option<String>,
     /// Show the consent page even if nothing new is asked for.
     pub force_consent: bool,
+    /// A claims challenge ([`Remedy::claims`](crate::error::Remedy)) to meet; sent as `claims`. Absent with `reconnect`: what the
+    /// grant's status holds.
+    pub claims: Option<String>,
     /// The binding this browser has already, so that sign-ins in two tabs do not disturb each other.
     pub binding: Option<BrowserBinding>,
 }
@@ -62,6 +65,7 @@ impl Authorise {
             another_account_allowed: false,
             context: None,
             force_consent: false,
+            claims: None,
             binding: None,
         }
     }
@@ -98,6 +102,13 @@ impl Authorise {
     #[must_use]
     pub fn with_forced_consent(mut self) -> Self {
         self.force_consent = true;
+        self
+    }
+
+    /// Meets a claims challenge.
+    #[must_use]
+    pub fn with_claims(mut self, claims: impl Into<String>) -> Self {
+        self.claims = Some(claims.into());
         self
     }
 
@@ -305,6 +316,7 @@ struct Plan {
     asked: BTreeSet<Capability>,
     requested: BTreeSet<String>,
     hint: Option<String>,
+    claims: Option<String>,
     incremental: bool,
     consent: bool,
 }
@@ -330,8 +342,14 @@ impl Plan {
             AuthorisationStyle::Additive | AuthorisationStyle::Standalone => wanted.union(&had).cloned().collect(),
         };
         let consent = ask.force_consent || !works || incremental;
+        let standing = grant.and_then(|grant| match &grant.status {
+            GrantStatus::NeedsAttention { remedy, .. } => remedy.claims.clone(),
+            _ => None,
+        });
+        let claims = ask.claims.clone().or(standing);
         let address = before.and_then(|(connection, _)| connection.account.addresses.first());
-        Self { asked, requested, hint: ask.login_hint.clone().or_else(|| address.cloned()), incremental, consent }
+        let hint = ask.login_hint.clone().or_else(|| address.cloned());
+        Self { asked, requested, hint, claims, incremental, consent }
     }
 
     fn url(
@@ -357,6 +375,9 @@ impl Plan {
         }
         if let (Some(name), Some(hint)) = (&oauth.login_hint, &self.hint) {
             set(name, hint);
+        }
+        if let Some(claims) = &self.claims {
+            set("claims", claims);
         }
         if !oauth.endpoints.issuers.is_empty() {
             set("nonce", nonce);

@@ -140,7 +140,7 @@ impl ConnectionStore {
     }
 
     /// Changes a grant and carries its status over to its connections, in one transaction.
-    pub(super) async fn update_grant<F: Fn(&mut Grant) + Send + Sync>(
+    pub(crate) async fn update_grant<F: Fn(&mut Grant) + Send + Sync>(
         &self,
         of: (&TenantId, &GrantId),
         now: DateTime<Utc>,

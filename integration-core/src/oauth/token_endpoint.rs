@@ -103,6 +103,7 @@ pub(super) struct Refusal {
     pub(super) error: Option<String>,
     description: Option<String>,
     subtype: Option<String>,
+    claims: Option<String>,
     retry_after: Option<Duration>,
 }
 
@@ -114,7 +115,12 @@ impl TokenCallError {
         let mut failure = TokenFailure::new(refusal.status, error, description);
         failure.subtype = refusal.subtype.as_deref();
         failure.grant_age = grant_age;
-        connector.classify_token(&failure)
+        match (connector.classify_token(&failure), &refusal.claims) {
+            (TokenFailureClass::NeedsConsent(remedy), Some(claims)) if remedy.claims.is_none() => {
+                TokenFailureClass::NeedsConsent(remedy.with_claims(claims))
+            }
+            (class, _) => class,
+        }
     }
 
     pub(super) fn retry_after(&self) -> Option<Duration> {
@@ -237,6 +243,8 @@ impl TokenEndpoint<'_> {
             error: text(&["error"]),
             description: text(&["error_description", "error_message"]),
             subtype: text(&["error_subtype", "suberror"]),
+            // Passed on whole or not at all.
+            claims: json.and_then(|json| json.get("claims")?.as_str()).map(str::to_owned),
             retry_after: failure.retry_after().and_then(|until| (until - now).to_std().ok()),
         }))
     }

@@ -10,7 +10,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     ids::{ConnectionId, TenantId},
     store::{Space, StateKey, StateRow, StateWrite, SyncStore, read_one},
-    sync::rows::decode,
+    sync::rows::{decode, encode},
 };
 
 /// The families of rows of this room.

@@ -289,7 +289,11 @@ async fn a_challenge_asks_for_consent_and_says_who_acts() {
     let error = fail(&session.build(), safe()).await;
     transport.finish();
     assert_eq!(error.kind(), ErrorKind::NeedsConsent);
-    assert!(error.remedy().is_some());
+    assert_eq!(
+        error.remedy().unwrap().claims.as_deref(),
+        Some("more"),
+        "the claims are kept for the new authorisation"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,14 +5,14 @@ use tokio::time::advance;
 
 use super::{
     service::Answer,
-    world::{StoppedTimers, World},
+    world::{StoppedTimers, World, ask, parameters},
 };
 use crate::{
     ErrorKind,
     connection::{ConnectionStatus, GrantStatus},
     error::Actor,
     http::{Credentials, TransportErrorKind},
-    oauth::KeptAlive,
+    oauth::{Authorise, KeptAlive},
 };
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -227,6 +227,26 @@ async fn asking_for_consent_again_has_its_own_kind() {
     advance(HOUR * 2).await;
     script(&world, 400, "interaction_required");
     assert_eq!(credentials.access(None).await.unwrap_err().kind(), ErrorKind::NeedsConsent);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claims_challenge_is_kept_with_the_grant_and_goes_into_the_new_authorisation() {
+    const CLAIMS: &str = r#"{"access_token":{"acrs":{"essential":true,"value":"c1"}}}"#;
+    let world = World::new();
+    let connection = world.connected().await;
+    advance(HOUR * 2).await;
+    let refusal = Answer::Json(400, json!({ "error": "interaction_required", "claims": CLAIMS }));
+    world.service.with(|state| state.script.push_back(refusal));
+    let error = world.credentials(&connection.grant).access(None).await.unwrap_err();
+    assert_eq!(error.remedy().unwrap().claims.as_deref(), Some(CLAIMS));
+    let GrantStatus::NeedsAttention { remedy, .. } = world.status(&connection.grant).await else { panic!() };
+    assert_eq!(remedy.claims.as_deref(), Some(CLAIMS));
+    let sent = async |ask: Authorise| parameters(&world.authorise(&ask).await.url).get("claims").cloned();
+    assert_eq!(sent(ask().with_reconnect(connection.id.clone())).await.as_deref(), Some(CLAIMS));
+    assert_eq!(sent(ask().with_claims("{}")).await.as_deref(), Some("{}"));
+    assert_eq!(sent(ask()).await, None, "a sign-in of somebody else meets no challenge");
+    world.outcome(&ask().with_reconnect(connection.id.clone())).await;
+    assert_eq!(sent(ask().with_reconnect(connection.id)).await, None, "it was met");
 }
 
 #[tokio::test(start_paused = true)]
