@@ -3,14 +3,20 @@
 //! In: `{"from", "to", "cc", "subject", "text", "own_domains", "people": […], "deals": […]}`. Addresses are text
 //! (`Ann <ann@acme.example>`) or `{"name", "address"}`, alone or in lists. A person has `id`, `name`, `email` or `emails`,
 //! `company`, `deals`; a deal has `id`, `name`, `reference` or `references`, `contacts` (ids of people), `open`.
-//! Out: `{"contacts": [{"id", "reason", "confidence"}], "company", "deal", "doubtful": […], "suggested": [{"address", "name"}],
-//! "skip": reason or null}`, or `{"error"}`.
+//! Out: `{"contacts": [{"id", "reason", "confidence"}], "company", "deal", "doubtful": […], "suggested": [{"address", "name",
+//! "title", "company", "phones", "urls"}], "suggested_companies": [domain, …], "skip": reason or null}`, or `{"error"}`.
 
 use std::io::{BufRead, Write};
 
 use integration_core::{
-    activity::{Deal, DirectoryAnswer, MailPolicy, Match, MatchTarget, NameLists, Person, Suggest, Summary, identify},
-    email::{Address, Message, parse},
+    activity::{
+        Deal, DirectoryAnswer, Identification, MailPolicy, Match, MatchTarget, NameLists, Person, Suggest, Summary,
+        identify,
+    },
+    email::{
+        Address, Message, parse,
+        signature::{Detail, Details},
+    },
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -104,11 +110,25 @@ fn answer(ask: Ask) -> Value {
         "company": only(|target| if let MatchTarget::Company(id) = target { Some(id) } else { None }),
         "deal": only(|target| if let MatchTarget::Deal(id) = target { Some(id) } else { None }),
         "doubtful": found.findings.doubtful,
-        "suggested": found.suggested.iter().map(|address| json!({
-            "address": address,
-            "name": summary.people.get(address).filter(|name| !name.is_empty()),
-        })).collect::<Vec<_>>(),
+        "suggested": found.suggested.iter().map(|address| suggestion(address, &summary, &found)).collect::<Vec<_>>(),
+        "suggested_companies": found.suggested_companies,
         "skip": found.skip.map(integration_core::activity::SkipReason::as_str).or(nothing),
+    })
+}
+
+/// Who may become a contact, with what the signature says of them and the lines it says it in.
+fn suggestion(address: &str, summary: &Summary, found: &Identification) -> Value {
+    let details = found.details.as_ref().filter(|_| summary.author.as_deref() == Some(address));
+    let one = |detail: &Detail| json!({ "value": detail.value, "source": detail.source });
+    let written = |read: fn(&Details) -> &Option<Detail>| details.and_then(|all| read(all).as_ref()).map(one);
+    let shown = summary.people.get(address).filter(|name| !name.is_empty());
+    json!({
+        "address": address,
+        "name": shown.or(details.and_then(|all| all.name.as_ref()).map(|name| &name.value)),
+        "title": written(|all| &all.title),
+        "company": written(|all| &all.company),
+        "phones": details.map(|all| all.phones.iter().map(|phone| one(&phone.number)).collect::<Vec<_>>()),
+        "urls": details.map(|all| all.urls.iter().map(one).collect::<Vec<_>>()),
     })
 }
 

@@ -63,8 +63,7 @@ impl Suggestion {
     /// The company's domain, if the address says something about one: the registrable part.
     #[must_use]
     pub fn company_domain(&self, lists: &NameLists) -> Option<String> {
-        let domain = domain(&self.address).filter(|domain| !lists.is_free_mail(domain))?;
-        psl::domain_str(domain).map(str::to_owned)
+        company_domain(&self.address, lists)
     }
 
     /// What the signatures say of the person, the latest first, each with the message it stands in. Suggestions: a line that
@@ -117,6 +116,12 @@ impl Suggestion {
     pub(crate) fn is_empty(&self) -> bool {
         self.sources.is_empty() && !self.dismissed
     }
+}
+
+/// The registrable part of the domain that an address says its company by; `None` for a free-mail provider's.
+pub(crate) fn company_domain(address: &str, lists: &NameLists) -> Option<String> {
+    let domain = domain(address).filter(|domain| !lists.is_free_mail(domain))?;
+    psl::domain_str(domain).map(str::to_owned)
 }
 
 /// Whom a message suggests; `known` are the addresses that the directory has.

@@ -140,7 +140,8 @@ fn lines_of(text: &str) -> Vec<Line<'_>> {
 
 /// The lines of one class; an empty line wherever others were taken out between them.
 fn joined(lines: &[Line<'_>], classes: &[Class], wanted: Class) -> String {
-    let mut text = String::new();
+    let of_class = lines.iter().zip(classes).filter(|(_, class)| **class == wanted);
+    let mut text = String::with_capacity(of_class.map(|(line, _)| line.raw.len() + 1).sum());
     let (mut blanks, mut gap) = (0, false);
     for (line, class) in lines.iter().zip(classes) {
         if *class == Class::Blank {

@@ -183,7 +183,7 @@ fn record(recipient: String, numbers: Numbers, explanation: &str, delayed: bool)
 fn shortened(explanation: &str) -> Option<String> {
     let mut line = String::new();
     for word in explanation.split_whitespace() {
-        if line.len() + word.len() > MAX_DIAGNOSTIC {
+        if line.len() + 1 + word.len() > MAX_DIAGNOSTIC {
             break;
         }
         if !line.is_empty() {

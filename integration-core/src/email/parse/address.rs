@@ -1,7 +1,7 @@
 //! Lists of mailboxes, as people and programs write them.
 
 use super::{
-    clean::{cut, one_line},
+    clean::{cut, is_refused, one_line},
     words,
 };
 use crate::email::types::Address;
@@ -286,7 +286,7 @@ fn tidy(written: &str) -> Option<String> {
         match letter {
             '(' if !quoted => depth += 1,
             ')' if !quoted => depth = depth.saturating_sub(1),
-            _ if depth > 0 || letter.is_control() => {}
+            _ if depth > 0 || is_refused(letter) => {}
             '"' if !quoted => {}
             _ if letter.is_whitespace() && !quoted => {}
             _ => address.push(letter),

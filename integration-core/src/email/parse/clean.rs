@@ -91,10 +91,15 @@ pub(super) fn one_line(text: &str) -> Cow<'_, str> {
     Cow::Owned(line.trim().to_owned())
 }
 
+/// No store or page takes it: a control character, or a code point that is no character.
+pub(super) fn is_refused(letter: char) -> bool {
+    letter.is_control() || matches!(letter, '\u{fffe}' | '\u{ffff}')
+}
+
 fn is_line(text: &str) -> bool {
     // Without a way out, which the compiler turns into a few instructions for many bytes.
     let odd = text.as_bytes().iter().fold(false, |odd, byte| odd | !(0x20..0x7f).contains(byte));
-    !odd || text.chars().all(|letter| !letter.is_control() && !matches!(letter, '\u{fffe}' | '\u{ffff}'))
+    !odd || !text.contains(is_refused)
 }
 
 /// At most `max` bytes, cut between two letters.

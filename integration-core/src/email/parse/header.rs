@@ -3,7 +3,7 @@
 use super::{
     MAX_HEADER_BYTES, MAX_HEADERS,
     address::MAX_VALUE,
-    clean::{cut, one_line},
+    clean::{cut, is_refused, one_line},
     words,
 };
 use crate::email::types::MessageHeaders;
@@ -25,12 +25,12 @@ pub fn ids(header: &str) -> Vec<String> {
         // "<<a@b>" happens: the innermost bracket opens.
         let inside = rest[start + 1..start + end].rsplit('<').next().unwrap_or_default();
         let plain = inside.bytes().all(|byte| byte.is_ascii_graphic());
-        let letters = || inside.chars().filter(|letter| !letter.is_whitespace() && !letter.is_control()).collect();
+        let letters = || inside.chars().filter(|&letter| !letter.is_whitespace() && !is_refused(letter)).collect();
         found.push(if plain { inside.to_owned() } else { letters() });
         rest = &rest[start + end + 1..];
     }
     if found.is_empty() {
-        let bare = header.split(|letter: char| letter.is_whitespace() || letter == ',' || letter.is_control());
+        let bare = header.split(|letter: char| letter.is_whitespace() || letter == ',' || is_refused(letter));
         let trimmed = bare.map(|word| word.trim_matches(['<', '>', '"']));
         found = trimmed.filter(|word| word.contains('@')).map(str::to_owned).collect();
     }

@@ -120,7 +120,35 @@ fn levels(size: usize) -> String {
 }
 
 /// 100,000 parts, 3,000 levels, a header of 10 MB and the like are among the largest of these.
-const SHAPES: [Shape; 30] = [
+const SHAPES: [Shape; 40] = [
+    // Encodings within encodings, and what comes out of little.
+    ("base64 that holds base64", 300_000, |size| {
+        let inner = "UVVKRFJFVkc=\n".repeat(size / 13);
+        format!("{PLAIN}Content-Type: text/plain\nContent-Transfer-Encoding: base64\n\n{inner}")
+    }),
+    ("multiparts that claim to be base64", 45_000, |size| {
+        let level = |number: usize| {
+            format!(
+                "Content-Type: multipart/mixed; boundary=b{number}\nContent-Transfer-Encoding: base64\n\n--b{number}\n"
+            )
+        };
+        (0..size / 90).fold(PLAIN.to_owned(), |text, number| text + &level(number))
+    }),
+    ("quoted-printable of letters that grow", 300_000, |size| {
+        let body = "=80=8E=A4".repeat(size / 9);
+        format!(
+            "{PLAIN}Content-Type: text/plain; charset=windows-1252\nContent-Transfer-Encoding: quoted-printable\n\n{body}"
+        )
+    }),
+    ("one byte that is three", 300_000, |size| body("text/plain; charset=tis-620", "\u{7f}a", size)),
+    ("UTF-7", 250_000, |size| body("text/plain; charset=utf-7", "+2D3cqQ-", size)),
+    ("character references", 250_000, |size| body("text/html", "&#128169;&NotEqualTilde;&nbsp;", size)),
+    ("NUL bytes", 500_000, |size| format!("{PLAIN}Content-Type: text/html\n\n<p>{}", "a\0".repeat(size / 2))),
+    ("scripts", 250_000, |size| body("text/html", "<script>if (a</b) alert('<p>')</script><p>x</p>", size)),
+    ("forms", 250_000, |size| {
+        body("text/html", "<form action=x><select><option>a</select><textarea>b</textarea><input value=c></form>", size)
+    }),
+    ("blockquotes", 250_000, |size| body("text/html", "<blockquote>", size)),
     ("parts", 650_000, |size| body("multipart/mixed; boundary=b", "--b\nContent-Type: a/b\n\nx\n", size)),
     ("empty parts", 250_000, |size| body("multipart/mixed; boundary=b", "--b\n", size)),
     ("almost boundaries", 500_000, |size| body("multipart/mixed; boundary=b", "--b-\n", size)),
@@ -170,6 +198,43 @@ const SHAPES: [Shape; 30] = [
 fn the_time_taken_grows_with_the_size_and_not_with_its_square() {
     for (what, size, make) in SHAPES {
         assert_linear(what, size, |size| make(size).into_bytes(), |raw| drop(message(raw)));
+    }
+}
+
+/// "Clean of what stores and pages refuse": no NUL, no other control character but line end and tab.
+fn is_clean(text: &str) -> bool {
+    let refused = |letter: char| {
+        letter.is_control() && letter != '\n' && letter != '\t' || matches!(letter, '\u{fffe}' | '\u{ffff}')
+    };
+    !text.contains(refused)
+}
+
+#[test]
+fn every_text_of_a_message_is_clean_of_what_stores_and_pages_refuse() {
+    let dirt = "\0\u{1}\u{8}\u{b}\u{c}\u{1b}\u{7f}\u{80}\u{9f}\u{fffe}\u{ffff}";
+    let encoded = "=?utf-8?Q?a=00=01=1B=C2=80b?=";
+    let header = format!(
+        "From: {encoded} <a{dirt}@x.example>\nSubject: {encoded} {dirt}\nMessage-ID: <{dirt}a@x.example>\nX-Own: {dirt}x"
+    );
+    let file = "Content-Disposition: attachment; filename*=utf-8''a%00%1Bb.pdf";
+    for (kind, text) in [("text/plain", format!("a{dirt}b")), ("text/html", format!("<p>a{dirt}b&#0;&#1;&#x80;</p>"))] {
+        let raw = format!(
+            "{header}\nContent-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: {kind}; charset=utf-8\n\n{text}\n\
+             --b\nContent-Type: application/pdf\n{file}\n\nx\n\
+             --b\nContent-Type: text/calendar\n\nBEGIN{dirt}\n--b--\n"
+        );
+        let message = message(raw.as_bytes()).unwrap();
+        let html = message.html.clone().unwrap_or_default();
+        let texts = [&message.text, &html, &message.subject, &message.snippet, message.calendar.as_ref().unwrap()];
+        assert!(texts.iter().all(|text| is_clean(text)), "{texts:?}");
+        let people = message.from.iter().flat_map(|one| [Some(one.address.as_str()), one.name.as_deref()]).flatten();
+        let files = message.attachments.iter().filter_map(|file| file.name.as_deref());
+        let headers = message.headers.all.iter().flat_map(|(name, value)| [name.as_str(), value.as_str()]);
+        for text in people.chain(files).chain(headers).chain(message.message_id.as_deref()) {
+            assert!(is_clean(text), "{text:?}");
+        }
+        let split = crate::email::reply::split(&message);
+        assert!([&split.new, &split.quoted, &split.signature].iter().all(|text| is_clean(text)), "{split:?}");
     }
 }
 

@@ -244,6 +244,11 @@ pub(super) fn announces(body: &str) -> Option<Announced> {
     if body.len() > 200 || body.is_empty() {
         return None;
     }
+    let colon = body.trim_end_matches(['*', ' ']).ends_with([':', '\u{ff1a}']);
+    // Most lines begin with a letter and end with no colon.
+    if !colon && body.starts_with(|first: char| first.is_ascii_alphanumeric() && !matches!(first, 'o' | 'O')) {
+        return None;
+    }
     if asks_above(body) {
         return Some(Announced::Original);
     }
@@ -251,7 +256,6 @@ pub(super) fn announces(body: &str) -> Option<Announced> {
         matches!(letter, '-' | '_' | '=' | '*' | '~' | ' ' | '\u{2014}' | '\u{2013}' | '>' | '|')
     }));
     let ruled = dashes(body) >= 4 || dashes(body) >= 2 && body.ends_with('-');
-    let colon = body.trim_end_matches(['*', ' ']).ends_with([':', '\u{ff1a}']);
     let processed = bare.get(..8).is_some_and(|word| word.eq_ignore_ascii_case("original"));
     if !ruled && !colon && !processed || bare.is_empty() || words_in(bare) > 12 {
         return None;

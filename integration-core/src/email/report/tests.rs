@@ -135,3 +135,56 @@ fn a_million_recipients_are_read_in_bounds() {
     let found = bounces(&report(&many));
     assert!((500..=1_000).contains(&found.len()), "{}", found.len());
 }
+
+#[test]
+fn mutated_reports_are_read() {
+    let raw = |kind: &str, body: &str| {
+        format!(
+            "From: MAILER-DAEMON@x.example\nSubject: Undelivered Mail Returned to Sender\nContent-Type: {kind}\n\n{body}"
+        )
+    };
+    let standard = raw(
+        "multipart/report; report-type=delivery-status; boundary=b",
+        &format!("--b\n\nIt failed.\n--b\nContent-Type: message/delivery-status\n\n{TWO}\n--b--\n"),
+    );
+    let prose =
+        raw("text/plain", "Hi. This is the qmail-send program.\n\n<ada@y.example>:\n550 5.1.1 no such user\n\n---\n");
+    let complaint = raw(
+        "multipart/report; report-type=feedback-report; boundary=b",
+        "--b\nContent-Type: message/feedback-report\n\nFeedback-Type: abuse\nOriginal-Rcpt-To: <ada@y.example>\n--b--\n",
+    );
+    let seeds = [standard.as_bytes(), prose.as_bytes(), complaint.as_bytes()];
+    let words =
+        ["\n", "\n\n", "--b\n", "Final-Recipient: rfc822; ", "Status: 5.", "@", "<", ">:\n", "550 ", "5.1.1", "\0"];
+    crate::testing::fuzz("report reader", 3_000, &seeds, &words, |input| {
+        let Ok(message) = parse::message(input) else { return };
+        let found = bounces(&message);
+        let _ = (super::complaint(&message), receipt(&message), kind::kind(&message));
+        assert!(found.len() <= MAX_BOUNCES);
+        for bounce in found {
+            assert!(!bounce.recipient.is_empty());
+            assert!(bounce.diagnostic.is_none_or(|text| text.len() <= MAX_DIAGNOSTIC));
+        }
+    });
+}
+
+#[test]
+fn the_time_for_a_report_grows_with_its_size() {
+    let pieces = [
+        "Final-Recipient: rfc822; ada@y.example\nAction: failed\nStatus: 5.1.1\n\n",
+        "Diagnostic-Code: smtp; 550 ",
+        "a@b.example ",
+        "<ada@y.example>:\n",
+        "550 5.1.1 ",
+        "\n",
+    ];
+    for piece in pieces {
+        for kind in ["text/plain", "message/delivery-status"] {
+            let make = |size: usize| {
+                let body = piece.repeat(size / piece.len());
+                read(&format!("From: MAILER-DAEMON@x.example\nSubject: failure notice\nContent-Type: {kind}\n\n{body}"))
+            };
+            crate::testing::assert_linear(piece, 20_000, make, |message| drop(bounces(message)));
+        }
+    }
+}

@@ -111,6 +111,33 @@ const CARDS: &[Case] = &[
 ];
 
 #[test]
+fn mutated_signatures_are_read() {
+    let seeds: Vec<&[u8]> = CARDS.iter().map(|card| card.0.as_bytes()).collect();
+    let words =
+        ["\n", "-- \n", "Tel: ", "+44 ", "http://", "@", "|", "Ltd", "<", "\u{200b}", "Regards,\n", "\0", "(", "/"];
+    crate::testing::fuzz("signature reader", 4_000, &seeds, &words, |input| {
+        let text = String::from_utf8_lossy(input);
+        let sender = Address::new("bob@baker.example").with_name("Bob Baker");
+        for sender in [None, Some(&sender)] {
+            let details = read(&text, sender);
+            let all = details.phones.iter().map(|phone| &phone.number).chain(&details.urls).chain(&details.addresses);
+            for detail in all.chain(&details.name).chain(&details.title).chain(&details.company) {
+                let line = text.lines().nth(detail.line).map(str::trim);
+                assert_eq!(line, Some(detail.source.as_str()), "{detail:?}");
+            }
+        }
+    });
+}
+
+#[test]
+fn the_time_for_a_signature_grows_with_its_size() {
+    for piece in ["Bob Baker, Ltd\n", "+44 20 7946 0018 ", "a@b.example|", "http://x.example/ ", "(", "1", "\n"] {
+        let make = |size: usize| piece.repeat(size / piece.len());
+        crate::testing::assert_linear(piece, 20_000, make, |text| drop(read(text, None)));
+    }
+}
+
+#[test]
 fn cards_in_ten_styles_and_languages_are_read() {
     for (signature, name, address, wanted, title, company, phones) in CARDS {
         let details = of(signature, name, address);

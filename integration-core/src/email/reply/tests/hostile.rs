@@ -103,6 +103,14 @@ fn time_grows_with_the_size_of_hostile_html() {
     }
 }
 
+#[test]
+fn a_megabyte_of_nested_quotes_is_split_in_linear_time() {
+    for piece in ["<blockquote>", "<blockquote type=cite>x", "<div class=gmail_quote>x", "<title>", "<TABLE><TR><TD>"] {
+        let make = |size: usize| piece.repeat(size / piece.len());
+        crate::testing::assert_linear(piece, 250_000, make, |html| drop(split_html(html)));
+    }
+}
+
 /// Every line with text is in one of the parts, as often as it was written.
 fn nothing_is_lost(text: &str) {
     let split = split_text(text);
