@@ -62,7 +62,8 @@ impl BundledScheduler {
     /// Works until `stop`; running slices end at their next safe point first.
     ///
     /// # Errors
-    /// Only if the store fails for longer than a claim lasts.
+    /// Only if the store fails for longer than a claim lasts, in a way that does not pass by itself. While a database is
+    /// away it goes on asking.
     pub async fn work(&self, runner: Arc<dyn JobRunner>, stop: &Shutdown) -> Result<()> {
         let mut running = tokio::task::JoinSet::new();
         let mut failing = Duration::ZERO;
@@ -76,7 +77,7 @@ impl BundledScheduler {
                         running.spawn(async move { me.run_one(&*runner, claim, &stop).await });
                     }
                 }
-                Err(error) if failing >= self.options.claim => return Err(error),
+                Err(error) if failing >= self.options.claim && !error.retryable() => return Err(error),
                 Err(error) => {
                     tracing::warn!(error = %error, "the job store does not answer");
                     failing += self.options.nap;

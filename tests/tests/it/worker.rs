@@ -219,11 +219,7 @@ async fn work(database: &StoreUrl, origin: &str) {
     (options.workers, options.claim, options.nap) = (4, Duration::from_secs(1), Duration::from_millis(200));
     let jobs = database.stores().await.jobs;
     let scheduler = BundledScheduler::new(jobs, Arc::new(SystemClock::new()), options);
-    loop {
-        // It ends if the store fails for longer than the claims last.
-        let worked = scheduler.work(Arc::new(hub(database, origin).await), &Shutdown::default()).await;
-        eprintln!("the scheduler ended and is started again: {worked:?}");
-    }
+    scheduler.work(Arc::new(hub(database, origin).await), &Shutdown::default()).await.unwrap();
 }
 
 /// 250 tasks that all need a token at once.

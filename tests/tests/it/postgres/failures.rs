@@ -39,7 +39,8 @@ async fn a_user_without_rights_is_told_so_and_needs_none_to_create_what_is_there
     // Roles are the whole server's: named after the database.
     let url: url::Url = database.url().parse().unwrap();
     let role = url.path().replace("/integration_test", "limited");
-    run(&mut owner, &format!("CREATE ROLE {role} LOGIN PASSWORD 'limited'")).await;
+    let create = format!("REVOKE CREATE ON SCHEMA public FROM PUBLIC; CREATE ROLE {role} LOGIN PASSWORD 'limited'");
+    run(&mut owner, &create).await;
     let mut url = url;
     url.set_username(&role).unwrap();
     url.set_password(Some("limited")).unwrap();
