@@ -157,8 +157,7 @@ impl Hub {
             IntentState::Waiting => Ok(Vec::new()),
             IntentState::Failed { .. } => {
                 (intent.state, intent.attempts, intent.due) = (IntentState::Waiting, 0, rows::whole(now));
-                intent.until = rows::later(now, self.0.outbox.give_up);
-                intent.sequence = None;
+                (intent.until, intent.sequence) = (None, None);
                 connection = Some(intent.connection.clone());
                 let at = rows::due_key(&intent.connection, intent.due, &rows::subject_of(intent));
                 Ok(vec![StateWrite::put(tenant, rows::spaces::DUE, at, "1")])

@@ -8,7 +8,7 @@ use sha2::Digest;
 use super::{
     intent::{Intent, IntentKey, IntentOptions, IntentState},
     options::OutboxOptions,
-    rows::{due_key, intent_key, later, place_of, put, read_intent, spaces, subject_of, whole},
+    rows::{due_key, intent_key, place_of, put, read_intent, spaces, subject_of, whole},
     sent::SentItem,
 };
 use crate::{
@@ -104,7 +104,7 @@ impl OutboxParts {
             token: token.to_owned(),
             created_at: now,
             due,
-            until: later(due, limits.give_up),
+            until: None,
             attempts: 0,
             times_unknown: 0,
             setback: None,

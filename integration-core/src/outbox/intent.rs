@@ -68,8 +68,9 @@ pub struct Intent {
     pub created_at: DateTime<Utc>,
     /// When it is first, or next, to be looked at.
     pub due: DateTime<Utc>,
-    /// After this it is not tried any more.
-    pub until: DateTime<Utc>,
+    /// After this it is not tried any more; `None` before its first attempt.
+    #[serde(default)]
+    pub until: Option<DateTime<Utc>>,
     /// How often the service was asked to do it.
     #[serde(default)]
     pub attempts: u32,

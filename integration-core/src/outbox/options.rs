@@ -10,7 +10,7 @@ pub struct OutboxOptions {
     pub attempt: Duration,
     /// Attempts that may end without the effect before the intent has failed. 20 unless set: about half a day.
     pub attempts: u32,
-    /// How long after it was first due it is still tried. 24 h unless set.
+    /// How long after its first attempt it is still tried; what waits for its turn loses no time. 24 h unless set.
     pub give_up: Duration,
     /// The wait after the first attempt that failed for now; it doubles up to an hour. 30 s unless set.
     pub first_wait: Duration,

@@ -47,7 +47,8 @@ impl Outbox {
         if let Some(seen) = self.met(&intent).await? {
             return self.done(about, (intent, version), seen).await;
         }
-        if now >= intent.until {
+        let until = *intent.until.get_or_insert(later(now, self.options.give_up));
+        if now >= until {
             let error = out_of_tries(&intent);
             return self.fail(about, (intent, version), &error).await;
         }
@@ -102,7 +103,7 @@ impl Outbox {
         let patient = is_patient(error.kind());
         let temporary = patient || error.kind() == ErrorKind::Store || error.retry() != Retry::Never;
         let spent = !patient && intent.attempts >= self.options.attempts;
-        if !temporary || spent || self.now() >= intent.until {
+        if !temporary || spent || self.is_late(&intent) {
             return self.fail(about, (intent, version), error).await;
         }
         let wait = if patient { PATIENT } else { self.options.retry_wait(intent.attempts) };
@@ -158,7 +159,7 @@ impl Outbox {
             return self.put_off(about, (intent, version), wait).await.map(drop);
         }
         let absent = Event::OutcomeResolved { intent: intent.key.clone(), happened: false };
-        if intent.attempts >= self.options.attempts || now >= intent.until {
+        if intent.attempts >= self.options.attempts || self.is_late(&intent) {
             let error = out_of_tries(&intent);
             self.fail(about, (intent, version), &error).await?;
             self.tell(&absent);
@@ -256,6 +257,11 @@ impl Outbox {
         Ok(())
     }
 
+    /// Is its time over?
+    fn is_late(&self, intent: &Intent) -> bool {
+        intent.until.is_some_and(|until| self.now() >= until)
+    }
+
     fn finish(&self, about: &About<'_>, intent: &Intent, version: u64) -> Result<Vec<StateWrite>> {
         Ok(vec![self.write(intent, version)?, self.leave(about)])
     }
@@ -292,7 +298,7 @@ fn is_patient(kind: ErrorKind) -> bool {
 }
 
 fn out_of_tries(intent: &Intent) -> Error {
-    let why = intent.setback.as_ref().map_or("it was not begun in time", |setback| setback.message.as_str());
+    let why = intent.setback.as_ref().map_or("it did not come to an end", |setback| setback.message.as_str());
     let remedy = intent.setback.as_ref().and_then(|setback| setback.remedy.clone()).unwrap_or_else(|| {
         Remedy::new(
             "The service did not take it within the time for it.",

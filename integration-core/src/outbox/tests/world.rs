@@ -17,7 +17,7 @@ use tokio::{sync::Notify, time::Instant};
 
 use crate::{
     clock::Clock,
-    connection::{Connection, Grant, GrantKind, RemoteAccount},
+    connection::{Connection, Connector, Grant, GrantKind, RemoteAccount},
     error::{Actor, Error, ErrorKind, Remedy, Result},
     event::{Event, EventListener},
     ids::{AppId, ConnectionId, GrantId, TenantId},
@@ -293,13 +293,13 @@ impl World {
 
     fn outbox(&self) -> Outbox {
         let base = "https://service.example".parse().unwrap();
-        let connector = Arc::new(PlainConnector::new(&base));
+        let connector: Arc<dyn Connector> = Arc::new(PlainConnector::new(&base));
         let write: Arc<dyn Effect> =
             Arc::new(Write { service: Arc::clone(&self.service), kill: Arc::clone(&self.kill) });
         Outbox {
             parts: self.parts.clone(),
             connection: self.connection.clone(),
-            session: test_session(Arc::new(ScriptedTransport::new([])), connector.clone()).build(),
+            session: test_session(Arc::new(ScriptedTransport::new([])), Arc::clone(&connector)).build(),
             connector,
             leases: Arc::new(self.memory.clone()),
             events: Arc::clone(&self.told) as Arc<dyn EventListener>,
