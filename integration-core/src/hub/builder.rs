@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use super::{Hub, Inner, events::Waking};
+use super::{Hub, Inner, Retention, events::Waking};
 use crate::{
     activity::{BatchRetention, Directory, EmptyDirectory, NoSink, Sink},
     clock::{Clock, Random, SystemClock, SystemRandom},
@@ -38,6 +38,7 @@ pub struct HubBuilder {
     events: Arc<dyn EventListener>,
     sync: SyncOptions,
     batches: Option<BatchRetention>,
+    retention: Retention,
     sign_in: SignInSettings,
 }
 
@@ -58,6 +59,7 @@ impl Hub {
             events: Arc::new(NoListener),
             sync: SyncOptions::default(),
             batches: None,
+            retention: Retention::default(),
             sign_in: SignInSettings::default(),
         }
     }
@@ -135,6 +137,13 @@ impl HubBuilder {
         self
     }
 
+    /// How long quarantined items and the words of messages are kept.
+    #[must_use]
+    pub fn with_retention(mut self, retention: Retention) -> Self {
+        self.retention = retention;
+        self
+    }
+
     /// How connections are synced.
     #[must_use]
     pub fn with_sync(mut self, options: SyncOptions) -> Self {
@@ -199,6 +208,7 @@ impl HubBuilder {
             events: Arc::new(Waking { inner: self.events, wake: Arc::clone(&wake) }),
             wake,
             sync,
+            retention: self.retention,
             services,
             breakers: std::sync::Mutex::default(),
             running: std::sync::Mutex::default(),

@@ -10,6 +10,7 @@ mod events;
 mod health;
 mod jobs;
 mod read;
+mod retention;
 mod sign_in;
 mod why;
 
@@ -17,7 +18,9 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 
 pub use builder::HubBuilder;
 pub use choices::DirectoryChange;
+pub use erase::{Afterwards, Erase, ErasePerson, Erased};
 pub use read::Quarantined;
+pub use retention::Retention;
 pub use why::Why;
 
 use crate::{
@@ -58,6 +61,7 @@ struct Inner {
     /// Pokes readers of the streams when something was told in this process.
     wake: Arc<tokio::sync::Notify>,
     sync: SyncOptions,
+    retention: Retention,
     sign_in: SignIn,
     /// One per app: opens only when many distinct connections find the service failing at the same time.
     services: BTreeMap<AppId, Arc<ServiceBreaker>>,

@@ -5,7 +5,8 @@ use std::{fmt, time::Duration};
 use async_trait::async_trait;
 
 use crate::{
-    error::Result,
+    error::{Error, ErrorKind, Result},
+    ids::TenantId,
     sync::{Job, JobKey},
 };
 
@@ -67,4 +68,13 @@ pub trait JobStore: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// `Store` if the storage fails.
     async fn next_due(&self) -> Result<Option<Duration>>;
+
+    /// Forgets the jobs of a tenant that is being erased, and says how many.
+    ///
+    /// # Errors
+    /// `Unsupported` unless a store implements it: whoever erases is told what is left. `Store` if the storage fails.
+    async fn forget_tenant(&self, tenant: &TenantId) -> Result<u64> {
+        let _ = tenant;
+        Err(Error::new(ErrorKind::Unsupported, "this store does not forget a tenant's jobs"))
+    }
 }

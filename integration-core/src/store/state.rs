@@ -6,7 +6,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::{key::StateKey, lease::LeaseGuard};
-use crate::{error::Result, ids::TenantId};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    ids::TenantId,
+};
 
 /// A family of rows ("member", "activity"). A constant per use; stored as text.
 pub type Space = &'static str;
@@ -148,6 +151,15 @@ pub trait SyncStore: fmt::Debug + Send + Sync + 'static {
     /// [`Misconfigured`](crate::ErrorKind::Misconfigured) from inside a sink's call: our transaction is open already
     /// (waiting for it would be a deadlock). `Store` if the storage fails.
     async fn begin(&self, guard: Option<&LeaseGuard>) -> Result<Box<dyn StoreTransaction>>;
+
+    /// Forgets the counters and fences of a tenant that is being erased, and says how many.
+    ///
+    /// # Errors
+    /// `Unsupported` unless a store implements it: whoever erases is told what is left. `Store` if the storage fails.
+    async fn forget_tenant(&self, tenant: &TenantId) -> Result<u64> {
+        let _ = tenant;
+        Err(Error::new(ErrorKind::Unsupported, "this store does not forget a tenant's counters and fences"))
+    }
 }
 
 /// An open transaction. Dropping it rolls back. Reads through [`SyncStore::read`] do not see its writes.

@@ -57,6 +57,8 @@ pub enum JobKind {
         /// Which.
         connection: ConnectionId,
     },
+    /// Delete what the host's limits do not allow to be kept any longer.
+    Retention,
     /// Sync a connection's mail: head changes, then pending work, then the snapshot.
     SyncMail {
         /// Which.
@@ -101,6 +103,13 @@ impl Job {
         let digest = hex::encode(&sha2::Sha256::digest(names.join("\n"))[..16]);
         let key = JobKey::new(format!("directory-changed/{tenant}/{digest}"));
         Self { key, tenant: tenant.clone(), kind: JobKind::DirectoryChanged { names } }
+    }
+
+    /// The daily job that deletes what the host's limits do not allow to be kept any longer.
+    #[must_use]
+    pub fn retention(tenant: &TenantId) -> Self {
+        let key = JobKey::new(format!("retention/{tenant}"));
+        Self { key, tenant: tenant.clone(), kind: JobKind::Retention }
     }
 
     /// The job that keeps a grant alive.

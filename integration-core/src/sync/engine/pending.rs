@@ -174,6 +174,7 @@ impl<I: SyncItem> Engine<I> {
         let sealed = self.sealer.seal(&context, &kept).await?;
         let mut row = QuarantineRow::new(I::KIND, reason.as_str(), raw.len(), &sealed);
         (row.partition, row.keyed) = (Some(partition.clone()), key.is_some());
+        row.at = Some(self.clock.now());
         slice.told.push(Event::Quarantined { key: Some(record.clone()), reason: reason.as_str().to_owned() });
         self.keys.put(QUARANTINE, self.keys.quarantine(&record), &row)
     }
