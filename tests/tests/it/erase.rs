@@ -54,10 +54,19 @@ impl Place {
     async fn full_of_bob() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = SqliteStore::open(folder.path().join("it.db")).await.unwrap();
+        Self::over(folder, Stores::from_one(Arc::new(store))).await
+    }
+
+    /// The same in memory, where time can be moved.
+    async fn in_memory() -> Self {
+        Self::over(tempfile::tempdir().unwrap(), Stores::from_one(Arc::new(MemoryStore::default()))).await
+    }
+
+    async fn over(folder: tempfile::TempDir, stores: Stores) -> Self {
         let mut options = SyncOptions::default();
         options.batches = Some(BatchRetention::default());
         let contacts = Contacts { everybody: true, ..Contacts::default() };
-        let world = World::over(Stores::from_one(Arc::new(store)), contacts, options).await;
+        let world = World::over(stores, contacts, options).await;
         let place = Self { world, folder };
         place.deliver();
         place.world.sync().await;
@@ -109,7 +118,7 @@ impl Place {
     }
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_erased_person_is_in_no_row_and_stays_out() {
     let place = Place::full_of_bob().await;
     let world = &place.world;
@@ -122,7 +131,8 @@ async fn an_erased_person_is_in_no_row_and_stays_out() {
     }
     let left = |word: &'static str| async { places(&place.database(), word).await };
     assert_eq!(left(" bob@acme.example").await, []);
-    let named: Vec<_> = left(BOB).await.into_iter().filter(|(_, text)| text.replace("joanbob@", "").contains(BOB)).collect();
+    let named: Vec<_> =
+        left(BOB).await.into_iter().filter(|(_, text)| text.replace("joanbob@", "").contains(BOB)).collect();
     assert_eq!((named, left("bob+x@").await, left("bob b").await), (vec![], vec![], vec![]));
     assert_eq!(place.subjects().await, ["ask erased", "five"]);
     assert_eq!(world.shown(), 2, "the sink was told");
@@ -133,13 +143,14 @@ async fn an_erased_person_is_in_no_row_and_stays_out() {
     world.arrives(&head, "Seven.", &["INBOX"]);
     world.sync().await;
     assert_eq!((place.subjects().await, world.shown()), (vec!["ask erased".to_owned(), "five".to_owned()], 2));
-    let named: Vec<_> = left(BOB).await.into_iter().filter(|(_, text)| text.replace("joanbob@", "").contains(BOB)).collect();
+    let named: Vec<_> =
+        left(BOB).await.into_iter().filter(|(_, text)| text.replace("joanbob@", "").contains(BOB)).collect();
     assert_eq!(named, [], "not even in the decision about the new one");
     let again = place.erase(&Erase::Person(ErasePerson::new([BOB]))).await;
     assert_eq!((again.rows.get("activity"), again.rows.get("decision")), (None, None), "nothing is left to erase");
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_erased_person_may_return_if_the_host_says_so() {
     let place = Place::full_of_bob().await;
     let world = &place.world;
@@ -152,11 +163,15 @@ async fn an_erased_person_may_return_if_the_host_says_so() {
     assert_eq!(place.subjects().await, ["ask erased", "five", "seven"]);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_erased_tenant_is_in_no_row_of_any_table() {
     let place = Place::full_of_bob().await;
     let world = &place.world;
-    world.hub.directory_changed(&world.tenant, &integration_core::hub::DirectoryChange::of_addresses([BOB])).await.unwrap();
+    world
+        .hub
+        .directory_changed(&world.tenant, &integration_core::hub::DirectoryChange::of_addresses([BOB]))
+        .await
+        .unwrap();
     let words = [world.tenant.as_str(), world.connection.id.as_str(), world.connection.grant.as_str(), OWNER, BOB];
     for word in words {
         assert!(!places(&place.database(), word).await.is_empty(), "{word} is there before");
@@ -167,8 +182,11 @@ async fn an_erased_tenant_is_in_no_row_of_any_table() {
     assert_eq!((live, world.sandbox.live_refresh_tokens(OWNER)), (1, 0), "revoked");
     assert_eq!((erased.tokens, erased.not_revoked, erased.left.len()), (1, 0, 0));
     for word in words {
-        let left: Vec<_> =
-            places(&place.database(), word).await.into_iter().filter(|(table, _)| !table.starts_with("sqlite_")).collect();
+        let left: Vec<_> = places(&place.database(), word)
+            .await
+            .into_iter()
+            .filter(|(table, _)| !table.starts_with("sqlite_"))
+            .collect();
         assert_eq!(left, [], "{word}");
     }
     assert_eq!(world.shown(), 0, "the sink was told");
@@ -176,7 +194,7 @@ async fn an_erased_tenant_is_in_no_row_of_any_table() {
     assert_eq!(again.total(), again.rows.get("leases").copied().unwrap_or_default(), "{again:?}");
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_erased_connection_leaves_nothing_of_itself() {
     let place = Place::full_of_bob().await;
     let id = place.world.connection.id.clone();
@@ -208,10 +226,11 @@ async fn erasing_a_tenant_leaves_its_neighbour_alone() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_too_old_or_too_much_is_retired_and_counted() {
-    let place = Place::full_of_bob().await;
+    let place = Place::in_memory().await;
     let world = &place.world;
     let job = Job::retention(&world.tenant);
-    let run = || world.hub.run(job.clone(), &Shutdown::default());
+    let stop = Shutdown::default();
+    let run = || world.hub.run(job.clone(), &stop);
     assert!(matches!(run().await, JobOutcome::Done { again_in: Some(_) }));
     assert_eq!(world.quarantined().await.len(), 1, "not yet");
     tokio::time::advance(std::time::Duration::from_secs(91 * 24 * 3600)).await;
@@ -229,7 +248,7 @@ async fn what_is_too_old_or_too_much_is_retired_and_counted() {
 
 #[tokio::test(start_paused = true)]
 async fn batches_are_kept_until_they_are_acknowledged() {
-    let place = Place::full_of_bob().await;
+    let place = Place::in_memory().await;
     let (hub, tenant) = (&place.world.hub, &place.world.tenant);
     let page = hub.batches(tenant, 0, 1_000).await.unwrap();
     assert_eq!((page.reset, page.next), (None, page.batches.len() as u64));
