@@ -28,4 +28,6 @@ pub(crate) use mail::{MailApplier, Seen, spaces};
 pub(crate) use mail::{participant_keys, review};
 #[cfg(feature = "oauth")]
 pub(crate) use mail::{policy_key, policy_of};
+#[cfg(feature = "oauth")]
+pub(crate) use matching::without_tag;
 pub(crate) use sink::BATCHES;

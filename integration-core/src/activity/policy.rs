@@ -49,13 +49,46 @@ pub struct NeverLog {
     pub addresses: BTreeSet<String>,
     /// Domains, lower case, their subdomains included.
     pub domains: BTreeSet<String>,
+    /// Digests of erased people's addresses (`Hub::erase`): recognised when they come, without being kept. Of them a decision
+    /// keeps a pseudonym.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub erased: BTreeSet<String>,
+}
+
+/// What addresses of erased people end with.
+const PSEUDONYMS: &str = "@erased.invalid";
+
+fn digest(address: &str) -> String {
+    use sha2::Digest;
+    hex::encode(sha2::Sha256::digest(address))
+}
+
+/// What stands for an erased person's address: the same wherever it stood.
+pub(crate) fn pseudonym(address: &str) -> String {
+    format!("{}{PSEUDONYMS}", &digest(address)[..16])
 }
 
 impl NeverLog {
+    /// Keeps an erased person out, without keeping the address (lower case).
+    #[cfg(feature = "oauth")]
+    pub(crate) fn forget(&mut self, address: &str) {
+        self.erased.insert(digest(address));
+    }
+
+    /// Is it an address of somebody who was erased?
+    pub(crate) fn is_erased(&self, address: &str) -> bool {
+        let listed = |one: &str| self.erased.contains(&digest(one));
+        !self.erased.is_empty()
+            && (listed(address) || super::matching::without_tag(address).is_some_and(|bare| listed(&bare)))
+    }
+
     /// The rule that forbids one of these addresses, if any: "never_log:ann@acme.example", "never_log:@acme.example".
     #[must_use]
     pub fn rule<'a>(&self, addresses: impl IntoIterator<Item = &'a String>) -> Option<String> {
         addresses.into_iter().find_map(|address| {
+            if address.ends_with(PSEUDONYMS) || self.is_erased(address) {
+                return Some("never_log:erased".to_owned());
+            }
             let bare = super::matching::without_tag(address);
             let listed = [Some(address.as_str()), bare.as_deref()].into_iter().flatten();
             let listed =
@@ -131,7 +164,11 @@ mod tests {
 
     #[test]
     fn a_domain_covers_its_subdomains_and_nothing_that_only_ends_alike() {
-        let never = NeverLog { addresses: ["ann@x.example".into()].into(), domains: ["acme.example".into()].into() };
+        let never = NeverLog {
+            addresses: ["ann@x.example".into()].into(),
+            domains: ["acme.example".into()].into(),
+            ..NeverLog::default()
+        };
         let rule = |address: &str| never.rule([&address.to_owned()]);
         assert_eq!(rule("a@acme.example").as_deref(), Some("never_log:@acme.example"));
         assert_eq!(rule("a@mail.acme.example").as_deref(), Some("never_log:@acme.example"));

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::policy::{Keep, Suggest};
+use super::policy::{Keep, Suggest, pseudonym};
 use crate::{
     email::{Address, Direction, MailKind, Message, Role},
     ids::ThreadId,
@@ -155,6 +155,21 @@ impl Summary {
         if keep < Keep::Snippet || suggest == Suggest::Nobody {
             self.signature.clear();
         }
+    }
+
+    /// Puts pseudonyms in the place of erased people; what they are called goes.
+    pub(crate) fn blank(&mut self, erased: impl Fn(&str) -> bool) {
+        let blanked = |address: &String| if erased(address) { pseudonym(address) } else { address.clone() };
+        if self.author.as_deref().is_some_and(&erased) {
+            self.from.clear();
+            self.message_id = None;
+        }
+        self.author = self.author.as_ref().map(blanked);
+        self.others = self.others.iter().map(blanked).collect();
+        let named = |(address, name): (&String, &String)| {
+            if erased(address) { (pseudonym(address), String::new()) } else { (address.clone(), name.clone()) }
+        };
+        self.people = self.people.iter().map(named).collect();
     }
 
     /// Drops what was said, for good: who, when and the ids stay, so that it is recognised when it comes again.

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use super::{Hub, Inner, SignalListener, SignalOptions, events::Waking};
+use super::{Hub, Inner, Retention, SignalListener, SignalOptions, events::Waking};
 use crate::{
     activity::{BatchRetention, Directory, EmptyDirectory, NoSink, Sink},
     clock::{Clock, Random, SystemClock, SystemRandom},
@@ -47,6 +47,7 @@ pub struct HubBuilder {
     effects: BTreeMap<&'static str, Arc<dyn Effect>>,
     signals: SignalOptions,
     listeners: Vec<Arc<dyn SignalListener>>,
+    retention: Retention,
     sign_in: SignInSettings,
 }
 
@@ -72,6 +73,7 @@ impl Hub {
             effects: super::outbox::bundled(),
             signals: SignalOptions::default(),
             listeners: Vec::new(),
+            retention: Retention::default(),
             sign_in: SignInSettings::default(),
         }
     }
@@ -154,6 +156,13 @@ impl HubBuilder {
     #[must_use]
     pub fn with_kept_batches(mut self, retention: BatchRetention) -> Self {
         self.batches = Some(retention);
+        self
+    }
+
+    /// How long quarantined items and the words of messages are kept.
+    #[must_use]
+    pub fn with_retention(mut self, retention: Retention) -> Self {
+        self.retention = retention;
         self
     }
 
@@ -256,6 +265,7 @@ impl HubBuilder {
             effects: self.effects,
             signals: self.signals,
             listeners: self.listeners,
+            retention: self.retention,
             services,
             breakers: std::sync::Mutex::default(),
             running: std::sync::Mutex::default(),

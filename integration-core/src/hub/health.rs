@@ -233,7 +233,8 @@ impl Hub {
 
     async fn audit_health(&self, connection: &Connection, running: bool) -> Result<Option<AuditHealth>> {
         let prefix = StateKey::new([connection.id.as_str(), MAIL]).below();
-        let reports: Vec<AuditReport> = self.all(&connection.tenant, AUDITS, prefix, |row| decoded(AUDITS, &row)).await?;
+        let reports: Vec<AuditReport> =
+            self.all(&connection.tenant, AUDITS, prefix, |row| decoded(AUDITS, &row)).await?;
         if reports.is_empty() {
             return Ok(None);
         }

@@ -77,6 +77,10 @@ impl Hub {
                 Ok(()) => JobOutcome::Done { again_in: None },
                 Err(error) => JobOutcome::Failed { error, again_in: Some(RETRY) },
             },
+            JobKind::Retention => match self.retire(tenant).await {
+                Ok(()) => JobOutcome::Done { again_in: Some(super::retention::DAILY) },
+                Err(error) => JobOutcome::Failed { error, again_in: Some(PATIENCE) },
+            },
             JobKind::ReplayQuarantine { connection } => match self.replay(tenant, connection).await {
                 Ok(Some(_)) => JobOutcome::Done { again_in: None },
                 Ok(None) => JobOutcome::Done { again_in: Some(BUSY) },

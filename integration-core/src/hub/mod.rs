@@ -11,6 +11,7 @@ mod health;
 mod jobs;
 mod outbox;
 mod read;
+mod retention;
 mod sign_in;
 mod signals;
 #[cfg(feature = "axum")]
@@ -21,7 +22,9 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 
 pub use builder::HubBuilder;
 pub use choices::DirectoryChange;
+pub use erase::{Afterwards, Erase, ErasePerson, Erased};
 pub use read::Quarantined;
+pub use retention::Retention;
 pub use signals::{PreparedSignal, Signal, SignalKind, SignalListener, SignalOptions, SignalRecord, SignalState};
 #[cfg(feature = "axum")]
 pub(crate) use web::FormKey;
@@ -71,6 +74,7 @@ struct Inner {
     effects: BTreeMap<&'static str, Arc<dyn Effect>>,
     signals: SignalOptions,
     listeners: Vec<Arc<dyn SignalListener>>,
+    retention: Retention,
     sign_in: SignIn,
     /// One per app: opens only when many distinct connections find the service failing at the same time.
     services: BTreeMap<AppId, Arc<ServiceBreaker>>,

@@ -262,7 +262,8 @@ impl Hub {
     /// Deletes what the outbox keeps for a connection.
     pub(super) async fn erase_outbox(&self, tenant: &TenantId, id: &ConnectionId) -> Result<()> {
         use rows::spaces;
-        let intents: Vec<Intent> = self.all(tenant, spaces::INTENTS, String::new(), |row| decoded(spaces::INTENTS, &row)).await?;
+        let intents: Vec<Intent> =
+            self.all(tenant, spaces::INTENTS, String::new(), |row| decoded(spaces::INTENTS, &row)).await?;
         for intent in intents.into_iter().filter(|intent| intent.connection == *id) {
             let key = rows::intent_key(&intent.key);
             let own = [spaces::INTENTS, spaces::BODIES, spaces::SENT];

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tracing::Instrument;
 
-use super::Hub;
+use super::{Erased, Hub};
 use crate::{
     connection::{Connection, Connector, Grant, RemoteAccount},
     error::{Error, ErrorKind, Result},
@@ -65,6 +65,16 @@ impl Hub {
     /// `NotFound` for an unknown connection of this tenant; `Conflict` while a worker that cannot be stopped from here still
     /// syncs it: try again; `Store`.
     pub async fn disconnect(&self, tenant: &TenantId, id: &ConnectionId, data: Forget) -> Result<Disconnected> {
+        self.end(tenant, id, data).await.map(|(_, disconnected)| disconnected)
+    }
+
+    /// As [`Hub::disconnect`], with what was erased.
+    pub(super) async fn end(
+        &self,
+        tenant: &TenantId,
+        id: &ConnectionId,
+        data: Forget,
+    ) -> Result<(Erased, Disconnected)> {
         let (connection, _) = self.known(tenant, id).await?;
         let connector = Arc::clone(self.connector(&connection.app)?);
         self.cancel_sync(tenant, id).await?;
@@ -73,8 +83,9 @@ impl Hub {
         }
         // The connection's row goes last: whoever is interrupted can call again.
         let disconnected = self.0.sign_in.disconnect(tenant, &connector, id, Forget::SecretsOnly).await?;
+        let mut erased = Erased::default();
         if data == Forget::Everything {
-            self.erase(tenant, id).await?;
+            erased = self.erase_connection(tenant, id).await?;
             self.0.sign_in.disconnect(tenant, &connector, id, Forget::Everything).await?;
         }
         if disconnected.revocation != Revocation::StillUsed {
@@ -82,7 +93,7 @@ impl Hub {
             self.0.scheduler.cancel(&Job::keep_alive(tenant, grant).key).await?;
         }
         self.0.breakers.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(id);
-        Ok(disconnected)
+        Ok((erased, disconnected))
     }
 
     /// Every connection of a tenant.
@@ -137,6 +148,7 @@ impl Hub {
                 self.outbox_changed(tenant, &connection.id).await?;
             }
         }
+        self.0.scheduler.schedule(&Job::retention(tenant), super::retention::DAILY).await?;
         self.0.scheduler.schedule(&Job::keep_alive(tenant, grant), super::jobs::KEEP_ALIVE).await
     }
 }

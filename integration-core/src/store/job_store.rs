@@ -5,7 +5,8 @@ use std::{fmt, time::Duration};
 use async_trait::async_trait;
 
 use crate::{
-    error::Result,
+    error::{Error, ErrorKind, Result},
+    ids::TenantId,
     sync::{Job, JobKey},
 };
 
@@ -72,5 +73,14 @@ pub trait JobStore: fmt::Debug + Send + Sync + 'static {
     /// its next look: it may come without reason, late, or never. Unless overridden: never.
     async fn work_arrived(&self) {
         std::future::pending().await
+    }
+
+    /// Forgets the jobs of a tenant that is being erased, and says how many.
+    ///
+    /// # Errors
+    /// `Unsupported` unless a store implements it: whoever erases is told what is left. `Store` if the storage fails.
+    async fn forget_tenant(&self, tenant: &TenantId) -> Result<u64> {
+        let _ = tenant;
+        Err(Error::new(ErrorKind::Unsupported, "this store does not forget a tenant's jobs"))
     }
 }

@@ -4,7 +4,10 @@ use std::{fmt, time::Duration};
 
 use async_trait::async_trait;
 
-use crate::error::Result;
+use crate::{
+    error::{Error, ErrorKind, Result},
+    ids::TenantId,
+};
 
 /// What is leased: `kind` ("refresh", "sync") and a name that holds tenant and object.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -20,6 +23,12 @@ impl LeaseKey {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Is it about something of this tenant? The second segment of every key names one.
+    #[must_use]
+    pub fn is_of(&self, tenant: &TenantId) -> bool {
+        super::key::StateKey::from_stored(&self.0).segments().get(1).is_some_and(|of| of == tenant.as_str())
     }
 }
 
@@ -64,4 +73,13 @@ pub trait LeaseStore: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// `Store` if the storage fails.
     async fn release(&self, guard: LeaseGuard) -> Result<()>;
+
+    /// Forgets the leases of a tenant that is being erased, and says how many.
+    ///
+    /// # Errors
+    /// `Unsupported` unless a store implements it: whoever erases is told what is left. `Store` if the storage fails.
+    async fn forget_tenant(&self, tenant: &TenantId) -> Result<u64> {
+        let _ = tenant;
+        Err(Error::new(ErrorKind::Unsupported, "this store does not forget a tenant's leases"))
+    }
 }

@@ -160,6 +160,14 @@ impl LeaseStore for MemoryStore {
         }
         Ok(())
     }
+
+    async fn forget_tenant(&self, tenant: &TenantId) -> Result<u64> {
+        forbid_reentry("LeaseStore::forget_tenant")?;
+        let mut data = self.data();
+        let before = data.leases.len();
+        data.leases.retain(|key, _| !key.is_of(tenant));
+        Ok((before - data.leases.len()) as u64)
+    }
 }
 
 impl Data {

@@ -7,7 +7,10 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 
 use super::{key::StateKey, lease::LeaseGuard};
-use crate::{error::Result, ids::TenantId};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    ids::TenantId,
+};
 
 /// A family of rows ("member", "activity"). A constant per use; stored as text.
 pub type Space = &'static str;
@@ -156,6 +159,15 @@ pub trait SyncStore: fmt::Debug + Send + Sync + 'static {
     /// `Store` if the storage fails.
     async fn now(&self) -> Result<DateTime<Utc>> {
         Ok(Utc::now())
+    }
+
+    /// Forgets the counters and fences of a tenant that is being erased, and says how many.
+    ///
+    /// # Errors
+    /// `Unsupported` unless a store implements it: whoever erases is told what is left. `Store` if the storage fails.
+    async fn forget_tenant(&self, tenant: &TenantId) -> Result<u64> {
+        let _ = tenant;
+        Err(Error::new(ErrorKind::Unsupported, "this store does not forget a tenant's counters and fences"))
     }
 }
 

@@ -62,6 +62,8 @@ pub enum JobKind {
         /// Which.
         connection: ConnectionId,
     },
+    /// Delete what the host's limits do not allow to be kept any longer.
+    Retention,
     /// Hand the host's signals to those who listen.
     Signals,
     /// Sync a connection's mail: head changes, then pending work, then the snapshot.
@@ -133,6 +135,13 @@ impl Job {
     pub fn verdict_given(tenant: &TenantId, activity: &ActivityId) -> Self {
         let key = JobKey::new(format!("verdict-given/{tenant}/{activity}"));
         Self { key, tenant: tenant.clone(), kind: JobKind::VerdictGiven { activity: activity.clone() } }
+    }
+
+    /// The daily job that deletes what the host's limits do not allow to be kept any longer.
+    #[must_use]
+    pub fn retention(tenant: &TenantId) -> Self {
+        let key = JobKey::new(format!("retention/{tenant}"));
+        Self { key, tenant: tenant.clone(), kind: JobKind::Retention }
     }
 
     /// The job that keeps a grant alive.

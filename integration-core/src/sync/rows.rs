@@ -107,6 +107,9 @@ pub(crate) struct QuarantineRow {
     /// The row's key ends with the item's key, so that it can be asked for again.
     #[serde(default)]
     pub(crate) keyed: bool,
+    /// When it was put there.
+    #[serde(default)]
+    pub(crate) at: Option<DateTime<Utc>>,
 }
 
 impl QuarantineRow {
@@ -120,6 +123,7 @@ impl QuarantineRow {
             sealed,
             partition: None,
             keyed: false,
+            at: None,
         }
     }
 

@@ -293,6 +293,12 @@ impl Rig {
         for space in ["activity", "decision", "quarantine", "thread", "pending"] {
             dump.push(self.rows(space).await);
         }
+        // When an item came into quarantine differs from run to run.
+        for (_, row) in &mut dump[2] {
+            let mut fields: serde_json::Value = serde_json::from_str(row).unwrap();
+            assert!(fields.as_object_mut().unwrap().remove("at").is_some());
+            *row = fields.to_string();
+        }
         dump
     }
 

@@ -7,6 +7,7 @@ mod abort;
 mod books;
 mod canary;
 mod conformance;
+mod erase;
 mod events;
 mod far;
 mod fatal;

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use super::{MemoryStore, after};
 use crate::{
     error::Result,
+    ids::TenantId,
     store::{Claim, JobStore, guard::forbid_reentry},
     sync::{Job, JobKey},
 };
@@ -139,5 +140,13 @@ impl JobStore for MemoryStore {
         let data = self.data();
         let next = data.jobs.entries.values().filter_map(Entry::claimable).min();
         Ok(next.map(|at| at.saturating_duration_since(now)))
+    }
+
+    async fn forget_tenant(&self, tenant: &TenantId) -> Result<u64> {
+        forbid_reentry("JobStore::forget_tenant")?;
+        let entries = &mut self.data().jobs.entries;
+        let before = entries.len();
+        entries.retain(|_, entry| entry.job.tenant != *tenant);
+        Ok((before - entries.len()) as u64)
     }
 }

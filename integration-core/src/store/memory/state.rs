@@ -106,6 +106,18 @@ impl SyncStore for MemoryStore {
             _turn: turn,
         }))
     }
+
+    async fn forget_tenant(&self, tenant: &TenantId) -> Result<u64> {
+        forbid_reentry("SyncStore::forget_tenant")?;
+        let _turn = Arc::clone(&self.shared.writer).lock_owned().await;
+        let mut data = self.data();
+        let state = &mut data.state;
+        let before = state.counters.len() + state.fences.len();
+        state.counters.retain(|counter, _| counter.tenant != *tenant);
+        state.fences.retain(|key, _| !key.is_of(tenant));
+        state.spaces.retain(|(of, _), rows| of != tenant || !rows.is_empty());
+        Ok((before - state.counters.len() - state.fences.len()) as u64)
+    }
 }
 
 /// Buffers everything until it commits; dropping it drops the buffer.

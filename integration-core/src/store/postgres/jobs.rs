@@ -8,6 +8,7 @@ use sqlx::{Row, postgres::PgRow};
 use super::{PostgresStore, failure::failed, millis, signed, text::stored, unsigned};
 use crate::{
     error::{Error, ErrorKind, Result},
+    ids::TenantId,
     store::{Claim, JobStore, guard::forbid_reentry},
     sync::{Job, JobKey},
 };
@@ -50,6 +51,7 @@ const FINISH: &str = "WITH lazy AS MATERIALIZED (SELECT set_config('synchronous_
     SELECT key FROM held";
 const NEXT: &str = "SELECT GREATEST(ready - {now}, 0) FROM {p}job WHERE NOT (cancelled AND again IS NULL) \
     ORDER BY ready LIMIT 1";
+const FORGET: &str = "DELETE FROM {p}job WHERE body::json ->> 'tenant' = $1";
 
 #[async_trait]
 impl JobStore for PostgresStore {
@@ -108,6 +110,12 @@ impl JobStore for PostgresStore {
 
     async fn work_arrived(&self) {
         self.inner.hints.heard().await;
+    }
+
+    async fn forget_tenant(&self, tenant: &TenantId) -> Result<u64> {
+        forbid_reentry("JobStore::forget_tenant")?;
+        let query = sqlx::query(self.inner.tables.sql(FORGET)).bind(stored(tenant.as_str()));
+        self.inner.connections.get().await?.execute(query).await
     }
 }
 

@@ -8,7 +8,8 @@ use sqlx::Row;
 use super::{PostgresStore, failure::failed, millis, signed, text::stored, unsigned};
 use crate::{
     error::Result,
-    store::{LeaseGuard, LeaseKey, LeaseStore, guard::forbid_reentry},
+    ids::TenantId,
+    store::{LeaseGuard, LeaseKey, LeaseStore, StateKey, guard::forbid_reentry},
 };
 
 const ACQUIRE: &str = "INSERT INTO {p}lease AS held (key, fence, holder, expires) \
@@ -18,6 +19,8 @@ const ACQUIRE: &str = "INSERT INTO {p}lease AS held (key, fence, holder, expires
 const RENEW: &str =
     "UPDATE {p}lease SET expires = {now} + $4 WHERE key = $1 AND fence = $2 AND holder = $3 AND holder <> ''";
 const RELEASE: &str = "UPDATE {p}lease SET expires = 0, holder = '' WHERE key = $1 AND fence = $2 AND holder = $3";
+// The second segment of a lease's key is the tenant.
+pub(super) const OF_TENANT: &str = "split_part(key, chr(31), 2) = $1 AND position(chr(31) in key) > 0";
 
 #[async_trait]
 impl LeaseStore for PostgresStore {
@@ -45,5 +48,13 @@ impl LeaseStore for PostgresStore {
         let query = sqlx::query(self.inner.tables.sql(RELEASE)).bind(stored(guard.key.as_str()));
         held.execute(query.bind(signed(guard.fence)).bind(guard.holder.as_str())).await?;
         Ok(())
+    }
+
+    async fn forget_tenant(&self, tenant: &TenantId) -> Result<u64> {
+        forbid_reentry("LeaseStore::forget_tenant")?;
+        let segment = StateKey::new([tenant]);
+        let template = format!("DELETE FROM {{p}}lease WHERE {OF_TENANT}");
+        let query = sqlx::query(self.inner.tables.sql(&template)).bind(stored(segment.as_str()));
+        self.inner.connections.get().await?.execute(query).await
     }
 }

@@ -4,6 +4,7 @@ use std::any::Any;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use sqlx::{
     PgConnection, Postgres, Row,
     postgres::{PgArguments, PgRow},
@@ -14,6 +15,7 @@ use super::{
     PostgresStore, Tables,
     connections::{Held, within},
     failure::failed,
+    leases::OF_TENANT,
     signed,
     text::{self, stored},
     unsigned,
@@ -21,6 +23,7 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind, Result},
+    ids::TenantId,
     store::{
         CounterKey, LeaseGuard, StateKey, StateQuery, StateRow, StateWrite, StoreTransaction, SyncStore,
         guard::forbid_reentry,
@@ -70,6 +73,24 @@ impl SyncStore for PostgresStore {
         let held = self.inner.connections.begin().await?;
         let tables = self.inner.tables.clone();
         Ok(Box::new(Transaction { held, tables, guard: guard.cloned(), failed: false }))
+    }
+
+    async fn now(&self) -> Result<DateTime<Utc>> {
+        let query = sqlx::query(self.inner.tables.sql("SELECT {now}"));
+        let rows = self.inner.connections.get().await?.fetch_all(query).await?;
+        let millis = rows.first().map(|row| row.try_get(0)).transpose().map_err(failed)?.unwrap_or_default();
+        Ok(DateTime::from_timestamp_millis(millis).unwrap_or_default())
+    }
+
+    async fn forget_tenant(&self, tenant: &TenantId) -> Result<u64> {
+        forbid_reentry("SyncStore::forget_tenant")?;
+        let segment = StateKey::new([tenant]);
+        let fences = format!("DELETE FROM {{p}}fence WHERE {OF_TENANT}");
+        let mut held = self.inner.connections.get().await?;
+        let counters = sqlx::query(self.inner.tables.sql("DELETE FROM {p}counter WHERE tenant = $1"));
+        let counters = held.execute(counters.bind(stored(tenant.as_str()))).await?;
+        let fences = sqlx::query(self.inner.tables.sql(&fences)).bind(stored(segment.as_str()));
+        Ok(counters + held.execute(fences).await?)
     }
 }
 

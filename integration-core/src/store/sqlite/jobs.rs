@@ -8,6 +8,7 @@ use sqlx::Row;
 use super::{SqliteStore, failure::failed, millis, signed, unsigned};
 use crate::{
     error::{Error, ErrorKind, Result},
+    ids::TenantId,
     store::{Claim, JobStore, guard::forbid_reentry},
     sync::{Job, JobKey},
 };
@@ -40,6 +41,7 @@ const DUE_AGAIN: &str = "UPDATE {p}job SET due = next.due, ready = next.due, cla
 const DONE: &str = "DELETE FROM {p}job WHERE key = ?1 AND fence = ?2 AND claimed_until IS NOT NULL";
 const NEXT: &str =
     "SELECT MAX(ready - {now}, 0) FROM {p}job WHERE NOT (cancelled AND again IS NULL) ORDER BY ready LIMIT 1";
+const FORGET: &str = "DELETE FROM {p}job WHERE json_extract(body, '$.tenant') = ?1";
 
 #[async_trait]
 impl JobStore for SqliteStore {
@@ -124,5 +126,12 @@ impl JobStore for SqliteStore {
         let rows = query.fetch_all(reading.connection()?).await.map_err(failed)?;
         let Some(row) = rows.first() else { return Ok(None) };
         Ok(Some(Duration::from_millis(unsigned(row.try_get(0).map_err(failed)?))))
+    }
+
+    async fn forget_tenant(&self, tenant: &TenantId) -> Result<u64> {
+        forbid_reentry("JobStore::forget_tenant")?;
+        let mut turn = self.inner.connections.write().await?;
+        let query = sqlx::query(self.inner.tables.sql(FORGET)).bind(tenant.as_str());
+        Ok(query.execute(turn.connection()?).await.map_err(failed)?.rows_affected())
     }
 }

@@ -8,7 +8,8 @@ use sqlx::Row;
 use super::{SqliteStore, failure::failed, millis, signed, unsigned};
 use crate::{
     error::Result,
-    store::{LeaseGuard, LeaseKey, LeaseStore, guard::forbid_reentry},
+    ids::TenantId,
+    store::{LeaseGuard, LeaseKey, LeaseStore, StateKey, guard::forbid_reentry},
 };
 
 const ACQUIRE: &str = "INSERT INTO {p}lease AS held (key, fence, holder, expires) \
@@ -18,6 +19,9 @@ const ACQUIRE: &str = "INSERT INTO {p}lease AS held (key, fence, holder, expires
 const RENEW: &str =
     "UPDATE {p}lease SET expires = {now} + ?4 WHERE key = ?1 AND fence = ?2 AND holder = ?3 AND holder <> ''";
 const RELEASE: &str = "UPDATE {p}lease SET expires = 0, holder = '' WHERE key = ?1 AND fence = ?2 AND holder = ?3";
+// The second segment of a key is the tenant.
+const FORGET: &str = "DELETE FROM {p}lease \
+    WHERE instr(substr(key, instr(key, char(31)) + 1) || char(31), ?1 || char(31)) = 1 AND instr(key, char(31)) > 0";
 
 #[async_trait]
 impl LeaseStore for SqliteStore {
@@ -46,5 +50,13 @@ impl LeaseStore for SqliteStore {
         let query = sqlx::query(self.inner.tables.sql(RELEASE)).bind(guard.key.as_str()).bind(signed(guard.fence));
         query.bind(guard.holder.as_str()).execute(turn.connection()?).await.map_err(failed)?;
         Ok(())
+    }
+
+    async fn forget_tenant(&self, tenant: &TenantId) -> Result<u64> {
+        forbid_reentry("LeaseStore::forget_tenant")?;
+        let segment = StateKey::new([tenant]);
+        let mut turn = self.inner.connections.write().await?;
+        let query = sqlx::query(self.inner.tables.sql(FORGET)).bind(segment.as_str());
+        Ok(query.execute(turn.connection()?).await.map_err(failed)?.rows_affected())
     }
 }

@@ -10,6 +10,7 @@ use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
 use super::{SqliteStore, Tables, connections::Turn, failure::failed, signed, unsigned};
 use crate::{
     error::{Error, ErrorKind, Result},
+    ids::TenantId,
     store::{
         CounterKey, Expect, LeaseGuard, StateKey, StateQuery, StateRow, StateWrite, StoreTransaction, SyncStore,
         guard::forbid_reentry,
@@ -31,6 +32,11 @@ const NEXT: &str = "INSERT INTO {p}counter (tenant, name, value) VALUES (?1, ?2,
     ON CONFLICT (tenant, name) DO UPDATE SET value = value + 1 RETURNING value";
 const FENCE: &str = "INSERT INTO {p}fence AS highest (key, fence) VALUES (?1, ?2) \
     ON CONFLICT (key) DO UPDATE SET fence = excluded.fence WHERE excluded.fence >= highest.fence";
+
+const FORGET_COUNTERS: &str = "DELETE FROM {p}counter WHERE tenant = ?1";
+// The second segment of a lease's key is the tenant.
+const FORGET_FENCES: &str = "DELETE FROM {p}fence \
+    WHERE instr(substr(key, instr(key, char(31)) + 1) || char(31), ?1 || char(31)) = 1 AND instr(key, char(31)) > 0";
 
 /// SQLite takes 32,766 parameters.
 const KEYS_AT_ONCE: usize = 16_384;
@@ -97,6 +103,20 @@ impl SyncStore for SqliteStore {
         turn.begin().await?;
         let tables = self.inner.tables.clone();
         Ok(Box::new(Transaction { turn, tables, guard: guard.cloned(), failed: false }))
+    }
+
+    async fn forget_tenant(&self, tenant: &TenantId) -> Result<u64> {
+        forbid_reentry("SyncStore::forget_tenant")?;
+        let segment = StateKey::new([tenant]);
+        let mut turn = self.inner.connections.write().await?;
+        turn.begin().await?;
+        let mut count = 0;
+        for (template, of) in [(FORGET_COUNTERS, tenant.as_str()), (FORGET_FENCES, segment.as_str())] {
+            let query = sqlx::query(self.inner.tables.sql(template)).bind(of);
+            count += query.execute(turn.connection()?).await.map_err(failed)?.rows_affected();
+        }
+        turn.commit().await?;
+        Ok(count)
     }
 }
 

@@ -13,7 +13,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     event::Event,
     ids::{ItemKey, PartitionId},
-    store::{StateKey, StateQuery, StateWrite},
+    store::{StateKey, StateQuery, StateWrite, read_one},
     sync::{
         change::{Fetched, Reason},
         feed::SyncItem,
@@ -174,7 +174,14 @@ impl<I: SyncItem> Engine<I> {
         let sealed = self.sealer.seal(&context, &kept).await?;
         let mut row = QuarantineRow::of::<I>(reason.as_str(), raw.len(), &sealed);
         (row.partition, row.keyed) = (Some(partition.clone()), key.is_some());
+        row.at = self.quarantined_at(&record).await?.or(Some(self.clock.now()));
         slice.told.push(Event::Quarantined { key: Some(record.clone()), reason: reason.as_str().to_owned() });
         self.keys.put(QUARANTINE, self.keys.quarantine(&record), &row)
+    }
+
+    /// When an item came that is put there once more: looking at it again does not make it younger.
+    async fn quarantined_at(&self, record: &str) -> Result<Option<chrono::DateTime<chrono::Utc>>> {
+        let row = read_one(&*self.store, &self.keys.tenant, QUARANTINE, self.keys.quarantine(record)).await?;
+        Ok(row.and_then(|row| decode::<QuarantineRow>(QUARANTINE, &row.bytes).ok()).and_then(|row| row.at))
     }
 }

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use super::{Hub, choices::put, read::decoded};
+use super::{Erased, Hub};
 use crate::{
     activity::{Activity, ActivityChange, Decision, Suggestion, participant_keys, policy_key, review, spaces},
     error::{Error, ErrorKind, Result, Retry},
+    hub::{choices::put, read::decoded},
     ids::{ActivityId, ConnectionId, MessageId, TenantId},
     store::{Expect, LeaseGuard, StateKey, StateQuery, StateRow, StateWrite, read_one},
     sync::{
@@ -35,7 +36,7 @@ const SYNCED: [&str; 14] = [
 impl Hub {
     /// Deletes what the sync made for a connection; the sink is told which activities went. Activities that other mailboxes
     /// saw too stay, without this one.
-    pub(super) async fn erase(&self, tenant: &TenantId, id: &ConnectionId) -> Result<()> {
+    pub(in crate::hub) async fn erase_connection(&self, tenant: &TenantId, id: &ConnectionId) -> Result<Erased> {
         let guard = self.hold(tenant, id).await?;
         let erased = self.erase_alone(tenant, id, &guard).await;
         self.0.stores.leases.release(guard).await?;
@@ -43,7 +44,7 @@ impl Hub {
     }
 
     /// The lease of the connection's sync: a slice that still runs elsewhere cannot commit after us.
-    async fn hold(&self, tenant: &TenantId, id: &ConnectionId) -> Result<LeaseGuard> {
+    pub(in crate::hub) async fn hold(&self, tenant: &TenantId, id: &ConnectionId) -> Result<LeaseGuard> {
         const PAUSE: Duration = Duration::from_millis(200);
         let key = sync_lease(tenant, id, "mail");
         let patience = self.0.sync.slice + self.0.sync.lease * 2;
@@ -59,10 +60,12 @@ impl Hub {
         Err(Error::new(ErrorKind::Conflict, message).with_retry(Retry::Temporary))
     }
 
-    async fn erase_alone(&self, tenant: &TenantId, id: &ConnectionId, guard: &LeaseGuard) -> Result<()> {
+    async fn erase_alone(&self, tenant: &TenantId, id: &ConnectionId, guard: &LeaseGuard) -> Result<Erased> {
         const PAGE: usize = 1_000;
+        let mut erased = Erased::default();
         for activity in self.activities(tenant).await? {
             if activity.sightings.contains_key(id) {
+                erased.count("activity", 1);
                 self.strike(tenant, id, &activity.id, guard).await?;
                 self.prolong(guard).await?;
             }
@@ -85,17 +88,18 @@ impl Hub {
                     }
                     writes.push(StateWrite::delete(tenant, space, row.key.clone()));
                 }
-                self.publish(tenant, id, guard, &writes, Vec::new()).await?;
+                self.publish(tenant, id, Some(guard), &writes, Vec::new()).await?;
+                erased.count(space, rows.len());
                 self.prolong(guard).await?;
                 if rows.len() < PAGE {
                     break;
                 }
             }
         }
-        Ok(())
+        Ok(erased)
     }
 
-    async fn prolong(&self, guard: &LeaseGuard) -> Result<()> {
+    pub(in crate::hub) async fn prolong(&self, guard: &LeaseGuard) -> Result<()> {
         if self.0.stores.leases.renew(guard, self.0.sync.lease).await? {
             return Ok(());
         }
@@ -104,7 +108,7 @@ impl Hub {
     }
 
     /// Takes a message out of the indexes and suggestions that lie under other keys.
-    async fn unlist(
+    pub(super) async fn unlist(
         &self,
         tenant: &TenantId,
         id: &ConnectionId,
@@ -158,7 +162,7 @@ impl Hub {
                 None => StateWrite::delete(tenant, spaces::REVIEWS, place),
             };
             let write = write.expecting(Expect::Version(row.version));
-            match self.publish(tenant, id, guard, &[write, entry], vec![change]).await {
+            match self.publish(tenant, id, Some(guard), &[write, entry], vec![change]).await {
                 Err(error) if error.kind() == ErrorKind::Conflict && attempt < TRIES => {}
                 done => return done,
             }
@@ -166,11 +170,11 @@ impl Hub {
         Ok(())
     }
 
-    async fn publish(
+    pub(in crate::hub) async fn publish(
         &self,
         tenant: &TenantId,
         connection: &ConnectionId,
-        guard: &LeaseGuard,
+        guard: Option<&LeaseGuard>,
         writes: &[StateWrite],
         activities: Vec<ActivityChange>,
     ) -> Result<()> {
@@ -179,18 +183,12 @@ impl Hub {
             sink: &*self.0.sink,
             tenant,
             connection,
-            guard: Some(guard),
+            guard,
             patience: self.0.sync.lease,
             now: self.0.clock.now(),
             events: self.0.sync.events,
             batches: self.0.sync.batches,
         };
         publish(&to, &[writes], Told::activities(activities)).await
-    }
-
-    pub(super) async fn write(&self, writes: &[StateWrite]) -> Result<()> {
-        let mut tx = self.0.stores.sync.begin(None).await?;
-        tx.write(writes).await?;
-        tx.commit().await
     }
 }

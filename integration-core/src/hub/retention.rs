@@ -1,0 +1,217 @@
+//! What is kept for how long: quarantined items, the words of messages, events.
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::{Hub, choices::put, read::decoded};
+use crate::{
+    activity::{Activity, ActivityChange, Decision, Keep, Suggest, Summary, spaces},
+    error::{ErrorKind, Result},
+    event::{EVENTS, EventKind, StoredEvent, append, numbered},
+    ids::{ConnectionId, TenantId},
+    store::{Expect, StateKey, StateRow, StateWrite},
+    sync::rows::{QUARANTINE, QuarantineRow},
+};
+
+/// How often the limits are looked at.
+pub(super) const DAILY: Duration = Duration::from_secs(24 * 3600);
+/// Rows looked at in one step.
+const PAGE: usize = 200;
+
+/// For how long, and how much. Looked at once a day, by [`JobKind::Retention`](crate::sync::JobKind::Retention); what went is
+/// counted in an event.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Retention {
+    /// How long an item lies in quarantine; 90 days unless set, `None`: until it is replayed or discarded.
+    pub quarantine_age: Option<Duration>,
+    /// How many items of a connection lie in quarantine at most, the oldest go first; 10,000 unless set.
+    pub quarantine_count: usize,
+    /// How many bytes of a connection (sealed, as stored) lie in quarantine at most; 256 MiB unless set.
+    pub quarantine_bytes: usize,
+    /// How long the words of a message are kept, counted from the message's own date; subject, people and dates stay. `None`
+    /// unless set: for as long as the message.
+    pub text_age: Option<Duration>,
+    /// How many bytes of words of a connection's messages are kept at most, the oldest go first; `None` unless set.
+    pub text_bytes: Option<usize>,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self {
+            quarantine_age: Some(Duration::from_secs(90 * 24 * 3600)),
+            quarantine_count: 10_000,
+            quarantine_bytes: 256 << 20,
+            text_age: None,
+            text_bytes: None,
+        }
+    }
+}
+
+/// Something kept: when it came, its size, its row.
+type Kept = (Option<DateTime<Utc>>, usize, StateKey);
+
+impl Hub {
+    /// Deletes what the limits do not allow. Safe to repeat.
+    pub(super) async fn retire(&self, tenant: &TenantId) -> Result<()> {
+        for connection in self.connections(tenant).await? {
+            let quarantined = self.retire_quarantined(tenant, &connection.id).await?;
+            let texts = self.retire_texts(tenant, &connection.id).await?;
+            if quarantined + texts > 0 {
+                let mut tx = self.0.stores.sync.begin(None).await?;
+                let event = (Some(connection.id), EventKind::Retired { quarantined, texts });
+                append(&mut *tx, tenant, (self.0.clock.now(), self.0.sync.events.count), [event]).await?;
+                tx.commit().await?;
+            }
+        }
+        self.retire_events(tenant).await
+    }
+
+    fn before(&self, age: Option<Duration>) -> Option<DateTime<Utc>> {
+        self.0.clock.now().checked_sub_signed(TimeDelta::from_std(age?).ok()?)
+    }
+
+    async fn retire_quarantined(&self, tenant: &TenantId, id: &ConnectionId) -> Result<u64> {
+        let limits = &self.0.retention;
+        let prefix = StateKey::new([id.as_str()]).below();
+        let kept: Vec<Kept> = self
+            .all(tenant, QUARANTINE, prefix, |row| Ok((decoded::<QuarantineRow>(&row)?.at, row.bytes.len(), row.key)))
+            .await?;
+        let limit = Limit {
+            before: self.before(limits.quarantine_age),
+            count: limits.quarantine_count,
+            bytes: limits.quarantine_bytes,
+        };
+        let mut gone = 0;
+        for key in limit.surplus(kept) {
+            let row = crate::store::read_one(&*self.0.stores.sync, tenant, QUARANTINE, key).await?;
+            let Some(row) = row else { continue };
+            self.drop_quarantined(tenant, &row, &decoded(QUARANTINE, &row)?).await?;
+            gone += 1;
+        }
+        Ok(gone)
+    }
+
+    /// The words of old messages go from decisions and activities; the sink is told.
+    async fn retire_texts(&self, tenant: &TenantId, id: &ConnectionId) -> Result<u64> {
+        let limits = &self.0.retention;
+        if limits.text_age.is_none() && limits.text_bytes.is_none() {
+            return Ok(0);
+        }
+        let prefix = StateKey::new([id.as_str()]).below();
+        let kept = |row: StateRow| {
+            let summary = decoded::<Decision>(&row)?.summary;
+            Ok((summary.at, words(&summary), row.key))
+        };
+        let mut kept: Vec<Kept> = self.all(tenant, spaces::DECISIONS, prefix, kept).await?;
+        kept.retain(|(_, bytes, _)| *bytes > 0);
+        let bytes = limits.text_bytes.unwrap_or(usize::MAX);
+        let limit = Limit { before: self.before(limits.text_age), count: usize::MAX, bytes };
+        let surplus = limit.surplus(kept);
+        let guard = if surplus.is_empty() { return Ok(0) } else { self.hold(tenant, id).await? };
+        let mut done = Ok(());
+        for keys in surplus.chunks(PAGE) {
+            done = self.silence(tenant, id, &guard, keys).await;
+            if done.is_err() {
+                break;
+            }
+        }
+        self.0.stores.leases.release(guard).await?;
+        done.map(|()| surplus.len() as u64)
+    }
+
+    async fn silence(
+        &self,
+        tenant: &TenantId,
+        id: &ConnectionId,
+        guard: &crate::store::LeaseGuard,
+        decisions: &[StateKey],
+    ) -> Result<()> {
+        self.prolong(guard).await?;
+        loop {
+            let (mut writes, mut activities) = (Vec::new(), std::collections::BTreeMap::new());
+            for row in self.rows(tenant, spaces::DECISIONS, decisions.to_vec()).await? {
+                let mut decision: Decision = decoded(spaces::DECISIONS, &row)?;
+                decision.summary.trim(Keep::Metadata, Suggest::Nobody);
+                let message = row.key.segments().pop().unwrap_or_default();
+                activities.insert(StateKey::new([&decision.summary.identity]), message);
+                writes.push(put(tenant, spaces::DECISIONS, row.key, &decision)?);
+            }
+            let mut changes = Vec::new();
+            for row in self.rows(tenant, spaces::ACTIVITIES, activities.keys().cloned().collect()).await? {
+                let mut activity: Activity = decoded(spaces::ACTIVITIES, &row)?;
+                let copies = activity.sightings.get_mut(id);
+                let copy = copies.zip(activities.get(&row.key)).and_then(|(copies, message)| copies.get_mut(message));
+                let Some(copy) = copy else { continue };
+                copy.summary.trim(Keep::Metadata, Suggest::Nobody);
+                activity.settle();
+                let write = put(tenant, spaces::ACTIVITIES, row.key, &activity)?;
+                writes.push(write.expecting(Expect::Version(row.version)));
+                changes.push(ActivityChange::Upserted { activity: Box::new(activity) });
+            }
+            match self.publish(tenant, id, Some(guard), &writes, changes).await {
+                // Another mailbox wrote to one of the activities.
+                Err(error) if error.kind() == ErrorKind::Conflict => self.prolong(guard).await?,
+                done => return done,
+            }
+        }
+    }
+
+    async fn rows(&self, tenant: &TenantId, space: &'static str, keys: Vec<StateKey>) -> Result<Vec<StateRow>> {
+        self.0.stores.sync.read(&crate::store::StateQuery::Keys { tenant: tenant.clone(), space, keys }).await
+    }
+
+    /// Events go by age and number, the newest never.
+    async fn retire_events(&self, tenant: &TenantId) -> Result<()> {
+        let before = self.before(Some(self.0.sync.events.age));
+        let (mut newest, mut old) = (0, Vec::new());
+        for row in self.all(tenant, EVENTS, String::new(), Ok).await? {
+            newest = numbered(&row.key);
+            if before.is_some_and(|before| decoded::<StoredEvent>(&row).is_ok_and(|event| event.at < before)) {
+                old.push(newest);
+            }
+        }
+        let first = newest.saturating_sub(self.0.sync.events.count) + 1;
+        // What is old is a beginning of the stream, or readers would meet holes.
+        let first = old.last().map_or(first, |last| first.max(last + 1)).min(newest);
+        let keys = self.all(tenant, EVENTS, String::new(), |row| Ok(row.key)).await?;
+        let gone: Vec<StateWrite> = keys
+            .into_iter()
+            .filter(|key| numbered(key) < first)
+            .map(|key| StateWrite::delete(tenant, EVENTS, key))
+            .collect();
+        for writes in gone.chunks(500) {
+            self.write(writes).await?;
+        }
+        Ok(())
+    }
+}
+
+struct Limit {
+    before: Option<DateTime<Utc>>,
+    count: usize,
+    bytes: usize,
+}
+
+impl Limit {
+    /// What is too old, and the oldest of what is too much.
+    fn surplus(&self, mut kept: Vec<Kept>) -> Vec<StateKey> {
+        // What nobody knows the age of counts as the oldest.
+        kept.sort_by(|left, right| right.0.cmp(&left.0).then_with(|| left.2.cmp(&right.2)));
+        let (mut count, mut bytes) = (0_usize, 0_usize);
+        let mut surplus = Vec::new();
+        for (at, size, key) in kept {
+            (count, bytes) = (count + 1, bytes.saturating_add(size));
+            let too_old = self.before.is_some_and(|before| at.is_some_and(|at| at < before));
+            if too_old || count > self.count || bytes > self.bytes {
+                surplus.push(key);
+            }
+        }
+        surplus
+    }
+}
+
+fn words(summary: &Summary) -> usize {
+    summary.snippet.len() + summary.text.as_ref().map_or(0, String::len) + summary.signature.len()
+}
