@@ -256,7 +256,7 @@ impl Hub {
             let query = StateQuery::Keys { tenant: connection.tenant.clone(), space: MEMBERS, keys };
             let mut waiting = 0;
             for row in self.0.stores.sync.read(&query).await? {
-                waiting += u64::from(decoded::<MemberRow>(&row)?.pending.is_some());
+                waiting += u64::from(decoded::<MemberRow>(MEMBERS, &row)?.pending.is_some());
             }
             repaired += count - waiting.min(*count);
         }
@@ -295,7 +295,7 @@ impl Hub {
         };
         let (key, now) = (failure_key(id, MAIL), self.0.clock.now());
         let stored = read_one(&*self.0.stores.sync, tenant, HEALTH, key.clone()).await?;
-        let before: Option<FailureRow> = stored.as_ref().map(decoded).transpose()?;
+        let before: Option<FailureRow> = stored.as_ref().map(|row| decoded(HEALTH, row)).transpose()?;
         let expect = stored.map_or(Expect::Absent, |row| Expect::Version(row.version));
         let mut row = FailureRow::new(error, before.as_ref(), now);
         row.again_at = again_in.and_then(|wait| now.checked_add_signed(TimeDelta::from_std(wait).ok()?));

@@ -304,7 +304,7 @@ impl Hub {
         let query = StateQuery::Range { tenant: tenant.clone(), space, prefix: String::new(), after, limit: PAGE };
         let read = self.0.stores.sync.read(&query).await?;
         let next = read.last().filter(|_| read.len() == PAGE).map(|row| PageToken::new(row.key.as_str()));
-        Ok(Page::new(read.iter().map(decoded).collect::<Result<_>>()?, next))
+        Ok(Page::new(read.iter().map(|row| decoded(space, row)).collect::<Result<_>>()?, next))
     }
 }
 

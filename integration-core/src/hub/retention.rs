@@ -76,7 +76,7 @@ impl Hub {
         let limits = &self.0.retention;
         let prefix = StateKey::new([id.as_str()]).below();
         let kept: Vec<Kept> = self
-            .all(tenant, QUARANTINE, prefix, |row| Ok((decoded::<QuarantineRow>(&row)?.at, row.bytes.len(), row.key)))
+            .all(tenant, QUARANTINE, prefix, |row| Ok((decoded::<QuarantineRow>(QUARANTINE, &row)?.at, row.bytes.len(), row.key)))
             .await?;
         let limit = Limit {
             before: self.before(limits.quarantine_age),
@@ -101,7 +101,7 @@ impl Hub {
         }
         let prefix = StateKey::new([id.as_str()]).below();
         let kept = |row: StateRow| {
-            let summary = decoded::<Decision>(&row)?.summary;
+            let summary = decoded::<Decision>(spaces::DECISIONS, &row)?.summary;
             Ok((summary.at, words(&summary), row.key))
         };
         let mut kept: Vec<Kept> = self.all(tenant, spaces::DECISIONS, prefix, kept).await?;
@@ -168,7 +168,7 @@ impl Hub {
         let (mut newest, mut old) = (0, Vec::new());
         for row in self.all(tenant, EVENTS, String::new(), Ok).await? {
             newest = numbered(&row.key);
-            if before.is_some_and(|before| decoded::<StoredEvent>(&row).is_ok_and(|event| event.at < before)) {
+            if before.is_some_and(|before| decoded::<StoredEvent>(EVENTS, &row).is_ok_and(|event| event.at < before)) {
                 old.push(newest);
             }
         }
