@@ -119,7 +119,7 @@ fn text_of(text: &str, hints: &Hints<'_>) -> Split {
 }
 
 fn lines_of(text: &str) -> Vec<Line<'_>> {
-    let mut lines = Vec::new();
+    let mut lines = Vec::with_capacity(text.len() / 48 + 4);
     let mut from = 0;
     for end in memchr::memchr_iter(b'\n', text.as_bytes()).chain([text.len()]) {
         let raw = &text[from..end];

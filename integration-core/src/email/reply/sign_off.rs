@@ -137,7 +137,8 @@ impl Tail<'_, '_> {
             ["ps:", "p.s", "ps "].iter().any(|start| text.starts_with(start))
         };
         let line = self.lines[at];
-        !line.is_prose() && !(body.starts_with(['p', 'P']) && postscript()) || line.closing().is_some()
+        let goes_on = line.is_prose() || body.starts_with(['p', 'P']) && postscript();
+        !goes_on || line.closing().is_some()
     }
 
     /// "-Ann", "/John": a name behind a stroke, as the last line.

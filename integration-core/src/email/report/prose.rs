@@ -50,8 +50,9 @@ fn is_report(message: &Message, text: &str) -> bool {
     let subject = message.subject.to_lowercase();
     // Most subjects have none of the stems that all of them have.
     let said = STEMS.iter().any(|stem| subject.contains(stem)) && SUBJECTS.iter().any(|known| subject.contains(known));
-    let start = text[..text.floor_char_boundary(4 * 1024)].to_lowercase();
+    // Asked of few messages only.
     let announced = || {
+        let start = text[..text.floor_char_boundary(4 * 1024)].to_lowercase();
         ANNOUNCED.iter().chain(&DELAYED).any(|known| start.contains(known))
             || SPOKEN.iter().any(|known| start.contains(known))
     };

@@ -138,7 +138,7 @@ fn shapes() -> Vec<(&'static str, Part)> {
         ("two forms and a file", many("multipart/mixed; boundary=m", vec![alternative(), pdf()])),
         (
             "an image within",
-            many("multipart/related; boundary=r", vec![text("text/html", b"<img src=cid:logo>"), image()]),
+            many("multipart/related; boundary=r", vec![text("text/html", b"<p>Hi</p><img src=cid:logo>"), image()]),
         ),
         (
             "related within alternative within mixed",
@@ -196,11 +196,16 @@ fn shapes() -> Vec<(&'static str, Part)> {
 
 #[test]
 fn each_shape_of_a_message_reads_as_its_raw_text_does() {
+    let mut wrong = Vec::new();
     for (what, shape) in shapes() {
         let (decoded, parsed) = both(shape);
-        assert_eq!(decoded, parsed, "{what}");
         assert!(!decoded.text.contains('\0') && !decoded.text.is_empty(), "{what}");
+        if decoded != parsed {
+            println!("{what}:\n{decoded:#?}\n{parsed:#?}");
+            wrong.push(what);
+        }
     }
+    assert_eq!(wrong, [""; 0]);
 }
 
 #[test]
