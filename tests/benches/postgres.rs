@@ -40,7 +40,7 @@ mod measured {
         let profile = if cfg!(debug_assertions) { "without optimisations" } else { "optimised" };
         println!("{profile}; {WORKERS} workers in one process, server on this machine, fsync on");
         if let Some(own) = pgbench(&database).await {
-            println!("pgbench, one durable insert per transaction, {WORKERS} clients: {own:.0}/s");
+            println!("pgbench, one durable insert per transaction, {} clients: {own:.0}/s", WORKERS * 4);
         }
         tell("jobs put, one durable statement each", JOBS, put(&store).await.unwrap());
         tell("no-op jobs claimed (50 at a time) and completed", JOBS, work_off(&store).await.unwrap());
@@ -68,7 +68,7 @@ mod measured {
             format!("INSERT INTO bench VALUES (gen_random_uuid()::text, 1, decode(repeat('61', {BYTES}), 'hex'));\n");
         std::fs::write(&script, insert).unwrap();
         let mut command = Command::new(program);
-        command.args(["-n", "-M", "prepared", "-c", "4", "-j", "2", "-T", "6", "-f"]).arg(&script).arg(database.url());
+        command.args(["-n", "-M", "prepared", "-c", "16", "-j", "2", "-T", "6", "-f"]).arg(&script).arg(database.url());
         let output = command.output().ok()?;
         let text = String::from_utf8_lossy(&output.stdout);
         let line = text.lines().find_map(|line| line.strip_prefix("tps = "));

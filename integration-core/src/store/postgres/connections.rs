@@ -235,8 +235,10 @@ impl Drop for Held {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         let (open, shared, permits) = (self.open, Arc::clone(&self.shared), mem::take(&mut self.permits));
         runtime.spawn(async move {
-            if let Some(connection) = tidy(connection, open).await {
-                shared.put_back(connection);
+            match tidy(connection, open).await {
+                Some(connection) => shared.put_back(connection),
+                // The others will not stand either.
+                None => drop(shared.take_idle()),
             }
             drop(permits);
         });

@@ -1,10 +1,12 @@
 //! The tables and how they came about.
 
+use std::time::Duration;
+
 use sqlx::{PgConnection, Row};
 
 use super::{
     Tables,
-    failure::{failed, newer, with},
+    failure::{failed, newer, no_answer, with},
     signed,
 };
 use crate::error::Result;
@@ -39,13 +41,11 @@ impl Found {
     }
 }
 
-/// Brings the tables up to date, in one transaction: processes that start together do it once.
-pub(super) async fn migrate(connection: &mut PgConnection, tables: &Tables) -> Result<()> {
-    check_server(connection).await?;
-    // Without the lock first: opening what is up to date waits for nobody, and needs no right to create anything.
-    if let Some(found) = found(connection, tables).await?
-        && found.is_enough()?
-    {
+/// Brings the tables up to date, in one transaction: processes that start together do it once. A migration may take as
+/// long as it needs, looking whether there is one to do may take `patience`.
+pub(super) async fn migrate(connection: &mut PgConnection, tables: &Tables, patience: Duration) -> Result<()> {
+    let looking = tokio::time::timeout(patience, up_to_date(connection, tables)).await;
+    if looking.map_err(|_| failed(no_answer()))?? {
         return Ok(());
     }
     sqlx::raw_sql("BEGIN").execute(&mut *connection).await.map_err(failed)?;
@@ -54,6 +54,12 @@ pub(super) async fn migrate(connection: &mut PgConnection, tables: &Tables) -> R
     let ended = sqlx::raw_sql(end).execute(&mut *connection).await.map_err(failed);
     // The first failure says more than a rollback that found nothing to do.
     done.and(ended.map(drop))
+}
+
+/// Without the lock: opening what is up to date waits for nobody, and needs no right to create anything.
+async fn up_to_date(connection: &mut PgConnection, tables: &Tables) -> Result<bool> {
+    check_server(connection).await?;
+    found(connection, tables).await?.map_or(Ok(false), |found| found.is_enough())
 }
 
 async fn check_server(connection: &mut PgConnection) -> Result<()> {

@@ -184,7 +184,8 @@ impl PostgresStore {
         let tables = Tables { schema: options.schema.as_deref().map(Arc::from), prefix: Arc::from(&*options.prefix) };
         let connections = Connections::new(connect.clone(), options.limits());
         let mut held = connections.get().await?;
-        if let Err(error) = migrate::migrate(held.connection()?, &tables).await {
+        let patience = held.limit();
+        if let Err(error) = migrate::migrate(held.connection()?, &tables, patience).await {
             held.discard();
             return Err(error);
         }

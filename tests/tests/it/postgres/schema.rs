@@ -1,7 +1,7 @@
 //! How tables come about, and whose they are.
 
 use integration_core::{
-    ErrorKind,
+    ErrorKind, conformance,
     store::{PostgresOptions, PostgresStore},
 };
 
@@ -52,6 +52,26 @@ async fn a_hosts_own_migrations_of_the_same_driver_are_not_met() {
     drop(open(&database).await);
     assert_eq!(number(&mut connection, "SELECT COUNT(*) FROM _sqlx_migrations WHERE success").await, 2);
     assert_eq!(number(&mut connection, "SELECT version FROM integration_schema").await, 1);
+}
+
+#[tokio::test]
+async fn keys_sort_by_their_bytes_whatever_the_databases_collation() {
+    let Some(database) = database().await else { return };
+    let mut owner = raw(&database).await;
+    let mut url: url::Url = database.url().parse().unwrap();
+    let name = format!("{}_sorted", url.path().trim_start_matches('/'));
+    let create = format!("CREATE DATABASE {name} TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'sv' LOCALE 'C'");
+    if let Err(error) = sqlx::raw_sql(sqlx::AssertSqlSafe(create)).execute(&mut owner).await {
+        // Before version 15, or built without these collations.
+        return println!("not tried: {error}");
+    }
+    url.set_path(&name);
+    let store = PostgresStore::open(url.as_str()).await.unwrap();
+    let kept = conformance::sync_store::ranges_page_in_bytewise_order(&store).await;
+    let listed = conformance::token_store::listing_pages_through_every_grant_in_order(&store).await;
+    store.close().await;
+    run(&mut owner, &format!("DROP DATABASE {name} WITH (FORCE)")).await;
+    assert_eq!((kept, listed), (Ok(()), Ok(())));
 }
 
 #[tokio::test]
