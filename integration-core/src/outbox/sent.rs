@@ -142,6 +142,7 @@ impl SentItem {
     }
 
     /// Notes a bounce; false if nothing new is in it. A delay that became a failure is one record.
+    #[cfg(feature = "mail")]
     pub(super) fn bounced(&mut self, bounce: SentBounce) -> bool {
         match self.bounces.iter().position(|known| known.recipient == bounce.recipient) {
             Some(known) if self.bounces[known].hard || !bounce.hard => return false,

@@ -1,5 +1,7 @@
 //! An outbox over a service that keeps a book, with failures at every boundary.
 
+#[cfg(feature = "sqlite")]
+mod enlisted;
 mod mail;
 mod world;
 

@@ -223,8 +223,9 @@ impl StoreTransaction for MortalTransaction {
     }
 }
 
+/// Not secret, but bound to its record.
 #[derive(Debug)]
-struct Plain;
+pub(super) struct Plain;
 
 #[async_trait]
 impl Sealer for Plain {
@@ -255,6 +256,15 @@ impl EventListener for Told {
     }
 }
 
+/// An account of a tenant.
+pub(super) fn connection(parts: &OutboxParts) -> Connection {
+    let (tenant, grant) = (TenantId::new("t"), GrantId::new("g"));
+    let grant =
+        Grant::new(grant, tenant.clone(), AppId::new("app"), GrantKind::AppOnly { subject: None }, parts.clock.now());
+    let account = RemoteAccount::new("account", "Account").with_address("me@own.example");
+    Connection::new(ConnectionId::new("c"), &grant, account, [].into())
+}
+
 /// One connection's outbox at that service.
 pub(super) struct World {
     pub(super) store: Arc<dyn SyncStore>,
@@ -276,16 +286,8 @@ impl World {
         let store: Arc<dyn SyncStore> = Arc::new(Mortal { store: memory.clone(), kill: Arc::clone(&kill) });
         let clock: Arc<dyn Clock> = virtual_clock();
         let parts = OutboxParts::new(Arc::clone(&store), Arc::new(Plain), clock, Arc::new(SeededRandom::new(7)));
-        let (tenant, grant) = (TenantId::new("t"), GrantId::new("g"));
-        let grant = Grant::new(
-            grant,
-            tenant.clone(),
-            AppId::new("app"),
-            GrantKind::AppOnly { subject: None },
-            parts.clock.now(),
-        );
-        let account = RemoteAccount::new("account", "Account").with_address("me@own.example");
-        let connection = Connection::new(ConnectionId::new("c"), &grant, account, [].into());
+        let connection = connection(&parts);
+        let tenant = connection.tenant.clone();
         let options = OutboxOptions::default();
         let (service, told) = (Arc::default(), Arc::default());
         Self { store, tenant, service, options, memory, kill, told, parts, connection }
