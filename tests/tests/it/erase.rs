@@ -41,7 +41,8 @@ async fn scan(database: &Path) -> Vec<(String, String)> {
 
 /// Where a word stands.
 async fn places(database: &Path, word: &str) -> Vec<(String, String)> {
-    scan(database).await.into_iter().filter(|(_, value)| value.contains(word)).collect()
+    let word = word.to_lowercase();
+    scan(database).await.into_iter().filter(|(_, value)| value.contains(&word)).collect()
 }
 
 struct Place {
