@@ -35,7 +35,7 @@ async fn scan(database: &Path) -> Vec<(String, String)> {
             }
         }
     }
-    assert!(found.len() > 20, "{} values", found.len());
+    assert!(!found.is_empty(), "not even the version of the tables");
     found
 }
 
