@@ -36,6 +36,7 @@ pub(crate) struct Told {
     pub(crate) events: Vec<EventKind>,
 }
 
+#[cfg(feature = "oauth")]
 impl Told {
     pub(crate) fn activities(activities: Vec<ActivityChange>) -> Self {
         Self { activities, events: Vec::new() }

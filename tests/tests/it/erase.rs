@@ -35,13 +35,14 @@ async fn scan(database: &Path) -> Vec<(String, String)> {
             }
         }
     }
-    assert!(found.len() > 20, "{} values", found.len());
+    assert!(!found.is_empty(), "not even the version of the tables");
     found
 }
 
 /// Where a word stands.
 async fn places(database: &Path, word: &str) -> Vec<(String, String)> {
-    scan(database).await.into_iter().filter(|(_, value)| value.contains(word)).collect()
+    let word = word.to_lowercase();
+    scan(database).await.into_iter().filter(|(_, value)| value.contains(&word)).collect()
 }
 
 struct Place {

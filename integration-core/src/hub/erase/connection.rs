@@ -89,7 +89,7 @@ impl Hub {
                     writes.push(StateWrite::delete(tenant, space, row.key.clone()));
                 }
                 self.publish(tenant, id, Some(guard), &writes, Vec::new()).await?;
-                erased.count(space, rows.len());
+                writes.iter().for_each(|write| erased.count(write.space, 1));
                 self.prolong(guard).await?;
                 if rows.len() < PAGE {
                     break;

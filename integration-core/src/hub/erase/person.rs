@@ -124,6 +124,8 @@ impl Hub {
                     false => put(tenant, spaces::THREADS, key, &members)?,
                 });
             }
+            // Indexes and conversations that go with the decisions.
+            writes.iter().filter(|write| write.bytes.is_none()).for_each(|write| erased.count(write.space, 1));
             if !writes.is_empty() {
                 self.publish(tenant, id, Some(guard), &writes, Vec::new()).await?;
             }
