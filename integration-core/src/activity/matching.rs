@@ -110,6 +110,7 @@ impl Match {
 
     /// Can only one of the two be right? They are of one kind and came through the same: the message as a whole, or one of
     /// its participants (`on`, where only one of them is asked about).
+    #[cfg(any(test, feature = "oauth"))]
     pub(crate) fn competes_with(&self, other: &Self, on: Option<&str>) -> bool {
         let alike = std::mem::discriminant(&self.target) == std::mem::discriminant(&other.target);
         let mut shared = self.via.intersection(&other.via).filter(|via| on.is_none_or(|on| **via == on));
