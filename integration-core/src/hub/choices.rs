@@ -11,6 +11,7 @@ use crate::{
     },
     error::{Error, ErrorKind, Result},
     ids::{ActivityId, ConnectionId, TenantId},
+    page::{Page, PageToken},
     store::{Expect, Space, StateKey, StateQuery, StateWrite, read_one},
     sync::{
         Job,
@@ -141,6 +142,14 @@ impl Hub {
         self.all(tenant, spaces::REVIEWS, String::new(), |row| decoded(spaces::REVIEWS, &row)).await
     }
 
+    /// A page of the review list, as [`Hub::activities_page`].
+    ///
+    /// # Errors
+    /// `Store` if the storage fails.
+    pub async fn reviews_page(&self, tenant: &TenantId, page: Option<&PageToken>) -> Result<Page<Review>> {
+        self.page_of((tenant, spaces::REVIEWS, String::new()), page, |row| decoded(spaces::REVIEWS, &row)).await
+    }
+
     /// Says that a subject is about `target`. What competes with it on the review list is rejected with it: candidates of the
     /// same kind that came [through the same](crate::activity::Match::via) address, not those of other participants. Remembered for good; undone by [`Hub::undo_verdict`].
     ///
@@ -180,6 +189,17 @@ impl Hub {
             self.all(tenant, spaces::SUGGESTIONS, String::new(), |row| decoded(spaces::SUGGESTIONS, &row)).await?;
         all.retain(|suggestion| !suggestion.dismissed);
         Ok(all)
+    }
+
+    /// A page of the suggestions, as [`Hub::activities_page`]; one may be short, or empty, where others were dismissed.
+    ///
+    /// # Errors
+    /// `Store` if the storage fails.
+    pub async fn suggestions_page(&self, tenant: &TenantId, page: Option<&PageToken>) -> Result<Page<Suggestion>> {
+        let read = |row| decoded(spaces::SUGGESTIONS, &row);
+        let mut page: Page<Suggestion> = self.page_of((tenant, spaces::SUGGESTIONS, String::new()), page, read).await?;
+        page.items.retain(|suggestion| !suggestion.dismissed);
+        Ok(page)
     }
 
     /// Keeps somebody out of the suggestions for good; `back` brings them back.

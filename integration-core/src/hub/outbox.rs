@@ -14,14 +14,12 @@ use crate::{
         PreparedIntent, SentItem, prepare_mail, rows,
     },
     page::{Page, PageToken},
-    store::{CounterKey, Expect, Space, StateKey, StateQuery, StateWrite},
+    store::{CounterKey, Expect, StateKey, StateQuery, StateWrite},
     sync::{Job, Shutdown},
 };
 
 /// How often an intent is read again because somebody wrote it in between.
 const TRIES: usize = 8;
-/// Intents per page.
-const PAGE: usize = 100;
 
 impl Hub {
     /// Prepares a mail: validates it, chooses its `Message-ID`, seals it. Nothing is stored and no service is asked; what
@@ -99,7 +97,8 @@ impl Hub {
     /// # Errors
     /// `Store` if the storage fails.
     pub async fn outbox(&self, tenant: &TenantId, page: Option<&PageToken>) -> Result<Page<Intent>> {
-        self.page_of(tenant, rows::spaces::INTENTS, page).await
+        self.page_of((tenant, rows::spaces::INTENTS, String::new()), page, |row| decoded(rows::spaces::INTENTS, &row))
+            .await
     }
 
     /// One intent; `None` if there is none of this key.
@@ -224,6 +223,7 @@ impl Hub {
             session: self.session_of(&connection, &grant, Priority::Live)?,
             leases: Arc::clone(&self.0.stores.leases),
             events: Arc::clone(&self.0.events),
+            kept: self.0.sync.events,
             effects: self.0.effects.clone(),
             options: self.0.outbox.clone(),
             connection,
@@ -291,20 +291,6 @@ impl Hub {
             Arc::clone(&inner.clock),
             Arc::clone(&inner.random),
         )
-    }
-
-    /// A page of a space, in key order.
-    pub(super) async fn page_of<T: serde::de::DeserializeOwned>(
-        &self,
-        tenant: &TenantId,
-        space: Space,
-        page: Option<&PageToken>,
-    ) -> Result<Page<T>> {
-        let after = page.map(|page| StateKey::from_stored(page.as_str()));
-        let query = StateQuery::Range { tenant: tenant.clone(), space, prefix: String::new(), after, limit: PAGE };
-        let read = self.0.stores.sync.read(&query).await?;
-        let next = read.last().filter(|_| read.len() == PAGE).map(|row| PageToken::new(row.key.as_str()));
-        Ok(Page::new(read.iter().map(|row| decoded(space, row)).collect::<Result<_>>()?, next))
     }
 }
 

@@ -7,6 +7,7 @@ use crate::{
     activity::{Activity, Decision, spaces},
     error::Result,
     ids::{ConnectionId, TenantId},
+    page::{Page, PageToken},
     store::{Space, StateKey, StateQuery, StateRow},
     sync::rows::{QUARANTINE, QuarantineRow, decode},
 };
@@ -32,6 +33,15 @@ impl Hub {
         self.all(tenant, spaces::ACTIVITIES, String::new(), |row| decoded(spaces::ACTIVITIES, &row)).await
     }
 
+    /// A page of a tenant's activities, in the order of their ids: up to 500 after where the previous one ended. What is added
+    /// meanwhile may or may not be met.
+    ///
+    /// # Errors
+    /// `Store` if the storage fails.
+    pub async fn activities_page(&self, tenant: &TenantId, page: Option<&PageToken>) -> Result<Page<Activity>> {
+        self.page_of((tenant, spaces::ACTIVITIES, String::new()), page, |row| decoded(spaces::ACTIVITIES, &row)).await
+    }
+
     /// Every decision of a connection with the message's id.
     ///
     /// # Errors
@@ -41,17 +51,57 @@ impl Hub {
         self.all(tenant, spaces::DECISIONS, prefix, |row| Ok((last(&row.key), decoded(spaces::DECISIONS, &row)?))).await
     }
 
+    /// A page of a connection's decisions with the messages' ids, as [`Hub::activities_page`].
+    ///
+    /// # Errors
+    /// `Store` if the storage fails.
+    pub async fn decisions_page(
+        &self,
+        tenant: &TenantId,
+        id: &ConnectionId,
+        page: Option<&PageToken>,
+    ) -> Result<Page<(String, Decision)>> {
+        let prefix = StateKey::new([id.as_str()]).below();
+        let read = |row: StateRow| Ok((last(&row.key), decoded(spaces::DECISIONS, &row)?));
+        self.page_of((tenant, spaces::DECISIONS, prefix), page, read).await
+    }
+
     /// What lies in quarantine for a connection.
     ///
     /// # Errors
     /// `Store` if the storage fails.
     pub async fn quarantined(&self, tenant: &TenantId, id: &ConnectionId) -> Result<Vec<Quarantined>> {
         let prefix = StateKey::new([id.as_str()]).below();
-        let item = |row: StateRow| {
-            let stored: QuarantineRow = decoded(QUARANTINE, &row)?;
-            Ok(Quarantined { key: last(&row.key), reason: stored.reason, size: stored.size })
-        };
-        self.all(tenant, QUARANTINE, prefix, item).await
+        self.all(tenant, QUARANTINE, prefix, quarantined).await
+    }
+
+    /// A page of what lies in quarantine for a connection, as [`Hub::activities_page`].
+    ///
+    /// # Errors
+    /// `Store` if the storage fails.
+    pub async fn quarantined_page(
+        &self,
+        tenant: &TenantId,
+        id: &ConnectionId,
+        page: Option<&PageToken>,
+    ) -> Result<Page<Quarantined>> {
+        let prefix = StateKey::new([id.as_str()]).below();
+        self.page_of((tenant, QUARANTINE, prefix), page, quarantined).await
+    }
+
+    /// A page of a space, in key order.
+    pub(super) async fn page_of<T: Send>(
+        &self,
+        (tenant, space, prefix): (&TenantId, Space, String),
+        page: Option<&PageToken>,
+        read: impl Fn(StateRow) -> Result<T> + Send,
+    ) -> Result<Page<T>> {
+        const PAGE: usize = 500;
+        let after = page.map(|page| StateKey::from_stored(page.as_str()));
+        let query = StateQuery::Range { tenant: tenant.clone(), space, prefix, after, limit: PAGE };
+        let rows = self.0.stores.sync.read(&query).await?;
+        let next = rows.last().filter(|_| rows.len() == PAGE).map(|row| PageToken::new(row.key.as_str()));
+        Ok(Page::new(rows.into_iter().map(read).collect::<Result<_>>()?, next))
     }
 
     pub(super) async fn all<T>(
@@ -80,6 +130,11 @@ impl Hub {
             }
         }
     }
+}
+
+fn quarantined(row: StateRow) -> Result<Quarantined> {
+    let stored: QuarantineRow = decoded(QUARANTINE, &row)?;
+    Ok(Quarantined { key: last(&row.key), reason: stored.reason, size: stored.size })
 }
 
 pub(super) fn last(key: &StateKey) -> String {

@@ -10,7 +10,7 @@ use super::{DirectoryChange, Hub, choices::put, read::decoded};
 use crate::{
     contain::contained,
     error::{Error, ErrorKind, Result},
-    event::{Event, tell},
+    event::{Event, append, kept_of, tell},
     ids::{ConnectionId, TenantId},
     outbox::{
         OutboxEnd,
@@ -270,7 +270,7 @@ impl Hub {
     /// # Errors
     /// `Store` if the storage fails.
     pub async fn signals(&self, tenant: &TenantId, page: Option<&PageToken>) -> Result<Page<SignalRecord>> {
-        self.page_of(tenant, SIGNALS, page).await
+        self.page_of((tenant, SIGNALS, String::new()), page, |row| decoded(SIGNALS, &row)).await
     }
 
     /// One signal; `None` if it was never told, or is finished for longer than it is kept.
@@ -332,6 +332,8 @@ impl Hub {
             }
             let mut tx = self.0.stores.sync.begin(Some(guard)).await?;
             tx.write(&writes).await?;
+            let kept: Vec<_> = told.iter().filter_map(kept_of).map(|event| (None, event)).collect();
+            append(&mut *tx, tenant, (now, self.0.sync.events.count), kept).await?;
             tx.commit().await?;
             for event in told {
                 tell(&*self.0.events, tenant, &ConnectionId::new(""), &event);

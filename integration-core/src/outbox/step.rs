@@ -117,11 +117,9 @@ impl Outbox {
         intent.state = IntentState::Unknown { since: self.now(), look_ups: 0 };
         intent.times_unknown += 1;
         intent.setback = Some(IntentFailure::of(error));
-        let key = intent.key.clone();
-        if self.put_off(about, (intent, version), self.options.look_up_wait(0)).await? {
-            self.tell(&Event::OutcomeUnknown { intent: key });
-        }
-        Ok(())
+        let unknown = Event::OutcomeUnknown { intent: intent.key.clone() };
+        let wait = self.options.look_up_wait(0);
+        self.put_off_telling(about, (intent, version), wait, &[unknown]).await.map(drop)
     }
 
     async fn look_up(
@@ -161,15 +159,10 @@ impl Outbox {
         let absent = Event::OutcomeResolved { intent: intent.key.clone(), happened: false };
         if intent.attempts >= self.options.attempts || self.is_late(&intent) {
             let error = out_of_tries(&intent);
-            self.fail(about, (intent, version), &error).await?;
-            self.tell(&absent);
-            return Ok(());
+            return self.fail_telling(about, (intent, version), &error, vec![absent]).await;
         }
         intent.state = IntentState::Waiting;
-        if self.put_off(about, (intent, version), Duration::ZERO).await? {
-            self.tell(&absent);
-        }
-        Ok(())
+        self.put_off_telling(about, (intent, version), Duration::ZERO, &[absent]).await.map(drop)
     }
 
     /// The look-up failed; it does not count as one.
@@ -225,12 +218,12 @@ impl Outbox {
                 writes.push(item.row(self.tenant())?.expecting(Expect::Version(version)));
                 writes.extend(item.index(self.tenant()));
             }
-            if self.commit(about.guard, &writes).await? {
-                if unknown {
-                    self.tell(&Event::OutcomeResolved { intent: intent.key.clone(), happened: true });
-                }
-                let (kind, id) = (performed.kind.to_owned(), performed.id);
-                self.tell(&Event::IntentDone { intent: intent.key, kind, id });
+            let key = || intent.key.clone();
+            let resolved = unknown.then(|| Event::OutcomeResolved { intent: key(), happened: true });
+            let (kind, id) = (performed.kind.to_owned(), performed.id.clone());
+            let events: Vec<Event> =
+                resolved.into_iter().chain([Event::IntentDone { intent: key(), kind, id }]).collect();
+            if self.commit_telling(about.guard, &writes, &events).await? {
                 return Ok(());
             }
             match read_intent(&*self.parts.store, self.tenant(), &intent.key).await? {
@@ -247,14 +240,23 @@ impl Outbox {
     }
 
     /// It will not happen by itself; the content is kept for another try.
-    async fn fail(&self, about: &About<'_>, (mut intent, version): (Intent, u64), error: &Error) -> Result<()> {
+    async fn fail(&self, about: &About<'_>, intent: (Intent, u64), error: &Error) -> Result<()> {
+        self.fail_telling(about, intent, error, Vec::new()).await
+    }
+
+    /// As [`Outbox::fail`], after other events.
+    async fn fail_telling(
+        &self,
+        about: &About<'_>,
+        (mut intent, version): (Intent, u64),
+        error: &Error,
+        mut events: Vec<Event>,
+    ) -> Result<()> {
         let failure = IntentFailure::of(error);
         intent.state = IntentState::Failed { at: self.now(), failure: failure.clone() };
         let writes = self.finish(about, &intent, version)?;
-        if self.commit(about.guard, &writes).await? {
-            self.tell(&Event::IntentFailed { intent: intent.key, failure });
-        }
-        Ok(())
+        events.push(Event::IntentFailed { intent: intent.key, failure });
+        self.commit_telling(about.guard, &writes, &events).await.map(drop)
     }
 
     /// Is its time over?
@@ -272,10 +274,20 @@ impl Outbox {
     }
 
     /// Looks at it again after `wait`; false if somebody wrote it in between.
-    async fn put_off(&self, about: &About<'_>, (mut intent, version): (Intent, u64), wait: Duration) -> Result<bool> {
+    async fn put_off(&self, about: &About<'_>, intent: (Intent, u64), wait: Duration) -> Result<bool> {
+        self.put_off_telling(about, intent, wait, &[]).await
+    }
+
+    async fn put_off_telling(
+        &self,
+        about: &About<'_>,
+        (mut intent, version): (Intent, u64),
+        wait: Duration,
+        events: &[Event],
+    ) -> Result<bool> {
         intent.due = whole(later(self.now(), wait));
         let writes = [self.write(&intent, version)?, self.strike(about.entry), self.remind(&intent)];
-        self.commit(about.guard, &writes).await
+        self.commit_telling(about.guard, &writes, events).await
     }
 }
 

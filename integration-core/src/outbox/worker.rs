@@ -14,7 +14,7 @@ use super::{
 use crate::{
     connection::{Connection, Connector},
     error::{Error, ErrorKind, Result},
-    event::{Event, EventListener, tell},
+    event::{Event, EventListener, EventRetention, append, kept_of, tell},
     http::Session,
     ids::TenantId,
     store::{Expect, LeaseGuard, LeaseKey, LeaseStore, StateKey, StateQuery, StateWrite},
@@ -42,6 +42,8 @@ pub struct Outbox {
     pub leases: Arc<dyn LeaseStore>,
     /// Who wants to know.
     pub events: Arc<dyn EventListener>,
+    /// How long what is told is kept in the tenant's stream.
+    pub kept: EventRetention,
     /// What can be done, by kind.
     pub effects: BTreeMap<&'static str, Arc<dyn Effect>>,
     /// How it works.
@@ -169,13 +171,28 @@ impl Outbox {
 
     /// False if a row is no longer as it was read: look again.
     pub(super) async fn commit(&self, guard: &LeaseGuard, writes: &[StateWrite]) -> Result<bool> {
+        self.commit_telling(guard, writes, &[]).await
+    }
+
+    /// As [`Outbox::commit`], and what it means is kept in the tenant's stream by the same transaction, then told.
+    pub(super) async fn commit_telling(
+        &self,
+        guard: &LeaseGuard,
+        writes: &[StateWrite],
+        events: &[Event],
+    ) -> Result<bool> {
         let mut tx = self.parts.store.begin(Some(guard)).await?;
         let done = async {
             tx.write(writes).await?;
+            let kept = events.iter().filter_map(kept_of).map(|event| (Some(self.connection.id.clone()), event));
+            append(&mut *tx, self.tenant(), (self.now(), self.kept.count), kept.collect::<Vec<_>>()).await?;
             tx.commit().await
         };
         match done.await {
-            Ok(()) => Ok(true),
+            Ok(()) => {
+                events.iter().for_each(|event| tell(&*self.events, self.tenant(), &self.connection.id, event));
+                Ok(true)
+            }
             Err(error) if error.kind() == ErrorKind::Conflict => {
                 match self.leases.renew(guard, self.options.lease).await? {
                     true => Ok(false),
@@ -192,10 +209,6 @@ impl Outbox {
 
     pub(super) fn now(&self) -> DateTime<Utc> {
         self.parts.clock.now()
-    }
-
-    pub(super) fn tell(&self, event: &Event) {
-        tell(&*self.events, self.tenant(), &self.connection.id, event);
     }
 
     pub(super) fn effect(&self, kind: &str) -> Result<&Arc<dyn Effect>> {

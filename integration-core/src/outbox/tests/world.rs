@@ -19,7 +19,7 @@ use crate::{
     clock::Clock,
     connection::{Connection, Connector, Grant, GrantKind, RemoteAccount},
     error::{Actor, Error, ErrorKind, Remedy, Result},
-    event::{Event, EventListener},
+    event::{Event, EventListener, EventRetention},
     ids::{AppId, ConnectionId, GrantId, TenantId},
     outbox::{
         Effect, EffectCall, Intent, IntentKey, IntentOptions, Outbox, OutboxEnd, OutboxOptions, OutboxParts, Performed,
@@ -305,6 +305,7 @@ impl World {
             connector,
             leases: Arc::new(self.memory.clone()),
             events: Arc::clone(&self.told) as Arc<dyn EventListener>,
+            kept: EventRetention::default(),
             effects: BTreeMap::from([("write", write), (SEND_MAIL, Arc::new(SendMail) as Arc<dyn Effect>)]),
             options: self.options.clone(),
         }
