@@ -238,21 +238,30 @@ impl SignIn {
     /// # Errors
     /// `Store` if the storage fails.
     pub async fn forget_old_authorisations(&self) -> Result<u64> {
+        let limit = self.engine.now() - REMEMBERED;
+        self.forget_authorisations(|row| row.expires_at < limit).await
+    }
+
+    /// Deletes the sign-ins that a tenant began: they lie apart, because a callback does not say whose it is.
+    pub(crate) async fn erase_authorisations(&self, tenant: &TenantId) -> Result<u64> {
+        self.forget_authorisations(|row| row.tenant == *tenant).await
+    }
+
+    async fn forget_authorisations(&self, gone: impl Fn(&Pending) -> bool + Send + Sync) -> Result<u64> {
         let (mut deleted, mut after) = (0, None);
         loop {
             let (space, prefix) = (AUTHORISATIONS, String::new());
             let query = StateQuery::Range { tenant: pending_tenant(), space, prefix, after, limit: 200 };
             let page = self.engine.parts.stores.sync.read(&query).await?;
-            let limit = self.engine.now() - REMEMBERED;
-            let old = |bytes| connection_store::decode::<Pending>(space, bytes).is_ok_and(|row| row.expires_at < limit);
-            let gone: Vec<StateWrite> = page
+            let old = |bytes| connection_store::decode::<Pending>(space, bytes).is_ok_and(|row| gone(&row));
+            let writes: Vec<StateWrite> = page
                 .iter()
                 .filter(|row| old(&row.bytes))
                 .map(|row| StateWrite::delete(&pending_tenant(), space, row.key.clone()))
                 .collect();
-            deleted += gone.len() as u64;
-            if !gone.is_empty() {
-                self.engine.connections.commit(&gone).await?;
+            deleted += writes.len() as u64;
+            if !writes.is_empty() {
+                self.engine.connections.commit(&writes).await?;
             }
             let Some(last) = page.into_iter().next_back() else { return Ok(deleted) };
             after = Some(last.key);

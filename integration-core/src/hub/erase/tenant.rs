@@ -89,6 +89,8 @@ impl Hub {
                 erased.count(space, writes.len());
             }
         }
+        let begun = self.0.sign_in.erase_authorisations(tenant).await?;
+        erased.count("authorisation", usize::try_from(begun).unwrap_or(usize::MAX));
         let stores = &self.0.stores;
         // Last: a job or a lease of the tenant may have come while the rows went.
         erased.forgot("jobs", stores.jobs.forget_tenant(tenant).await)?;
