@@ -162,7 +162,9 @@ impl Hub {
                 grant.status = status.clone();
             }
         };
-        if let Err(error) = self.0.sign_in.connections().update_grant((tenant, &connection.grant), self.0.clock.now(), change).await {
+        if let Err(error) =
+            self.0.sign_in.connections().update_grant((tenant, &connection.grant), self.0.clock.now(), change).await
+        {
             tracing::warn!(error = %error, "a service's challenge could not be stored");
         }
     }

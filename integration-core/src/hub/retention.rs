@@ -76,7 +76,9 @@ impl Hub {
         let limits = &self.0.retention;
         let prefix = StateKey::new([id.as_str()]).below();
         let kept: Vec<Kept> = self
-            .all(tenant, QUARANTINE, prefix, |row| Ok((decoded::<QuarantineRow>(QUARANTINE, &row)?.at, row.bytes.len(), row.key)))
+            .all(tenant, QUARANTINE, prefix, |row| {
+                Ok((decoded::<QuarantineRow>(QUARANTINE, &row)?.at, row.bytes.len(), row.key))
+            })
             .await?;
         let limit = Limit {
             before: self.before(limits.quarantine_age),

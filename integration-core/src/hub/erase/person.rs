@@ -187,7 +187,10 @@ impl Hub {
     ) -> Result<()> {
         if !threads.contains_key(&thread) {
             let row = read_one(&*self.0.stores.sync, tenant, spaces::THREADS, thread.clone()).await?;
-            threads.insert(thread.clone(), row.as_ref().map(|row| decoded(spaces::THREADS, row)).transpose()?.unwrap_or_default());
+            threads.insert(
+                thread.clone(),
+                row.as_ref().map(|row| decoded(spaces::THREADS, row)).transpose()?.unwrap_or_default(),
+            );
         }
         if let Some(members) = threads.get_mut(&thread) {
             members.remove(message);
