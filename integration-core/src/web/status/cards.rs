@@ -91,6 +91,8 @@ fn doing(strings: &Strings, account: &AccountStatus) -> Markup {
         (HealthState::Stale, _) => &strings.stale_text,
         (HealthState::Loading, Some(Phase::Listing)) => &strings.phase_listing,
         (HealthState::Loading, Some(Phase::Fetching)) => &strings.phase_fetching,
+        // The first slice has not come to its end yet, but has found something.
+        (HealthState::Loading, _) if account.pending > 0 => &strings.phase_fetching,
         (HealthState::Loading, _) => &strings.phase_starting,
         (HealthState::NeedsAttention | HealthState::UpToDate, _) => "",
     };
