@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests: what cannot be set up has failed")]
 
 mod add_a_service;
+#[cfg(unix)]
+mod axum_postgres;
 mod bad_input;
 mod crm_sync;
 mod interrupted;

@@ -1,18 +1,15 @@
 //! What the pages need of a hub.
 
-use std::collections::BTreeMap;
-
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Serialize};
 
 use super::{Hub, read::decoded};
 use crate::{
-    connection::{Connection, ConnectorProfile, GrantStatus},
+    connection::ConnectorProfile,
     error::{Error, ErrorKind, Result},
-    ids::{AppId, GrantId, TenantId},
+    ids::{AppId, TenantId},
     secret::SecretBytes,
     store::{Expect, Space, StateKey, StateRow, StateWrite, read_one},
-    sync::rows::{PARTITIONS, PartitionRow, decode},
     vault::SealContext,
 };
 
@@ -38,19 +35,6 @@ struct FormKeyRow {
     sealed: String,
 }
 
-/// How far the enumerations of a connection are.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Walks {
-    /// Has anything been looked at yet?
-    pub(crate) begun: bool,
-    /// Is anything being enumerated for its own sake, not as an audit?
-    pub(crate) listing: bool,
-    /// Items listed by those enumerations.
-    pub(crate) listed: u64,
-    /// When the oldest of the latest enumerations ended.
-    pub(crate) compared_at: Option<chrono::DateTime<chrono::Utc>>,
-}
-
 impl Hub {
     pub(crate) fn profile(&self, app: &AppId) -> Option<&ConnectorProfile> {
         self.0.connectors.get(app).map(|connector| connector.profile())
@@ -64,26 +48,6 @@ impl Hub {
     /// One read of the store: does it answer?
     pub(crate) async fn ready(&self) -> Result<()> {
         read_one(&*self.0.stores.sync, &own(), WEB, StateKey::new([FORM_KEY])).await.map(drop)
-    }
-
-    /// The state of every grant of a tenant.
-    pub(crate) async fn grant_statuses(&self, tenant: &TenantId) -> Result<BTreeMap<GrantId, GrantStatus>> {
-        let rows = self.0.sign_in.connections().list_grants(tenant).await?;
-        Ok(rows.into_iter().map(|row| (row.value.id, row.value.status)).collect())
-    }
-
-    pub(crate) async fn walks(&self, connection: &Connection) -> Result<Walks> {
-        let rows = self.partitions_of(connection).await?;
-        let mut walks = Walks { begun: !rows.is_empty(), ..Walks::default() };
-        for row in &rows {
-            let row: PartitionRow = decode(PARTITIONS, &row.bytes)?;
-            if let Some(snapshot) = row.snapshot.filter(|snapshot| snapshot.audit.is_none()) {
-                walks.listing |= !snapshot.listing_done;
-                walks.listed += snapshot.listed;
-            }
-            walks.compared_at = walks.compared_at.into_iter().chain(row.compared_at).min();
-        }
-        Ok(walks)
     }
 
     /// The key behind the forms, made on first use. One that can no longer be opened is replaced: forms that were shown

@@ -131,7 +131,7 @@ impl Hub {
         read_one(&*self.0.stores.sync, &connection.tenant, space, key).await
     }
 
-    pub(super) async fn partitions_of(&self, connection: &Connection) -> Result<Vec<StateRow>> {
+    async fn partitions_of(&self, connection: &Connection) -> Result<Vec<StateRow>> {
         let prefix = StateKey::new([connection.id.as_str(), "mail"]).below();
         let (tenant, limit) = (connection.tenant.clone(), 10_000);
         self.0.stores.sync.read(&StateQuery::Range { tenant, space: PARTITIONS, prefix, after: None, limit }).await

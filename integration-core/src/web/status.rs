@@ -10,8 +10,10 @@ use serde::Serialize;
 
 use super::{layout::Page, problem::Problem, request::Visit};
 use crate::{
-    connection::{Capability, Connection, ConnectionStatus, GrantStatus},
-    error::{Actor, Remedy, Result},
+    connection::{Capability, Connection},
+    error::{Remedy, Result},
+    event::Phase,
+    health::HealthState,
     hub::Hub,
     ids::{AppId, ConnectionId},
 };
@@ -35,7 +37,7 @@ pub struct Status {
     pub pages: usize,
 }
 
-/// How one account is.
+/// How one account is: what [`Hub::health`] says, as far as it concerns a person.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct AccountStatus {
@@ -48,67 +50,27 @@ pub struct AccountStatus {
     /// What people call the account.
     pub label: String,
     /// How it is.
-    pub state: AccountState,
-    /// What its sync is doing, while the state is `syncing`.
-    pub phase: Option<AccountPhase>,
+    pub state: HealthState,
+    /// Since when, where that is known (RFC 3339, UTC).
+    pub since: Option<DateTime<Utc>>,
+    /// Why somebody has to act, who, and how; in English.
+    pub remedy: Option<Remedy>,
+    /// What its sync is doing; absent before anything was looked at.
+    pub phase: Option<Phase>,
     /// Items listed so far by the running enumeration.
     pub listed: u64,
     /// Items that are known and wait to be fetched.
     pub pending: u64,
-    /// When everything was last compared with the service (RFC 3339, UTC).
-    pub compared_at: Option<DateTime<Utc>>,
-    /// Since when somebody has to act (RFC 3339, UTC).
-    pub attention_since: Option<DateTime<Utc>>,
-    /// Why somebody has to act, who, and how; in English.
-    pub remedy: Option<Remedy>,
+    /// Items that could not be understood and are kept aside.
+    pub quarantined: u64,
+    /// How long the waiting items take within the quota, once everything is listed.
+    pub eta_seconds: Option<u64>,
+    /// When the service last answered (RFC 3339, UTC), true to a minute.
+    pub last_success: Option<DateTime<Utc>>,
     /// What the person allowed.
     pub allowed: BTreeSet<Capability>,
     /// What is offered and was not allowed.
     pub not_allowed: BTreeSet<Capability>,
-}
-
-/// How an account is.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum AccountState {
-    /// It was disconnected; what was synced may still be there.
-    Disconnected,
-    /// Somebody has to act: see the remedy.
-    NeedsAttention,
-    /// The host has paused it.
-    Paused,
-    /// Something is waiting to be listed or fetched.
-    Syncing,
-    /// Nothing is waiting.
-    UpToDate,
-}
-
-/// What the sync of an account is doing.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum AccountPhase {
-    /// Everything is listed; the waiting items are fetched.
-    Fetching,
-    /// Finding out what there is, fetching meanwhile.
-    Listing,
-    /// Nothing has been looked at yet.
-    Starting,
-}
-
-impl AccountState {
-    /// A stable lower-case word, as in JSON.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Disconnected => "disconnected",
-            Self::NeedsAttention => "needs_attention",
-            Self::Paused => "paused",
-            Self::Syncing => "syncing",
-            Self::UpToDate => "up_to_date",
-        }
-    }
 }
 
 /// The page for people.
@@ -136,66 +98,44 @@ async fn read(visit: &Visit) -> Result<Status, Problem> {
         return Err(Problem::NotFound);
     }
     let shown = connections.into_iter().skip((page - 1) * PAGE).take(PAGE);
-    let grants = visit.web.hub.grant_statuses(&visit.visitor.tenant).await?;
     let mut accounts = Vec::new();
     for connection in shown {
         let offer = visit.web.options.offer(&connection.app);
-        let grant = grants.get(&connection.grant);
-        let mut account = status_of(&visit.web.hub, &connection, grant).await?;
+        let mut account = status_of(&visit.web.hub, &connection).await?;
         account.service = offer.map(|offer| offer.name.clone());
         let offered = offer.map(|offer| offer.capabilities.clone()).unwrap_or_default();
         account.not_allowed = offered.difference(&account.allowed).copied().collect();
         accounts.push(account);
     }
-    let busy = accounts.iter().any(|account| account.state == AccountState::Syncing);
+    let busy = accounts.iter().any(|account| account.state == HealthState::Loading);
     Ok(Status { version: 1, accounts, busy, page, pages })
 }
 
 /// The one place that turns what the hub knows of a connection into what the pages say of it. Asks no service.
-async fn status_of(hub: &Hub, connection: &Connection, grant: Option<&GrantStatus>) -> Result<AccountStatus> {
-    let (walks, pending) = (hub.walks(connection).await?, hub.pending(&connection.tenant, &connection.id).await?);
-    let (attention_since, remedy) = attention(connection, grant);
-    let phase = match (walks.begun, walks.listing, pending) {
-        (false, ..) => Some(AccountPhase::Starting),
-        (true, true, _) => Some(AccountPhase::Listing),
-        (true, false, 1..) => Some(AccountPhase::Fetching),
-        (true, false, 0) => None,
-    };
-    let state = match connection.status {
-        ConnectionStatus::Disconnected => AccountState::Disconnected,
-        ConnectionStatus::Paused => AccountState::Paused,
-        ConnectionStatus::NeedsAttention => AccountState::NeedsAttention,
-        ConnectionStatus::Active if remedy.is_some() => AccountState::NeedsAttention,
-        ConnectionStatus::Active if phase.is_some() => AccountState::Syncing,
-        ConnectionStatus::Active => AccountState::UpToDate,
-    };
+async fn status_of(hub: &Hub, connection: &Connection) -> Result<AccountStatus> {
+    let health = hub.health(&connection.tenant, &connection.id).await?;
+    let feeds = &health.feeds;
+    // The feed that is furthest behind speaks for the account.
+    let phase = feeds.iter().filter_map(|feed| feed.phase).min_by_key(|phase| match phase {
+        Phase::Listing => 0,
+        Phase::Fetching => 1,
+        Phase::UpToDate => 2,
+    });
     Ok(AccountStatus {
         id: connection.id.clone(),
         app: connection.app.clone(),
         service: None,
-        label: connection.account.label.clone(),
-        state,
-        phase: phase.filter(|_| state == AccountState::Syncing),
-        listed: walks.listed,
-        pending,
-        compared_at: walks.compared_at,
-        attention_since,
-        remedy: remedy.filter(|_| state == AccountState::NeedsAttention),
+        label: health.account,
+        state: health.state,
+        since: health.since,
+        remedy: health.remedy,
+        phase,
+        listed: feeds.iter().map(|feed| feed.backlog.listed).sum(),
+        pending: feeds.iter().map(|feed| feed.backlog.pending).sum(),
+        quarantined: feeds.iter().map(|feed| feed.backlog.quarantined).sum(),
+        eta_seconds: feeds.iter().filter_map(|feed| feed.eta_seconds).max(),
+        last_success: feeds.iter().filter_map(|feed| feed.last_success).min(),
         allowed: connection.capabilities.clone(),
         not_allowed: BTreeSet::new(),
     })
-}
-
-/// Since when, and why, somebody has to act.
-fn attention(connection: &Connection, grant: Option<&GrantStatus>) -> (Option<DateTime<Utc>>, Option<Remedy>) {
-    match grant {
-        Some(GrantStatus::Degraded { since, remedy } | GrantStatus::NeedsAttention { since, remedy }) => {
-            (Some(*since), Some(remedy.clone()))
-        }
-        _ if connection.status == ConnectionStatus::NeedsAttention => {
-            let cause = "The sign-in no longer opens this account.";
-            (None, Some(Remedy::new(cause, Actor::Person, "Connect the account again.")))
-        }
-        _ => (None, None),
-    }
 }

@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 
 use maud::{Markup, html};
 
-use super::{AccountPhase, AccountState, AccountStatus, Status};
+use super::{AccountStatus, Status};
 use crate::{
     connection::Capability,
+    event::Phase,
+    health::HealthState,
     web::{
         layout::remedy,
         request::Visit,
@@ -54,46 +56,57 @@ fn card(visit: &Visit, account: &AccountStatus) -> Markup {
         (allowances(strings, account))
         p.actions {
             @if visit.web.options.offer(&account.app).is_some() {
-                a.button.quiet[account.state != AccountState::NeedsAttention] id={ "reconnect-" (id) }
+                a.button.quiet[account.state != HealthState::NeedsAttention] id={ "reconnect-" (id) }
                     aria-labelledby={ "reconnect-" (id) " name-" (id) } href=(page("reconnect")) {
                     (strings.reconnect_button)
                 }
             }
             a.button.quiet id={ "disconnect-" (id) } aria-labelledby={ "disconnect-" (id) " name-" (id) }
                 href=(page("disconnect")) {
-                (if account.state == AccountState::Disconnected { &strings.erase_button } else { &strings.disconnect_button })
+                (if account.state == HealthState::Disconnected { &strings.erase_button } else { &strings.disconnect_button })
             }
         }
     }
 }
 
-fn state(strings: &Strings, state: AccountState) -> &str {
+fn state(strings: &Strings, state: HealthState) -> &str {
     match state {
-        AccountState::Disconnected => &strings.state_disconnected,
-        AccountState::NeedsAttention => &strings.state_needs_attention,
-        AccountState::Paused => &strings.state_paused,
-        AccountState::Syncing => &strings.state_syncing,
-        AccountState::UpToDate => &strings.state_up_to_date,
+        HealthState::Disconnected => &strings.state_disconnected,
+        HealthState::Failing => &strings.state_failing,
+        HealthState::Loading => &strings.state_loading,
+        HealthState::NeedsAttention => &strings.state_needs_attention,
+        HealthState::Paused => &strings.state_paused,
+        HealthState::Stale => &strings.state_stale,
+        HealthState::UpToDate => &strings.state_up_to_date,
     }
 }
 
 /// What is going on, in a sentence. Nothing claims a share of a whole that is not known.
 fn doing(strings: &Strings, account: &AccountStatus) -> Markup {
     let (listed, pending) = (account.listed.to_string(), account.pending.to_string());
-    let counted = |text: &str| fill(text, &[("listed", &listed), ("pending", &pending)]);
     let text = match (account.state, account.phase) {
-        (_, Some(AccountPhase::Starting)) => counted(&strings.phase_starting),
-        (_, Some(AccountPhase::Listing)) => counted(&strings.phase_listing),
-        (_, Some(AccountPhase::Fetching)) => counted(&strings.phase_fetching),
-        (AccountState::Disconnected, None) => strings.disconnected_text.to_string(),
-        (AccountState::Paused, None) => strings.paused_text.to_string(),
-        (_, None) => String::new(),
+        (HealthState::Disconnected, _) => &strings.disconnected_text,
+        (HealthState::Failing, _) => &strings.failing_text,
+        (HealthState::Paused, _) => &strings.paused_text,
+        (HealthState::Stale, _) => &strings.stale_text,
+        (HealthState::Loading, Some(Phase::Listing)) => &strings.phase_listing,
+        (HealthState::Loading, Some(Phase::Fetching)) => &strings.phase_fetching,
+        // The first slice has not come to its end yet, but has found something.
+        (HealthState::Loading, _) if account.pending > 0 => &strings.phase_fetching,
+        (HealthState::Loading, _) => &strings.phase_starting,
+        (HealthState::NeedsAttention | HealthState::UpToDate, _) => "",
     };
+    let loading = account.state == HealthState::Loading;
+    let minutes = account.eta_seconds.filter(|_| loading).map(|seconds| seconds.div_ceil(60).to_string());
     html! {
-        @if !text.is_empty() { p { (text) } }
-        @if account.phase.is_some() { progress aria-label=(strings.state_syncing) {} }
-        @if let Some(at) = account.compared_at {
-            p.muted { (fill(&strings.compared_at, &[("when", &at.format("%Y-%m-%d %H:%M UTC").to_string())])) }
+        @if !text.is_empty() { p { (fill(text, &[("listed", &listed), ("pending", &pending)]))
+            @if let Some(minutes) = minutes { " " (fill(&strings.eta, &[("minutes", &minutes)])) } } }
+        @if loading { progress aria-label=(strings.state_loading) {} }
+        @if let Some(at) = account.last_success {
+            p.muted { (fill(&strings.last_success, &[("when", &at.format("%Y-%m-%d %H:%M UTC").to_string())])) }
+        }
+        @if account.quarantined > 0 {
+            p.muted { (fill(&strings.quarantined, &[("count", &account.quarantined.to_string())])) }
         }
     }
 }
@@ -103,8 +116,8 @@ fn allowances(strings: &Strings, account: &AccountStatus) -> Markup {
         these.iter().map(|&one| strings.capability(one).0).collect::<Vec<_>>().join(", ")
     };
     html! {
-        @if !account.allowed.is_empty() && account.state != AccountState::Disconnected { p.muted { (strings.allowed) " " (words(&account.allowed)) } }
-        @if !account.not_allowed.is_empty() && account.state != AccountState::Disconnected {
+        @if !account.allowed.is_empty() && account.state != HealthState::Disconnected { p.muted { (strings.allowed) " " (words(&account.allowed)) } }
+        @if !account.not_allowed.is_empty() && account.state != HealthState::Disconnected {
             p { strong { (strings.not_allowed) } " " (words(&account.not_allowed)) }
         }
     }

@@ -128,12 +128,19 @@ catalogue! {
     state_disconnected: "Disconnected" | "Getrennt";
     state_needs_attention: "Needs attention" | "Braucht Aufmerksamkeit";
     state_paused: "Paused" | "Angehalten";
-    state_syncing: "Syncing" | "Wird abgeglichen";
+    state_failing: "Trying again" | "Wird wieder versucht";
+    state_loading: "Syncing" | "Wird abgeglichen";
+    state_stale: "Behind" | "Im Rückstand";
     state_up_to_date: "Up to date" | "Aktuell";
     phase_starting: "Starting: looking at what there is." | "Es geht los: Wir sehen nach, was da ist.";
     phase_listing: "Looking at what there is: {listed} items found so far." | "Wir sehen nach, was da ist: bisher {listed} Einträge gefunden.";
     phase_fetching: "Fetching: {pending} items still to come." | "Wird geholt: noch {pending} Einträge.";
-    compared_at: "Everything was last compared on {when}." | "Zuletzt wurde alles verglichen am {when}.";
+    eta: "About {minutes} min to go." | "Noch etwa {minutes} min.";
+    last_success: "The service last answered on {when}." | "Der Dienst hat zuletzt geantwortet am {when}.";
+    quarantined: "{count} items could not be understood and are kept aside." | "{count} Einträge waren nicht zu verstehen und liegen beiseite.";
+    failing_text: "The latest attempt failed. It is tried again by itself." | "Der letzte Versuch ist gescheitert. Es wird von selbst wieder versucht.";
+    stale_text: "Nothing has come in for longer than usual. Whoever runs this application should have a look."
+        | "Seit längerem als üblich kam nichts mehr an. Wer diese Anwendung betreibt, sollte nachsehen.";
     paused_text: "Nothing is synced until it is resumed." | "Bis zum Fortsetzen wird nichts abgeglichen.";
     disconnected_text: "Nothing is synced any more. You can connect it again." | "Es wird nichts mehr abgeglichen. Sie können es erneut verbinden.";
     allowed: "Allowed:" | "Erlaubt:";

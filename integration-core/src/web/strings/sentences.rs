@@ -10,6 +10,10 @@ const GERMAN: &[(&str, &str)] = &[
     ),
     ("Check the app's sign-in scopes at the service.", "Prüfen Sie die Anmelderechte der App beim Dienst."),
     ("Connect the account again in a moment.", "Verbinden Sie das Konto gleich noch einmal."),
+    (
+        "Connect the account again, and choose it when you sign in.",
+        "Verbinden Sie das Konto erneut, und wählen Sie es beim Anmelden aus.",
+    ),
     ("Connect the account again.", "Verbinden Sie das Konto erneut."),
     (
         "Let the app ask for offline access, then connect the account again.",

@@ -84,7 +84,7 @@ async fn a_forged_tenant_changes_nothing_and_other_tenants_accounts_are_not_ther
         let form = [("code", &*code), ("connection", &id), ("data", "erase"), ("tenant", "tenant-1")];
         assert_eq!(eve.post(&format!("/accounts/{page}"), &form).await.status, StatusCode::NOT_FOUND);
     }
-    assert_eq!(ada.json().await["accounts"][0]["state"], "syncing");
+    assert_eq!(ada.json().await["accounts"][0]["state"], "loading");
     assert_eq!(world.sandbox.live_refresh_tokens("ada@example.com"), 1);
     let mut guest = world.person("tenant-1:guest:Guest:");
     assert!(guest.accounts().await.is_empty(), "the host shows this person nothing");

@@ -29,7 +29,7 @@ async fn an_account_is_connected_through_the_pages_and_the_host_is_told_whose_it
     let status = ada.json().await;
     assert_eq!((&status["version"], &status["busy"]), (&1.into(), &true.into()));
     let account = &status["accounts"][0];
-    assert_eq!((&account["state"], &account["phase"]), (&"syncing".into(), &"starting".into()));
+    assert_eq!((&account["state"], &account["phase"]), (&"loading".into(), &serde_json::Value::Null));
     assert_eq!((&account["service"], &account["label"]), (&"Example Mail".into(), &"ada@example.com".into()));
     let page = ada.get("/accounts/status").await;
     assert!(page.has("Syncing") && page.has("http-equiv=\"refresh\"") && page.has("data-busy"), "{}", page.text);

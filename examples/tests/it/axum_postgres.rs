@@ -1,0 +1,113 @@
+//! The backend on Postgres: connected in a real browser, killed in the middle, and nothing lost or doubled.
+
+use std::{
+    io::{BufRead, BufReader},
+    process::{Child, Stdio},
+};
+
+use integration_testing::{browser::Browser, postgres::Postgres};
+use sqlx::{Connection, PgConnection};
+
+use crate::run::{Sandbox, example};
+
+const KEY: &str = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
+const UP_TO_DATE: &str = "document.querySelector('.state').innerText === 'Up to date'";
+
+/// Killed when dropped.
+struct Backend {
+    process: Child,
+    origin: String,
+}
+
+impl Backend {
+    fn start(listen: &str, database: &str, sandbox: &Sandbox) -> Self {
+        let mut process = example("axum_postgres")
+            .args(["--listen", listen, "--sandbox", &sandbox.origin])
+            .env("DATABASE_URL", database)
+            .env("INTEGRATION_KEY", KEY)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let origin = line.split_whitespace().nth(1).unwrap().trim_end_matches('/').to_owned();
+        Self { process, origin }
+    }
+
+    fn listen(&self) -> &str {
+        self.origin.trim_start_matches("http://")
+    }
+}
+
+impl Drop for Backend {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// The ids in a column, in an order that is no database's.
+async fn ids(database: &mut PgConnection, select: &'static str) -> Vec<String> {
+    let rows: Vec<(String,)> = sqlx::query_as(select).fetch_all(database).await.unwrap();
+    let mut ids: Vec<String> = rows.into_iter().map(|(id,)| id).collect();
+    ids.sort();
+    ids
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backend_that_is_killed_goes_on_where_it_was_and_its_mail_leaves_once() {
+    let Some(server) = Postgres::shared().await else { return };
+    if Browser::find().is_none() {
+        assert!(std::env::var_os("CI").is_none(), "no Chromium on a build machine: install the package `chromium`");
+        println!("not tested in a browser: there is no Chromium here (install the package `chromium`)");
+        return;
+    }
+    let mail = concat!(env!("CARGO_MANIFEST_DIR"), "/sample/mail");
+    let sandbox = Sandbox::start(&["--mail", mail, "--person", "ada@example.com"]);
+    let database = server.database().await;
+    let mut rows = PgConnection::connect(database.url()).await.unwrap();
+    let first = Backend::start("127.0.0.1:0", database.url(), &sandbox);
+    let (listen, origin) = (first.listen().to_owned(), first.origin.clone());
+
+    let browser = Browser::launch().await.unwrap();
+    let tab = browser.tab().await.unwrap();
+    tab.open(&format!("{origin}/login?as=ada")).await.unwrap();
+    tab.open(&format!("{origin}/accounts/connect")).await.unwrap();
+    tab.follow("form button").await.unwrap();
+    tab.follow("button[value=allow]").await.unwrap();
+    assert_eq!(tab.text("h1").await.unwrap(), "ada@example.com is connected");
+    tab.follow("main a.button").await.unwrap();
+    let some = "SELECT id FROM crm_activity";
+    while ids(&mut rows, some).await.is_empty() {
+        tokio::task::yield_now().await;
+    }
+    drop(first);
+    let before = ids(&mut rows, some).await.len();
+    // The page in the browser goes on with whoever answers at the address.
+    let second = Backend::start(&listen, database.url(), &sandbox);
+    let third = Backend::start("127.0.0.1:0", database.url(), &sandbox);
+    let mut seen = tab.until(UP_TO_DATE).await;
+    for _ in 0..2 {
+        if seen.is_err() {
+            seen = tab.until(UP_TO_DATE).await;
+        }
+    }
+    seen.unwrap();
+    let after = ids(&mut rows, some).await;
+    let ours = "SELECT key FROM integration_state WHERE tenant = 'acme' AND space = 'activity'";
+    assert_eq!(after, ids(&mut rows, ours).await, "the host's rows are those that were committed with the cursor");
+    println!("killed with {before} activities there, ended with {}", after.len());
+    assert!(before < after.len(), "it was killed in the middle");
+
+    tab.open(&format!("{origin}/")).await.unwrap();
+    let fill = "for (const [name, value] of [['to', 'bo@acme.example'], ['subject', 'Offer 7'], ['text', 'As promised.']]) \
+                document.querySelector(`[name=${name}]`).value = value";
+    tab.eval(fill).await.unwrap();
+    tab.follow("form button").await.unwrap();
+    while !tab.text("#sent").await.unwrap().contains(": sent") {
+        tab.open(&format!("{origin}/")).await.unwrap();
+    }
+    assert_eq!(tab.text("#sent").await.unwrap(), "Offer 7 to bo@acme.example: sent");
+    drop((second, third));
+    browser.close().await.unwrap();
+}
