@@ -31,7 +31,7 @@ pub struct SchedulerOptions {
     /// An idle poll is one call that waits for its service: with 0.2 s a call, 32 workers ask 160 connections a second,
     /// 3,200 every 20 s. A service that does not answer keeps one worker for as long as the call may take.
     pub workers: usize,
-    /// How long a claim lasts without renewal. 60 s unless set.
+    /// How long a claim lasts without renewal: how long what a killed process had begun waits. 30 s unless set.
     pub claim: Duration,
     /// How long it sleeps at most when nothing is due: jobs put by other processes are noticed after this
     /// (earlier where the store tells: [`JobStore::work_arrived`]). 1 s unless set.
@@ -40,7 +40,7 @@ pub struct SchedulerOptions {
 
 impl Default for SchedulerOptions {
     fn default() -> Self {
-        Self { workers: 32, claim: Duration::from_secs(60), nap: Duration::from_secs(1) }
+        Self { workers: 32, claim: Duration::from_secs(30), nap: Duration::from_secs(1) }
     }
 }
 

@@ -20,10 +20,14 @@ pub(crate) struct FarSandbox {
 
 impl FarSandbox {
     pub(crate) fn start(mail: &Path) -> Self {
+        Self::with_quota(mail, "off")
+    }
+
+    pub(crate) fn with_quota(mail: &Path, quota: &str) -> Self {
         // `INTEGRATION_SANDBOX` may name one that was built with optimisations.
         let program = std::env::var_os("INTEGRATION_SANDBOX").unwrap_or_else(|| env!("CARGO_BIN_EXE_sandbox").into());
         let mut process = Command::new(program)
-            .args(["--listen", "127.0.0.1:0", "--mail"])
+            .args(["--listen", "127.0.0.1:0", "--quota", quota, "--mail"])
             .arg(mail)
             .stdout(Stdio::piped())
             .spawn()

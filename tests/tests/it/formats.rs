@@ -18,7 +18,7 @@ impl World {
     }
 
     /// Writes the rows of a space as another release would have.
-    async fn rewrite(&self, space: Space, change: impl Fn(&str) -> String) {
+    async fn rewrite(&self, space: Space, change: impl Fn(&str) -> String + Send + Sync) {
         let rows = self.stored(space).await;
         assert!(!rows.is_empty());
         let changed = |row: StateRow| {

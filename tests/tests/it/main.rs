@@ -11,6 +11,8 @@ mod erase;
 mod events;
 mod far;
 mod fatal;
+#[cfg(unix)]
+mod fleet;
 mod formats;
 mod health;
 #[cfg(unix)]

@@ -12,7 +12,7 @@ use integration_core::{
     activity::{Company, Directory, DirectoryAnswer, DirectoryQuery, Person},
     clock::SystemClock,
     connection::{Capability, Connection},
-    http::{Call, Cost, Repeat, Session},
+    http::{Call, Cost, Repeat, Session, SharedLimits},
     hub::Hub,
     ids::{AppId, TenantId},
     oauth::{Authorise, CallbackQuery, ConnectOutcome, SignInSettings},
@@ -80,6 +80,7 @@ async fn the_other_process() {
     match role.as_str() {
         "call" => call(&hub(&database, &origin).await, &origin).await,
         "canary" => canary::work(database.file(), &origin).await,
+        "fleet" => fleet(&database, &origin).await,
         "follow" => follow(&hub(&database, &origin).await, &origin).await,
         #[cfg(unix)]
         "send" => crate::outbox_kill::work(&hub(&database, &origin).await, database.file(), &origin).await,
@@ -187,7 +188,7 @@ pub(crate) async fn sync(hub: &Hub, origin: &str) {
     for _ in 0..200 {
         match hub.run(job.clone(), &Shutdown::default()).await {
             JobOutcome::Done { again_in } => {
-                let busy = again_in == Some(Duration::from_secs(5));
+                let busy = again_in == Some(Duration::from_secs(1));
                 if !busy && hub.pending(&tenant(), &connection.id).await.unwrap() == 0 {
                     return;
                 }
@@ -220,6 +221,64 @@ async fn work(database: &StoreUrl, origin: &str) {
     let jobs = database.stores().await.jobs;
     let scheduler = BundledScheduler::new(jobs, Arc::new(SystemClock::new()), options);
     scheduler.work(Arc::new(hub(database, origin).await), &Shutdown::default()).await.unwrap();
+}
+
+/// The times of a fleet: its own, or the defaults' proportions in short.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FleetSettings {
+    pub(crate) poll: Duration,
+    /// Of a sync, and of a claim.
+    pub(crate) lease: Duration,
+}
+
+const FLEET_POLL: &str = "INTEGRATION_TEST_FLEET_POLL";
+
+impl FleetSettings {
+    /// The default interval. Whoever is killed in the middle of a look is replaced when the lease has run out: for twice the
+    /// interval to hold even then, the lease is shorter than the interval.
+    pub(crate) fn whole() -> Self {
+        Self { poll: Duration::from_secs(20), lease: Duration::from_secs(15) }
+    }
+
+    pub(crate) fn small() -> Self {
+        Self { poll: Duration::from_secs(6), lease: Duration::from_secs(3) }
+    }
+
+    pub(crate) fn hand_to<'a>(&self, command: &'a mut Command) -> &'a mut Command {
+        let millis = |time: Duration| time.as_millis().to_string();
+        command.env(FLEET_POLL, millis(self.poll)).env(LEASE, millis(self.lease))
+    }
+
+    fn handed() -> Self {
+        let millis = |name| Duration::from_millis(setting(name, 1_000));
+        Self { poll: millis(FLEET_POLL), lease: millis(LEASE) }
+    }
+}
+
+/// A hub that keeps the limits of the newer quota together with all others on the database.
+pub(crate) async fn fleet_hub(database: &StoreUrl, origin: &str, settings: &FleetSettings) -> Hub {
+    trace_if_asked();
+    let endpoints = GoogleEndpoints::below(&origin.parse().unwrap()).unwrap();
+    let config = GoogleConfig::desktop("sandbox-client").with_endpoints(endpoints).with_quota(GmailQuota::Gmail2026);
+    let mut options = SyncOptions::default();
+    (options.poll, options.lease) = (settings.poll, settings.lease);
+    Hub::builder(database.stores().await, Arc::new(KeyRing::from_base64(KEY).unwrap()))
+        .with_connector(Google::new(config).unwrap())
+        .with_directory(Arc::new(Known))
+        .with_sync(options)
+        .with_shared_limits(SharedLimits::default())
+        .build()
+        .unwrap()
+}
+
+/// Works off the database's jobs, as the bundled scheduler does by default, until it is killed.
+async fn fleet(database: &StoreUrl, origin: &str) {
+    let settings = FleetSettings::handed();
+    let mut options = SchedulerOptions::default();
+    options.claim = settings.lease;
+    let scheduler = BundledScheduler::new(database.stores().await.jobs, Arc::new(SystemClock::new()), options);
+    let hub = fleet_hub(database, origin, &settings).await;
+    scheduler.work(Arc::new(hub), &Shutdown::default()).await.unwrap();
 }
 
 /// 250 tasks that all need a token at once.

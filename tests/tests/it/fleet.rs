@@ -1,0 +1,224 @@
+//! Four processes on one database work off many connections, while one of them is killed every few seconds.
+//!
+//! Small by default. The whole of it, with the numbers that are promised:
+//! `INTEGRATION_FLEET=2000 INTEGRATION_FLEET_SECONDS=180 cargo test -p integration-testing --test it fleet -- --nocapture`
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    process::Child,
+    time::{Duration, Instant},
+};
+
+use chrono::{DateTime, Utc};
+use integration_core::{
+    connection::Connection,
+    hub::Hub,
+    ids::{AppId, TenantId},
+    oauth::{CallbackQuery, ConnectOutcome},
+};
+use integration_testing::postgres::Postgres;
+use serde_json::{Value, json};
+
+use crate::{
+    far::FarSandbox,
+    place::StoreUrl,
+    worker::{self, FleetSettings},
+};
+
+const PROCESSES: usize = 4;
+
+fn setting(name: &str, otherwise: u64) -> u64 {
+    std::env::var(name).ok().map_or(otherwise, |value| value.parse().unwrap())
+}
+
+fn address(index: usize) -> String {
+    format!("person{index}@customer{}.example", index / 10)
+}
+
+fn tenant(index: usize) -> TenantId {
+    TenantId::new(format!("tenant{}", index / 10))
+}
+
+/// When each account's head was asked, read from a log that forgets.
+#[derive(Default)]
+struct Polls(BTreeMap<String, BTreeSet<DateTime<Utc>>>);
+
+impl Polls {
+    async fn read(&mut self, sandbox: &FarSandbox) {
+        let calls = sandbox.ask("GET", "calls", "").await;
+        for call in calls.as_array().unwrap() {
+            let (Some(path), Some(account)) = (call["path"].as_str(), call["account"].as_str()) else { continue };
+            if path.ends_with("/history") {
+                self.0.entry(account.to_owned()).or_default().insert(call["at"].as_str().unwrap().parse().unwrap());
+            }
+        }
+    }
+
+    /// The longest time without a look between two instants, and whose.
+    fn longest(&self, from: DateTime<Utc>, until: DateTime<Utc>) -> (Duration, String) {
+        let gaps = self.0.iter().map(|(account, times)| {
+            let within = times.range(from..=until).copied();
+            let marks: Vec<DateTime<Utc>> = std::iter::once(from).chain(within).chain([until]).collect();
+            let longest = marks.windows(2).map(|pair| (pair[1] - pair[0]).to_std().unwrap_or_default()).max();
+            (longest.unwrap_or_default(), account.clone())
+        });
+        gaps.max().unwrap()
+    }
+}
+
+struct Fleet {
+    sandbox: FarSandbox,
+    url: StoreUrl,
+    hub: Hub,
+    settings: FleetSettings,
+    connections: Vec<Connection>,
+    processes: Vec<Child>,
+    delivered: Vec<BTreeSet<String>>,
+}
+
+impl Drop for Fleet {
+    fn drop(&mut self) {
+        for process in &mut self.processes {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+    }
+}
+
+impl Fleet {
+    async fn new(url: StoreUrl, settings: FleetSettings, count: usize) -> Self {
+        let place = tempfile::tempdir().unwrap();
+        let sandbox = FarSandbox::with_quota(place.path(), "gmail-2026");
+        let hub = worker::fleet_hub(&url, &sandbox.origin, &settings).await;
+        let (connections, processes, delivered) = (Vec::new(), Vec::new(), vec![BTreeSet::new(); count]);
+        let mut fleet = Self { sandbox, url, hub, settings, connections, processes, delivered };
+        for index in 0..count {
+            let connection = fleet.connect(index).await;
+            fleet.connections.push(connection);
+            fleet.deliver(index, 0).await;
+        }
+        fleet
+    }
+
+    async fn connect(&self, index: usize) -> Connection {
+        self.sandbox.ask("POST", &format!("people?account={}&name=Somebody", address(index)), "").await;
+        let ask = worker::read_mail();
+        let authorisation = self.hub.authorise(&tenant(index), &AppId::new("google"), ask).await.unwrap();
+        let press = json!({ "url": authorisation.url, "decision": "grant", "as": address(index) }).to_string();
+        let back: url::Url =
+            self.sandbox.ask("POST", "consent", &press).await["url"].as_str().unwrap().parse().unwrap();
+        let query = CallbackQuery::parse(back.query().unwrap_or_default()).unwrap();
+        match self.hub.complete(&query, &authorisation.binding).await.unwrap().outcome {
+            ConnectOutcome::Granted { mut connections, .. } => connections.pop().unwrap(),
+            other => panic!("not granted: {other:?}"),
+        }
+    }
+
+    async fn deliver(&mut self, index: usize, number: u64) {
+        let id = format!("{index}.{number}@fleet.example");
+        let mail = format!(
+            "From: known{index}@acme.example\r\nTo: {}\r\nSubject: {number}\r\nMessage-ID: <{id}>\r\n\
+             Date: Tue, 03 Nov 2026 10:00:00 +0000\r\n\r\nHello\r\n",
+            address(index)
+        );
+        self.sandbox.ask("POST", &format!("deliver?account={}", address(index)), &mail).await;
+        self.delivered[index].insert(id);
+    }
+
+    fn process(&self) -> Child {
+        self.settings.hand_to(&mut worker::command("fleet", &self.url, &self.sandbox.origin)).spawn().unwrap()
+    }
+
+    /// What is on the timeline of each connection, by `Message-ID`.
+    async fn shown(&self) -> Vec<Vec<String>> {
+        let mut shown = Vec::new();
+        for (index, connection) in self.connections.iter().enumerate() {
+            let decided = self.hub.decisions(&tenant(index), &connection.id).await.unwrap();
+            shown.push(decided.into_iter().filter_map(|(_, decision)| decision.summary.message_id).collect());
+        }
+        shown
+    }
+
+    /// Every message decided once, and one activity for each.
+    async fn assert_whole(&self) {
+        let began = Instant::now();
+        let complete = |shown: &[Vec<String>]| {
+            shown.iter().zip(&self.delivered).all(|(shown, delivered)| shown.len() >= delivered.len())
+        };
+        let mut shown = self.shown().await;
+        while !complete(&shown) {
+            assert!(began.elapsed() < 4 * self.settings.poll + 2 * self.settings.lease, "messages are missing");
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            shown = self.shown().await;
+        }
+        for (shown, delivered) in shown.iter().zip(&self.delivered) {
+            let each: BTreeSet<String> = shown.iter().cloned().collect();
+            assert_eq!((shown.len(), &each), (delivered.len(), delivered));
+        }
+        let tenants: BTreeSet<TenantId> = (0..self.connections.len()).map(tenant).collect();
+        let mut activities = 0;
+        for tenant in &tenants {
+            activities += self.hub.activities(tenant).await.unwrap().len();
+        }
+        assert_eq!(activities, self.delivered.iter().map(BTreeSet::len).sum::<usize>());
+    }
+
+    /// Kills one after the other while mail arrives; gives the number of kills.
+    async fn disturb(&mut self, lasting: Duration, every: Duration, polls: &mut Polls) -> u64 {
+        let (began, mut kills, mut number) = (Instant::now(), 0, 1);
+        let mut read = Instant::now();
+        while began.elapsed() < lasting {
+            let chosen = usize::try_from(kills).unwrap() % PROCESSES;
+            self.processes[chosen].kill().unwrap();
+            self.processes[chosen].wait().unwrap();
+            self.processes[chosen] = self.process();
+            kills += 1;
+            let until = Instant::now() + every;
+            while Instant::now() < until {
+                let index = usize::try_from(number * 7919).unwrap() % self.connections.len();
+                self.deliver(index, number).await;
+                number += 1;
+                tokio::time::sleep(Duration::from_millis(150)).await;
+            }
+            if read.elapsed() > Duration::from_secs(20) {
+                polls.read(&self.sandbox).await;
+                read = Instant::now();
+            }
+        }
+        kills
+    }
+
+    async fn assert_never_refused(&self) -> Value {
+        let books = self.sandbox.ask("GET", "books", "").await;
+        assert_eq!((&books["by_status"]["429"], &books["by_status"]["403"]), (&Value::Null, &Value::Null));
+        assert_eq!(books["gmail"]["rejected"], 0);
+        books
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_connections_are_followed_by_four_processes_whatever_is_killed() {
+    let Some(server) = Postgres::shared().await else { return };
+    let count = usize::try_from(setting("INTEGRATION_FLEET", 40)).unwrap();
+    let lasting = Duration::from_secs(setting("INTEGRATION_FLEET_SECONDS", 15));
+    let settings = if count > 100 { FleetSettings::whole() } else { FleetSettings::small() };
+    let database = server.database().await;
+    let mut fleet = Fleet::new(StoreUrl::from(database.url().to_owned()), settings, count).await;
+    fleet.processes = (0..PROCESSES).map(|_| fleet.process()).collect();
+    fleet.assert_whole().await;
+    let (mut polls, from) = (Polls::default(), Utc::now());
+    let kills = fleet.disturb(lasting, settings.lease / 5, &mut polls).await;
+    let until = Utc::now();
+    fleet.assert_whole().await;
+    polls.read(&fleet.sandbox).await;
+    let (gap, whose) = polls.longest(from, until);
+    let books = fleet.assert_never_refused().await;
+    let messages: usize = fleet.delivered.iter().map(BTreeSet::len).sum();
+    println!(
+        "{count} connections, {PROCESSES} processes, {kills} kills in {lasting:?}: {messages} messages each once, {} calls, \
+         no refusal; longest time without a look {gap:?} ({whose}), interval {:?}, lease {:?}",
+        books["calls"], settings.poll, settings.lease
+    );
+    assert_eq!(polls.0.len(), count, "every connection was looked at");
+    assert!(gap <= 2 * settings.poll, "{gap:?}, {whose}");
+}
