@@ -10,7 +10,7 @@ use crate::{
     http::Priority,
     ids::{ConnectionId, TenantId},
     outbox::{
-        Effect, Intent, IntentKey, IntentOptions, IntentState, Links, Ours, Outbox, OutboxEnd, OutboxParts,
+        Effect, Intent, IntentKey, IntentOptions, IntentState, Link, Links, Ours, Outbox, OutboxEnd, OutboxParts,
         PreparedIntent, SentItem, prepare_mail, rows,
     },
     page::{Page, PageToken},
@@ -277,6 +277,16 @@ impl Hub {
             tx.write(&writes).await?;
             for link in self.links(tenant).of_ours(&Ours::new("intent", intent.key.as_str())).await? {
                 self.links(tenant).remove(&link, &mut *tx).await?;
+            }
+            tx.commit().await?;
+        }
+        let (below, links) = (StateKey::new([id.as_str()]).below(), self.links(tenant));
+        let made: Vec<Link> =
+            self.all(tenant, spaces::LINKS_BACK, below, |row| decoded(spaces::LINKS_BACK, &row)).await?;
+        for made in made.chunks(200) {
+            let mut tx = self.0.stores.sync.begin(None).await?;
+            for link in made {
+                links.remove(link, &mut *tx).await?;
             }
             tx.commit().await?;
         }

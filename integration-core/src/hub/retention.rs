@@ -55,17 +55,25 @@ type Kept = (Option<DateTime<Utc>>, usize, StateKey);
 impl Hub {
     /// Deletes what the limits do not allow. Safe to repeat.
     pub(super) async fn retire(&self, tenant: &TenantId) -> Result<()> {
+        let mut failed = Ok(());
         for connection in self.connections(tenant).await? {
-            let quarantined = self.retire_quarantined(tenant, &connection.id).await?;
-            let texts = self.retire_texts(tenant, &connection.id).await?;
-            if quarantined + texts > 0 {
-                let mut tx = self.0.stores.sync.begin(None).await?;
-                let event = (Some(connection.id), EventKind::Retired { quarantined, texts });
-                append(&mut *tx, tenant, (self.0.clock.now(), self.0.sync.events.count), [event]).await?;
-                tx.commit().await?;
-            }
+            // One that cannot be looked through, or is busy, is in nobody's way.
+            failed = failed.and(self.retire_from(tenant, connection.id).await);
         }
-        self.retire_events(tenant).await
+        self.retire_events(tenant).await?;
+        failed
+    }
+
+    async fn retire_from(&self, tenant: &TenantId, id: ConnectionId) -> Result<()> {
+        let quarantined = self.retire_quarantined(tenant, &id).await?;
+        let texts = self.retire_texts(tenant, &id).await?;
+        if quarantined + texts == 0 {
+            return Ok(());
+        }
+        let mut tx = self.0.stores.sync.begin(None).await?;
+        let event = (Some(id), EventKind::Retired { quarantined, texts });
+        append(&mut *tx, tenant, (self.0.clock.now(), self.0.sync.events.count), [event]).await?;
+        tx.commit().await
     }
 
     fn before(&self, age: Option<Duration>) -> Option<DateTime<Utc>> {

@@ -21,7 +21,7 @@ use crate::{
     sync::{Job, Shutdown, hold::holding},
 };
 
-const SIGNALS: Space = "signal";
+pub(super) const SIGNALS: Space = "signal";
 /// What is to be looked at when: instant, id.
 const DUE: Space = "signal_due";
 /// The longest id, in bytes.
@@ -199,7 +199,11 @@ fn key(id: &str) -> StateKey {
 }
 
 fn due_key(record: &SignalRecord) -> StateKey {
-    StateKey::new([format!("{:020}", record.due.timestamp_millis().max(0)), record.signal.id.clone()])
+    due_at(record.due, &record.signal.id)
+}
+
+fn due_at(at: DateTime<Utc>, id: &str) -> StateKey {
+    StateKey::new([format!("{:020}", at.timestamp_millis().max(0)), id.to_owned()])
 }
 
 impl Hub {
@@ -326,9 +330,14 @@ impl Hub {
             let mut writes = vec![strike];
             let mut told = Vec::new();
             if let Some(row) = row {
-                let record: SignalRecord = decoded(SIGNALS, &row)?;
-                let more = self.settle_signal(tenant, record, row.version, &mut told).await?;
-                writes.extend(more);
+                match decoded::<SignalRecord>(SIGNALS, &row) {
+                    Ok(record) => writes.extend(self.settle_signal(tenant, record, row.version, &mut told).await?),
+                    // A newer release's, which may work beside us: in the way of no other.
+                    Err(error) => {
+                        tracing::error!(signal = %id, error = %error, "a signal cannot be read");
+                        writes.push(StateWrite::put(tenant, DUE, due_at(later(now, LONGEST), &id), "1"));
+                    }
+                }
             }
             let mut tx = self.0.stores.sync.begin(Some(guard)).await?;
             tx.write(&writes).await?;

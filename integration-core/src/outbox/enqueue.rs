@@ -159,7 +159,7 @@ fn digest(salt: &str, content: &[u8]) -> String {
     hex::encode(digest.finalize())
 }
 
-pub(super) fn context(tenant: &TenantId, key: &IntentKey) -> SealContext {
+pub(crate) fn context(tenant: &TenantId, key: &IntentKey) -> SealContext {
     SealContext::new(tenant.clone(), key.as_str(), "outbox")
 }
 

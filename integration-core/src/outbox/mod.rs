@@ -29,6 +29,8 @@ mod step;
 mod tests;
 mod worker;
 
+#[cfg(feature = "oauth")]
+pub(crate) use self::enqueue::context as content_context;
 pub(crate) use self::observe::{Observed, Sight, observe};
 pub use self::{
     effect::{Effect, EffectCall, Performed},

@@ -107,7 +107,8 @@ impl Look<'_> {
     fn at(&mut self, sight: &Sight<'_>) -> Result<()> {
         let (key, message, summary) = sight;
         let own = message.message_id.as_deref().into_iter().chain(message.headers.get(SEND_KEY_HEADER));
-        if let Some(intent) = own.filter_map(|id| self.index.get(id)).next().cloned() {
+        let own = own.filter_map(|id| self.index.get(id)).find(|intent| self.is_from_us(intent, summary)).cloned();
+        if let Some(intent) = own {
             self.observed.ours.insert((*key).to_owned(), intent.clone());
             return self.came_back(&intent, key, message, summary);
         }
@@ -120,6 +121,13 @@ impl Look<'_> {
             self.answered(key, message, summary);
         }
         Ok(())
+    }
+
+    /// A stranger may write any header.
+    fn is_from_us(&self, intent: &IntentKey, summary: &Summary) -> bool {
+        let Some(item) = self.items.get(intent) else { return false };
+        let ours = |author: &String| item.row.senders.contains(author);
+        summary.direction == Some(Direction::Outbound) || summary.author.as_ref().is_some_and(ours)
     }
 
     /// Our own mail, in the mailbox that sent it: no stranger's, and the proof that it left.
@@ -136,7 +144,8 @@ impl Look<'_> {
         let link = Link::new(Ours::new("intent", key.as_str()), theirs, Origin::Ours);
         self.observed.writes.extend(link.writes(self.tenant)?);
         let Some(intent) = self.intents.get_mut(key) else { return Ok(()) };
-        if matches!(intent.row.state, IntentState::Unknown { .. }) {
+        // Also one that was believed absent, or given up: trying it again would send it twice.
+        if matches!(intent.row.state, IntentState::Failed { .. } | IntentState::Unknown { .. }) {
             (intent.row.state, intent.changed) = (IntentState::Done { at: self.now }, true);
             self.observed.writes.push(StateWrite::delete(self.tenant, spaces::BODIES, intent_key(key)));
             let (intent, kind, id) = (key.clone(), "message".to_owned(), id.to_owned());

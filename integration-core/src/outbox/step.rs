@@ -54,6 +54,10 @@ impl Outbox {
         }
         let (effect, call) = match self.call(&intent).await {
             Ok(ready) => ready,
+            Err(error) if self.may_be_anothers(&intent, &error) => {
+                intent.setback = Some(IntentFailure::of(&error));
+                return self.put_off(about, (intent, version), PATIENT).await.map(drop);
+            }
             Err(error) => return self.set_back(about, (intent, version), &error).await,
         };
         intent.state = IntentState::Sending { since: now, fence: about.guard.fence };
@@ -68,6 +72,12 @@ impl Outbox {
             Err(error) if may_have_happened(&error) => self.doubt(about, written, &error).await,
             Err(error) => self.set_back(about, written, &error).await,
         }
+    }
+
+    /// A kind or a content that this process does not know may be a newer release's, which works beside it.
+    fn may_be_anothers(&self, intent: &Intent, error: &Error) -> bool {
+        let unknown = matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::Misconfigured);
+        unknown && self.now() < later(intent.created_at.max(intent.due), self.options.give_up)
     }
 
     /// A call of an effect: a panic, and no end within time, leave the outcome unknown.
@@ -187,9 +197,6 @@ impl Outbox {
 
     /// Where the sync has met it, if it has.
     async fn met(&self, intent: &Intent) -> Result<Option<Performed>> {
-        if intent.attempts == 0 {
-            return Ok(None);
-        }
         let Some((item, _)) = self.sent_item(intent).await? else { return Ok(None) };
         let SentItem { message, thread, sent_message_id, .. } = item;
         Ok(message.map(|id| performed(Sent::new(id, thread, sent_message_id))))

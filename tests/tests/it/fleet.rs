@@ -221,4 +221,62 @@ async fn many_connections_are_followed_by_four_processes_whatever_is_killed() {
     );
     assert_eq!(polls.0.len(), count, "every connection was looked at");
     assert!(gap <= 2 * settings.poll, "{gap:?}, {whose}");
+    // Whoever was killed in the middle of a look is replaced once the lease has run out.
+    let late = gap.saturating_sub(settings.poll);
+    assert!(late <= settings.lease + Duration::from_secs(1), "{late:?} late, {whose}");
+}
+
+impl Fleet {
+    /// Four processes that each read an account's message ninety times, at 20 units: more than its minute holds.
+    async fn crowd(&self, index: usize, limits: Limits) -> Vec<Child> {
+        let listed = self.sandbox.ask("GET", &format!("messages?account={}", address(index)), "").await;
+        let message = listed["ids"][0].as_str().unwrap();
+        let what = format!("{} {} {message}", tenant(index), self.connections[index].id);
+        let process = |_| {
+            let mut command = worker::command("crowd", &self.url, &self.sandbox.origin);
+            command.env(worker::CROWD, &what);
+            if limits == Limits::Own {
+                command.env(worker::OWN_LIMITS, "1");
+            }
+            command.spawn().unwrap()
+        };
+        (0..PROCESSES).map(process).collect()
+    }
+
+    async fn rejected(&self) -> u64 {
+        self.sandbox.ask("GET", "books", "").await["gmail"]["rejected"].as_u64().unwrap()
+    }
+}
+
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Limits {
+    Own,
+    Shared,
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn four_processes_stay_together_under_one_accounts_minute() {
+    let Some(server) = Postgres::shared().await else { return };
+    let database = server.database().await;
+    let mut fleet = Fleet::new(StoreUrl::from(database.url().to_owned()), FleetSettings::small(), 2).await;
+    for mut process in fleet.crowd(0, Limits::Shared).await {
+        assert!(process.wait().unwrap().success());
+    }
+    let books = fleet.assert_never_refused().await;
+    let account = &books["gmail"]["per_account"][address(0)];
+    let units = account["units"].as_u64().unwrap();
+    assert!(units >= 20 * worker::READS * PROCESSES as u64, "{account}");
+    assert!(account["peak_units_per_minute"].as_u64().unwrap() <= 6_000, "{account}");
+    println!(
+        "{PROCESSES} processes, one account: {units} units, at most {} in a minute, no refusal",
+        account["peak_units_per_minute"]
+    );
+
+    // The control: where each counts for itself, the service has to refuse.
+    fleet.processes = fleet.crowd(1, Limits::Own).await;
+    let began = Instant::now();
+    while fleet.rejected().await == 0 {
+        assert!(began.elapsed() < Duration::from_secs(60), "nothing was refused");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
 }

@@ -14,7 +14,7 @@ use integration_core::{
     connection::{Capability, Connection},
     http::{Call, Cost, Repeat, Session, SharedLimits},
     hub::Hub,
-    ids::{AppId, TenantId},
+    ids::{AppId, ConnectionId, TenantId},
     oauth::{Authorise, CallbackQuery, ConnectOutcome, SignInSettings},
     store::{StateQuery, StateRow, SyncStore},
     sync::{BundledScheduler, Job, JobOutcome, SchedulerOptions, Shutdown, SyncOptions},
@@ -80,6 +80,7 @@ async fn the_other_process() {
     match role.as_str() {
         "call" => call(&hub(&database, &origin).await, &origin).await,
         "canary" => canary::work(database.file(), &origin).await,
+        "crowd" => crowd(&database, &origin).await,
         "fleet" => fleet(&database, &origin).await,
         "follow" => follow(&hub(&database, &origin).await, &origin).await,
         #[cfg(unix)]
@@ -255,6 +256,30 @@ impl FleetSettings {
     }
 }
 
+/// Set: each process keeps the limits for itself.
+pub(crate) const OWN_LIMITS: &str = "INTEGRATION_TEST_OWN_LIMITS";
+/// What a crowd reads: tenant, connection, message.
+pub(crate) const CROWD: &str = "INTEGRATION_TEST_CROWD_READS";
+/// How often each process of a crowd reads it.
+pub(crate) const READS: u64 = 90;
+
+/// Reads one message many times at once.
+async fn crowd(database: &StoreUrl, origin: &str) {
+    let hub = fleet_hub(database, origin, &FleetSettings::small()).await;
+    let what = std::env::var(CROWD).unwrap();
+    let [tenant, connection, message] = what.split(' ').collect::<Vec<_>>().try_into().unwrap();
+    let session = hub.session(&TenantId::new(tenant), &ConnectionId::new(connection)).await.unwrap();
+    let url = format!("{origin}/gmail/v1/users/me/messages/{message}");
+    let read = |_| {
+        let (session, url) = (session.clone(), url.clone());
+        async move {
+            let request = http::Request::get(url).body(bytes::Bytes::new()).unwrap();
+            session.send(Call::new("gmail.getMessage", request, Cost::units(20), Repeat::Safe)).await.unwrap();
+        }
+    };
+    futures_util::future::join_all((0..READS).map(read)).await;
+}
+
 /// A hub that keeps the limits of the newer quota together with all others on the database.
 pub(crate) async fn fleet_hub(database: &StoreUrl, origin: &str, settings: &FleetSettings) -> Hub {
     trace_if_asked();
@@ -262,13 +287,14 @@ pub(crate) async fn fleet_hub(database: &StoreUrl, origin: &str, settings: &Flee
     let config = GoogleConfig::desktop("sandbox-client").with_endpoints(endpoints).with_quota(GmailQuota::Gmail2026);
     let mut options = SyncOptions::default();
     (options.poll, options.lease) = (settings.poll, settings.lease);
-    Hub::builder(database.stores().await, Arc::new(KeyRing::from_base64(KEY).unwrap()))
+    let builder = Hub::builder(database.stores().await, Arc::new(KeyRing::from_base64(KEY).unwrap()))
         .with_connector(Google::new(config).unwrap())
         .with_directory(Arc::new(Known))
-        .with_sync(options)
-        .with_shared_limits(SharedLimits::default())
-        .build()
-        .unwrap()
+        .with_sync(options);
+    match std::env::var_os(OWN_LIMITS) {
+        Some(_) => builder.build().unwrap(),
+        None => builder.with_shared_limits(SharedLimits::default()).build().unwrap(),
+    }
 }
 
 /// Works off the database's jobs, as the bundled scheduler does by default, until it is killed.

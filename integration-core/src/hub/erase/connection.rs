@@ -63,11 +63,17 @@ impl Hub {
     async fn erase_alone(&self, tenant: &TenantId, id: &ConnectionId, guard: &LeaseGuard) -> Result<Erased> {
         const PAGE: usize = 1_000;
         let mut erased = Erased::default();
-        for activity in self.activities(tenant).await? {
-            if activity.sightings.contains_key(id) {
+        let mut at = None;
+        loop {
+            let page = self.activities_page(tenant, at.as_ref()).await?;
+            for activity in page.items.iter().filter(|activity| activity.sightings.contains_key(id)) {
                 erased.count("activity", 1);
                 self.strike(tenant, id, &activity.id, guard).await?;
                 self.prolong(guard).await?;
+            }
+            at = page.next;
+            if at.is_none() {
+                break;
             }
         }
         self.erase_outbox(tenant, id).await?;

@@ -2,6 +2,7 @@
 
 mod connection;
 mod mention;
+mod open_work;
 mod person;
 mod tenant;
 
@@ -110,8 +111,9 @@ impl Hub {
     ///
     /// A message in which an erased person takes part goes from the timeline, for everybody; of it only a blank decision stays,
     /// so that it is not fetched and shown again. Where the person is merely named in somebody else's words, the address is
-    /// blanked, also in sent items and in signals. The person's own mailbox is a connection: erase that as well. An intent that is
-    /// not finished is the host's own will, and stays until it is done or cancelled. What the host has in its own tables, and what
+    /// blanked, also in sent items. The person's own mailbox is a connection: erase that as well. Intents and signals about the
+    /// person go once they are finished; one that is not is the host's own will, stays until it is done or cancelled, and is
+    /// counted in [`Erased::left`]. What the host has in its own tables, and what
     /// lies at the service, is not ours to erase.
     ///
     /// # Errors

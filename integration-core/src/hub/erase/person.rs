@@ -25,7 +25,7 @@ use crate::{
 /// Rows looked at in one step: one transaction each.
 const PAGE: usize = 200;
 /// Families without a form of their own in here: a row whose key names the person goes, others are blanked.
-const PLAIN: [Space; 12] = [
+const PLAIN: [Space; 10] = [
     "authorisation",
     "health",
     spaces::MESSAGE_IDS,
@@ -35,9 +35,7 @@ const PLAIN: [Space; 12] = [
     spaces::THREADS,
     spaces::VERDICTS,
     crate::event::EVENTS,
-    "outbox",
     "sent",
-    "signal",
 ];
 
 impl Hub {
@@ -62,6 +60,8 @@ impl Hub {
             self.blank_plain(tenant, space, &mentions, &mut erased).await?;
         }
         self.blank_batches(tenant, &mentions, &mut erased).await?;
+        self.erase_intents(tenant, &mentions, &mut erased).await?;
+        self.erase_signals(tenant, &mentions, &mut erased).await?;
         // What depended on the person (a conversation that the person made match) is decided anew.
         for id in &connections {
             self.write(&[put(tenant, WALKS, StateKey::new([id.as_str(), "mail"]), &WalkRow::default())?]).await?;
