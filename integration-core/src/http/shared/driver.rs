@@ -94,11 +94,8 @@ impl Driver {
 
     /// A call is back.
     pub(super) fn back(self: &Arc<Self>, needs: &Needs) {
-        let mut books = self.lock();
-        books.sent(needs);
-        let wanted = books.gate.is_wanted();
-        drop(books);
-        if wanted { self.kick() } else { self.ensure() }
+        self.lock().sent(needs);
+        self.kick();
     }
 
     /// Something happened that may let somebody through.
@@ -127,6 +124,16 @@ impl Driver {
                 () = tokio::time::sleep(pause) => {}
                 () = self.wake.notified() => {}
             }
+            if !self.lock().gate.is_wanted() {
+                // What comes back one after the other is told together, unless somebody asks meanwhile.
+                let _ = tokio::time::timeout(FLUSH, self.asked()).await;
+            }
+        }
+    }
+
+    async fn asked(&self) {
+        while !self.lock().gate.is_wanted() {
+            self.wake.notified().await;
         }
     }
 

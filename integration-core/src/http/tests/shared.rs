@@ -306,3 +306,19 @@ async fn idle_accounts_leave_no_rows_behind_once_somebody_looks() {
     let usage = process.gate.usage(&key()).await;
     assert_eq!(usage.used, 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_a_minute_holds_goes_through_at_once_however_many_processes_ask() {
+    let world = World::new();
+    let processes = world.processes(4);
+    let calls: Vec<_> = processes
+        .iter()
+        .flat_map(|process| (0..90).map(move |_| process.clone()))
+        .map(|process| tokio::spawn(async move { process.call(Cost::units(20), Priority::Interactive).await }))
+        .collect();
+    tokio::time::sleep(MINUTE / 2).await;
+    // Rounded up, an entry may count a little longer; nothing else is lost.
+    assert!(world.total() >= LIMIT - 100, "{}", world.total());
+    futures_util::future::join_all(calls).await;
+    assert!(world.worst() <= LIMIT, "{}", world.worst());
+}

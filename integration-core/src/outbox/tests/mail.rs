@@ -2,8 +2,9 @@
 
 use crate::{
     email::{Address, MailFlags, Message, Role},
+    error::{Error, ErrorKind},
     event::Event,
-    outbox::{IntentKey, IntentState, SEND_KEY_HEADER, tests::world::World},
+    outbox::{IntentFailure, IntentKey, IntentState, SEND_KEY_HEADER, tests::world::World},
 };
 
 const MINE: (&str, &str) = ("c", "me@own.example");
@@ -76,6 +77,32 @@ async fn what_was_met_in_the_mailbox_is_not_sent_again() {
     world.until_finished().await;
     assert!(matches!(world.intent("k").await.state, IntentState::Done { .. }));
     assert_eq!(world.told(), ["unknown k", "happened k", "done k"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_came_back_after_it_was_given_up_is_done_and_never_sent_again() {
+    let world = World::new();
+    let id = world.mail("k", "bo@acme.example").await;
+    let failure = IntentFailure::of(&Error::new(ErrorKind::OutcomeUnknown, "nobody knows"));
+    world.put_state("k", IntentState::Failed { at: world.now(), failure }).await;
+    let (told, _) = world.sees(MINE, "m1", &own_copy(&id)).await;
+    assert!(matches!(told[..], [Event::OutcomeResolved { happened: true, .. }, Event::IntentDone { .. }]), "{told:?}");
+    assert!(matches!(world.intent("k").await.state, IntentState::Done { .. }));
+    // Also where somebody asked for another try before it came back.
+    world.put_state("k", IntentState::Waiting).await;
+    world.until_finished().await;
+    assert!(matches!(world.intent("k").await.state, IntentState::Done { .. }));
+    assert_eq!(world.told(), ["done k"], "it was not attempted");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_strangers_mail_with_our_id_is_not_ours() {
+    let world = World::new();
+    let id = world.mail("k", "bo@acme.example").await;
+    let mut forged = from("mallory@evil.example", "me@example.com");
+    forged.message_id = Some(id);
+    assert_eq!(world.sees(MINE, "m1", &forged).await.1, None);
+    assert!(world.item("k").await.message.is_none());
 }
 
 #[tokio::test(start_paused = true)]

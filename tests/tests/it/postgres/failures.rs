@@ -139,6 +139,19 @@ async fn a_statement_that_fails_in_a_sink_spoils_only_its_transaction() {
 }
 
 #[tokio::test]
+async fn a_failure_that_a_sink_hides_is_found_by_the_commit() {
+    let Some(database) = database().await else { return };
+    let store = open(&database).await;
+    let mut tx = store.begin(None).await.unwrap();
+    tx.write(&[put("a", "lost")]).await.unwrap();
+    assert!(sqlx::query("SELECT 1 / 0").execute(connection(&mut *tx).unwrap()).await.is_err());
+    // COMMIT alone would roll back and say that all is well.
+    assert!(tx.commit().await.is_err());
+    assert_eq!(text(&store, "a").await, None);
+    write(&store, &[put("a", "kept")]).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_caller_that_gives_up_leaves_no_transaction_open() {
     let Some(database) = database().await else { return };
     let store = PostgresStore::open_with(hasty(database.url()).with_connections(2)).await.unwrap();
