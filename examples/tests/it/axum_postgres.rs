@@ -89,6 +89,8 @@ async fn a_backend_that_is_killed_goes_on_where_it_was_and_its_mail_leaves_once(
     let mut seen = tab.until(UP_TO_DATE).await;
     for _ in 0..2 {
         if seen.is_err() {
+            // It was killed while the page was on its way: the browser shows a page of its own, which a person reloads.
+            tab.open(&format!("{origin}/accounts/status")).await.unwrap();
             seen = tab.until(UP_TO_DATE).await;
         }
     }

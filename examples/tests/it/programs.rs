@@ -87,10 +87,10 @@ fn custom_token_store_keeps_the_grant_in_a_file() {
 fn custom_scheduler_syncs_again_by_itself() {
     let lines = [
         "ada@example.com is connected.",
-        "queued: 2",
+        "queued: 3",
         "on the timeline: 1",
         "on the timeline: 2",
-        "stopped; 2 jobs wait for the next start",
+        "stopped; 3 jobs wait for the next start",
     ];
     says(&mut example("custom_scheduler"), &lines);
 }
