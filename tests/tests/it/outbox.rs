@@ -435,7 +435,9 @@ async fn through_all_troubles(rewrite: bool, count: usize) {
     let (met, commits) = (rig.trouble.met.lock().unwrap().clone(), rig.trouble.commits.load(Ordering::SeqCst));
     println!("{count} sends, {attempts} attempts: {met:?}");
     println!("processes killed {killed} times, of these {commits} around a commit");
-    println!("outcomes unknown {unknown}: {stored} in the stream and {resolved} resolved there, {told} told to a live process");
+    println!(
+        "outcomes unknown {unknown}: {stored} in the stream and {resolved} resolved there, {told} told to a live process"
+    );
     let undone: Vec<&Intent> =
         intents.iter().filter(|intent| !matches!(intent.state, IntentState::Done { .. })).collect();
     assert!(undone.is_empty(), "{undone:?}");
