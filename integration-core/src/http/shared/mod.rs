@@ -29,8 +29,9 @@ use crate::{
 pub struct SharedLimits {
     /// How long the store may take before a process goes on with a share of its own. 1 s unless set.
     pub patience: Duration,
-    /// A process that has not said for so long what it has in flight is taken for gone; what it had counts for one window
-    /// more. Longer than any call may take; 120 s unless set.
+    /// A process that has not said for so long what it has in flight is taken for gone: its slots are free, what it had
+    /// counts for one window more. One that lives says it three times within this, however long its calls take. Shorter than
+    /// the lease of a sync, or whoever takes over from a killed process waits for its slots; 15 s unless set.
     pub dead_after: Duration,
     /// Added to every entry, for the time that reading the store's clock takes. 250 ms unless set.
     pub margin: Duration,
@@ -40,7 +41,7 @@ impl Default for SharedLimits {
     fn default() -> Self {
         Self {
             patience: Duration::from_secs(1),
-            dead_after: Duration::from_secs(120),
+            dead_after: Duration::from_secs(15),
             margin: Duration::from_millis(250),
         }
     }
