@@ -109,6 +109,11 @@ impl Books {
         wanted
     }
 
+    /// Is there something to go by for all of these?
+    pub(super) fn has_seen(&self, wanted: &HashSet<Holder>) -> bool {
+        wanted.iter().all(|holder| self.seen.contains_key(holder))
+    }
+
     /// Does something have to be told?
     pub(super) fn is_dirty(&self) -> bool {
         !self.dirty.is_empty()

@@ -29,6 +29,8 @@ const PROCESSES: Space = "process";
 const FLUSH: Duration = Duration::from_millis(100);
 /// How often to look whether another process gave something back.
 const LOOK: Duration = Duration::from_millis(200);
+/// How long the store may take for what was never seen.
+const UNSEEN: Duration = Duration::from_secs(30);
 /// How often a process says that it lives, and reads the store's clock.
 const BEAT: Duration = Duration::from_secs(20);
 /// Another process was faster: how often to try again before taking a breath.
@@ -159,7 +161,10 @@ impl Driver {
             let busy = self.lock().is_busy();
             return busy.then_some(self.limits.dead_after / 3);
         }
-        let wake = match tokio::time::timeout(self.limits.patience, self.exchange(&wanted)).await {
+        // Whoever has nothing to go by alone can only wait.
+        let alone = self.lock().has_seen(&wanted) && self.state().time.is_some();
+        let patience = if alone { self.limits.patience } else { self.limits.patience.max(UNSEEN) };
+        let wake = match tokio::time::timeout(patience, self.exchange(&wanted)).await {
             Ok(Ok(wake)) => wake,
             slow => {
                 let cause = match slow {
