@@ -21,6 +21,7 @@ use std::{net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
 
 use integration_core::{
     connection::Capability,
+    http::SharedLimits,
     hub::Hub,
     ids::AppId,
     sync::{Shutdown, SyncOptions},
@@ -88,6 +89,8 @@ fn hub(database: &Database, origin: &str) -> Result<Hub, Failure> {
         .with_sink(timeline)
         .with_scheduler(Arc::new(Queue::new(database.pool.clone())))
         .with_sync(sync)
+        // Any number of these processes stay under the service's limits together.
+        .with_shared_limits(SharedLimits::default())
         .build()?;
     Ok(hub)
 }

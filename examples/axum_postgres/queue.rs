@@ -62,7 +62,7 @@ impl Queue {
     }
 
     async fn take(&self) -> Result<Option<Claim>> {
-        let claim = "UPDATE crm_job SET due = clock_timestamp() + make_interval(secs => $1) WHERE key = \
+        let claim = "UPDATE crm_job SET due = clock_timestamp() + make_interval(secs => $1), again = NULL WHERE key = \
                      (SELECT key FROM crm_job WHERE due <= clock_timestamp() ORDER BY due LIMIT 1 FOR UPDATE SKIP LOCKED) \
                      RETURNING job, due";
         let row: Option<(String, DateTime<Utc>)> =
@@ -105,17 +105,18 @@ impl Queue {
         Ok(())
     }
 
-    /// Puts the job back for later, or takes it out; unless its mark is gone.
+    /// Puts the job back for later, or takes it out; unless its mark is gone. What somebody asked for meanwhile stands.
     async fn finish(&self, claim: &Claim, again: Option<Duration>) -> Result<()> {
-        let query = match again {
-            Some(_) => {
-                "UPDATE crm_job SET due = clock_timestamp() + make_interval(secs => $3) WHERE key = $1 AND due = $2"
-            }
-            None => "DELETE FROM crm_job WHERE key = $1 AND due = $2 AND $3 = 0.0::float8",
-        };
-        let wait = again.map_or(0.0, |wait| wait.as_secs_f64());
-        let query = sqlx::query(query).bind(claim.job.key.as_str()).bind(claim.mark).bind(wait);
-        query.execute(&self.pool).await.map_err(lost)?;
+        let (key, mark) = (claim.job.key.as_str(), claim.mark);
+        let wait = again.map(|wait| wait.as_secs_f64());
+        // LEAST leaves out what is NULL.
+        let put_back = "UPDATE crm_job SET due = LEAST(again, clock_timestamp() + make_interval(secs => $3)), again = NULL \
+                        WHERE key = $1 AND due = $2 AND ($3 IS NOT NULL OR again IS NOT NULL)";
+        let kept = sqlx::query(put_back).bind(key).bind(mark).bind(wait).execute(&self.pool).await.map_err(lost)?;
+        if kept.rows_affected() == 0 {
+            let take_out = sqlx::query("DELETE FROM crm_job WHERE key = $1 AND due = $2 AND again IS NULL");
+            take_out.bind(key).bind(mark).execute(&self.pool).await.map_err(lost)?;
+        }
         Ok(())
     }
 }
@@ -127,7 +128,8 @@ impl Scheduler for Queue {
         let text = serde_json::to_string(job)
             .map_err(|error| Error::new(ErrorKind::Store, "the job cannot be written").with_source(error))?;
         let put = "INSERT INTO crm_job (key, job, due) VALUES ($1, $2, clock_timestamp() + make_interval(secs => $3)) \
-                   ON CONFLICT (key) DO UPDATE SET due = LEAST(crm_job.due, EXCLUDED.due)";
+                   ON CONFLICT (key) DO UPDATE SET due = LEAST(crm_job.due, EXCLUDED.due), \
+                   again = LEAST(crm_job.again, EXCLUDED.due)";
         let put = sqlx::query(put).bind(job.key.as_str()).bind(text).bind(due_in.as_secs_f64());
         put.execute(&self.pool).await.map_err(lost)?;
         Ok(())

@@ -24,13 +24,27 @@ pub(crate) struct Ran {
 pub(crate) fn example(name: &str) -> Command {
     let tests = std::env::current_exe().unwrap();
     let program = tests.ancestors().nth(2).unwrap().join("examples").join(name);
-    assert!(program.exists(), "{} is not built: cargo build -p integration-examples --examples", program.display());
+    assert!(program.exists(), "{} is not built: {BUILD}", program.display());
+    // A test that is built alone leaves the programs as they are.
+    assert!(is_fresh(&program), "{} is older than its sources: {BUILD}", program.display());
     let mut command = Command::new(program);
     for name in ["INTEGRATION_KEY", "GOOGLE_CLIENT_ID", "GOOGLE_CLIENT_SECRET"] {
         command.env_remove(name);
     }
     command.stdin(Stdio::null());
     command
+}
+
+const BUILD: &str = "cargo build -p integration-examples --examples";
+
+/// No source that it was built from, as the file beside it lists them, has changed since.
+fn is_fresh(program: &Path) -> bool {
+    let changed = |path: &Path| path.metadata().and_then(|data| data.modified());
+    let (Ok(built), Ok(sources)) = (changed(program), std::fs::read_to_string(program.with_extension("d"))) else {
+        return true;
+    };
+    let mut sources = sources.split_whitespace().skip(1).map(Path::new);
+    sources.all(|source| changed(source).is_ok_and(|changed| changed <= built))
 }
 
 pub(crate) fn run(command: &mut Command) -> Ran {

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// How long another worker's lease is waited for before asking again.
-const BUSY: Duration = Duration::from_secs(5);
+const BUSY: Duration = Duration::from_secs(1);
 /// How long a failed slice waits.
 const RETRY: Duration = Duration::from_secs(60);
 /// How long it waits where somebody else than the person has to act.

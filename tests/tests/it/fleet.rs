@@ -220,11 +220,11 @@ async fn many_connections_are_followed_by_four_processes_whatever_is_killed() {
         books["calls"], settings.poll, settings.lease
     );
     assert_eq!(polls.0.len(), count, "every connection was looked at");
-    // Whoever was killed in the middle of a look is replaced once the lease has run out. Small, it runs beside other tests.
+    assert!(gap <= 2 * settings.poll, "{gap:?}, {whose}");
+    // Whoever was killed in the middle of a look is replaced once the lease has run out. The small run has other tests beside it.
     let late = gap.saturating_sub(settings.poll);
-    println!("{late:?} later than the interval, {whose}");
-    let patience = if count > 100 { 2 } else { 6 };
-    assert!(gap <= patience * settings.poll, "{gap:?}, {whose}");
+    let slack = if count > 100 { Duration::from_secs(1) } else { settings.lease };
+    assert!(late <= settings.lease + slack, "{late:?} late, {whose}");
 }
 
 impl Fleet {

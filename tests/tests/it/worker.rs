@@ -189,7 +189,7 @@ pub(crate) async fn sync(hub: &Hub, origin: &str) {
     for _ in 0..200 {
         match hub.run(job.clone(), &Shutdown::default()).await {
             JobOutcome::Done { again_in } => {
-                let busy = again_in == Some(Duration::from_secs(5));
+                let busy = again_in == Some(Duration::from_secs(1));
                 if !busy && hub.pending(&tenant(), &connection.id).await.unwrap() == 0 {
                     return;
                 }

@@ -101,15 +101,20 @@ impl Pen {
         others.map(|(_, held)| held.amount).sum()
     }
 
-    /// Says anew what we have in flight; `dead` is told what gone processes had.
-    fn hold(&self, holdings: &mut Holdings, own: u64, mut dead: impl FnMut(u64)) {
-        holdings.retain(|process, held| {
-            let stays = *process == self.process || self.alive(held);
-            if !stays {
-                dead(held.amount);
+    /// What gone processes had in flight counts as if it had come back when they were taken for gone.
+    fn count_gone(&self, holdings: &Holdings, ledger: &mut Ledger, length: Duration) {
+        let gone = holdings.iter().filter(|(process, held)| **process != self.process && !self.alive(held));
+        for (_, held) in gone {
+            let expires = self.time.instant(held.stamp) + self.dead_after + length;
+            if expires > self.now {
+                ledger.count(held.amount, expires, super::grain(length), self.now);
             }
-            stays
-        });
+        }
+    }
+
+    /// Says anew what we have in flight, and forgets who is gone.
+    fn hold(&self, holdings: &mut Holdings, own: u64) {
+        holdings.retain(|process, held| *process == self.process || self.alive(held));
         if own == 0 {
             holdings.remove(&self.process);
         } else {
@@ -162,7 +167,9 @@ impl HolderRow {
         for window in &self.windows {
             let resource = Resource::Window(holder.clone(), window.unit, Duration::from_millis(window.length_ms));
             let in_flight = pen.others(&window.in_flight) + own.get(&resource).copied().unwrap_or_default();
-            let ledger = Ledger::restored(window.kept(pen), in_flight);
+            let mut ledger = Ledger::restored(window.kept(pen), in_flight);
+            // Before anything is decided by it: whoever takes them for gone must not take their place at once.
+            pen.count_gone(&window.in_flight, &mut ledger, Duration::from_millis(window.length_ms));
             shelf.ledgers.insert(resource, ledger);
         }
         let resource = Resource::Slots(holder.clone());
@@ -181,11 +188,11 @@ impl HolderRow {
         for (resource, ledger) in &mut shelf.ledgers {
             let Resource::Window(of, unit, length) = resource else { continue };
             if of == holder {
-                self.window(*unit, *length).write(ledger, *length, mine(resource), pen);
+                self.window(*unit, *length).write(ledger, mine(resource), pen);
             }
         }
         let own = mine(&Resource::Slots(holder.clone()));
-        pen.hold(&mut self.slots, own, |_| {});
+        pen.hold(&mut self.slots, own);
         let blocked = shelf.blocks.get(holder).filter(|until| **until > pen.now);
         self.blocked_until = blocked.map(|until| pen.time.millis(*until));
     }
@@ -225,13 +232,8 @@ impl WindowRow {
         }
     }
 
-    fn write(&mut self, ledger: &mut Ledger, length: Duration, own: u64, pen: &Pen) {
-        // What a gone process had in flight counts for one window more.
-        let mut gone = 0;
-        pen.hold(&mut self.in_flight, own, |amount| gone += amount);
-        if gone > 0 {
-            ledger.count(gone, pen.now + length, super::grain(length), pen.now);
-        }
+    fn write(&mut self, ledger: &mut Ledger, own: u64, pen: &Pen) {
+        pen.hold(&mut self.in_flight, own);
         let kept = ledger.keep(pen.now);
         let millis = |instant: Instant| pen.time.millis(instant);
         let settled = kept.settled.iter().map(|entry| (millis(entry.opened), millis(entry.expires), entry.amount));

@@ -205,8 +205,7 @@ impl Held {
     pub(super) async fn commit(&mut self) -> Result<()> {
         // A transaction in which a statement of the host failed is refused by the first, where COMMIT alone rolls back and
         // says that all is well.
-        self.run("SELECT 1").await?;
-        self.run("COMMIT").await?;
+        self.run("SELECT 1; COMMIT").await?;
         self.open = false;
         Ok(())
     }
