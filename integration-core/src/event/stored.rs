@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use super::{Event, Progress};
 use crate::{
-    error::{Error, ErrorKind, Remedy, Result},
+    error::{Remedy, Result},
     ids::{ActivityId, ConnectionId, GrantId, PartitionId, TenantId},
     outbox::{IntentFailure, IntentKey},
     store::{CounterKey, Space, StateKey, StateWrite, StoreTransaction},
-    sync::AuditReport,
+    sync::{AuditReport, rows::encode},
 };
 
 pub(crate) const EVENTS: Space = "event";
@@ -257,8 +257,7 @@ pub(crate) async fn append(
     for (connection, what) in events {
         let number = tx.next(&counter).await?;
         let event = StoredEvent { number, at, connection, what };
-        let bytes = serde_json::to_vec(&event)
-            .map_err(|error| Error::new(ErrorKind::Store, "an event cannot be written").with_source(error))?;
+        let bytes = encode(EVENTS, &event)?;
         let mut writes = vec![StateWrite::put(tenant, EVENTS, number_key(number), bytes)];
         // Each new one pushes one out: the stream is bounded without anybody counting it.
         let outlived = number.checked_sub(keep).filter(|outlived| *outlived > 0);

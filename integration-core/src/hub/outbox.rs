@@ -92,7 +92,7 @@ impl Hub {
         self.0.scheduler.schedule(&Job::outbox(tenant, id), Duration::ZERO).await
     }
 
-    /// A page of a tenant's intents, in the order of their keys; a hundred each.
+    /// A page of a tenant's intents, in the order of their keys; up to 500.
     ///
     /// # Errors
     /// `Store` if the storage fails.

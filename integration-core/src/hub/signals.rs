@@ -269,7 +269,7 @@ impl Hub {
         self.0.scheduler.schedule(&Job::signals(tenant), Duration::ZERO).await
     }
 
-    /// A page of a tenant's signals, in the order of their ids; a hundred each.
+    /// A page of a tenant's signals, in the order of their ids; up to 500.
     ///
     /// # Errors
     /// `Store` if the storage fails.

@@ -10,6 +10,7 @@ use crate::{
     ids::{AppId, TenantId},
     secret::SecretBytes,
     store::{Expect, Space, StateKey, StateRow, StateWrite, read_one},
+    sync::rows::encode,
     vault::SealContext,
 };
 
@@ -82,8 +83,7 @@ impl Hub {
         let key = SecretBytes::new(key.to_vec());
         let sealed = self.0.sealer.seal(&context(), key.expose()).await?;
         let row = FormKeyRow { version: 1, sealed: STANDARD.encode(sealed) };
-        let bytes = serde_json::to_vec(&row)
-            .map_err(|error| Error::new(ErrorKind::Store, "a row cannot be written").with_source(error))?;
+        let bytes = encode(WEB, &row)?;
         let write = StateWrite::put(&own(), WEB, StateKey::new([FORM_KEY]), bytes).expecting(expect);
         let mut transaction = self.0.stores.sync.begin(None).await?;
         let written = match transaction.write(&[write]).await {

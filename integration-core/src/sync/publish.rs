@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use super::rows::encode;
 use crate::{
     activity::{ActivityChange, BATCHES, Batch, BatchRetention, Sink, spaces},
     contain::contained,
-    error::{Error, ErrorKind, Result},
+    error::Result,
     event::{EventKind, EventRetention, append, number_key},
     ids::{ActivityId, ConnectionId, TenantId},
     store::{CounterKey, Expect, LeaseGuard, StateWrite, StoreTransaction, SyncStore, inside_transaction},
@@ -65,8 +66,7 @@ async fn hand_over(to: &Publication<'_>, activities: Vec<ActivityChange>, tx: &m
     let batch = Batch { tenant: to.tenant.clone(), connection: to.connection.clone(), sequence, activities };
     contained("sink", to.patience, inside_transaction(to.sink.apply(&batch, &mut *tx))).await?;
     let Some(retention) = to.batches else { return Ok(()) };
-    let bytes = serde_json::to_vec(&batch)
-        .map_err(|error| Error::new(ErrorKind::Store, "a batch cannot be written").with_source(error))?;
+    let bytes = encode(BATCHES, &batch)?;
     let mut writes = vec![StateWrite::put(to.tenant, BATCHES, number_key(sequence), bytes)];
     let outlived = sequence.checked_sub(retention.count).filter(|outlived| *outlived > 0);
     writes.extend(outlived.map(|outlived| StateWrite::delete(to.tenant, BATCHES, number_key(outlived))));

@@ -4,9 +4,11 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use integration_core::{
     activity::{ActivityChange, BatchRetention},
+    email::{Address, Outgoing},
     event::EventKind,
-    hub::{Afterwards, Erase, ErasePerson, Erased},
+    hub::{Afterwards, Erase, ErasePerson, Erased, Signal, SignalKind},
     ids::TenantId,
+    outbox::{self, IntentKey, IntentOptions, IntentState, SEND_MAIL},
     store::{MemoryStore, StateQuery, Stores, sqlite::SqliteStore},
     sync::{Job, JobOutcome, Shutdown, SyncOptions},
 };
@@ -149,6 +151,33 @@ async fn an_erased_person_is_in_no_row_and_stays_out() {
     assert_eq!(named, [], "not even in the decision about the new one");
     let again = place.erase(&Erase::Person(ErasePerson::new([BOB]))).await;
     assert_eq!((again.rows.get("activity"), again.rows.get("decision")), (None, None), "nothing is left to erase");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_host_still_wants_done_about_a_person_stays_and_is_said_and_goes_once_it_is_finished() {
+    let place = Place::full_of_bob().await;
+    let World { hub, tenant, connection, store, .. } = &place.world;
+    let mut mail = Outgoing::default();
+    mail.to = vec![Address::new(BOB)];
+    let key = IntentKey::new("offer-7");
+    let content = serde_json::to_vec(&mail).unwrap();
+    let options = IntentOptions::default().with_key(key.clone());
+    let prepared = hub.prepare_intent(tenant, &connection.id, (SEND_MAIL, &content), options).await.unwrap();
+    let mut tx = store.begin(None).await.unwrap();
+    outbox::enqueue(&prepared, &mut *tx).await.unwrap();
+    tx.commit().await.unwrap();
+    let told = SignalKind::Own { name: "met".to_owned(), data: serde_json::json!({ "whom": BOB }) };
+    hub.signal(tenant, Signal::new("s1", told)).await.unwrap();
+
+    let erased = place.erase(&Erase::Person(ErasePerson::new([BOB]))).await;
+    assert_eq!(erased.left.len(), 2, "an intent and a signal: {erased:?}");
+    assert_eq!(hub.intent(tenant, &key).await.unwrap().unwrap().state, IntentState::Waiting);
+    hub.cancel_intent(tenant, &key).await.unwrap();
+    place.world.run(Job::signals(tenant)).await;
+    let erased = place.erase(&Erase::Person(ErasePerson::new([BOB]))).await;
+    assert_eq!((&erased.left, erased.rows.get("signal")), (&Vec::new(), Some(&1)));
+    let named = places(&place.database(), " bob@acme.example").await;
+    assert_eq!((named, places(&place.database(), &format!("\"{BOB}")).await), (vec![], vec![]));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -11,7 +11,7 @@ use tokio::{sync::Notify, time::Instant};
 use super::{
     SharedLimits,
     books::{Books, Proposal},
-    rows::{HolderRow, Pen, StoreTime, key_of},
+    rows::{HolderRow, Pen, QUOTA, StoreTime, key_of},
 };
 use crate::{
     clock::Clock,
@@ -21,9 +21,8 @@ use crate::{
     store::{Expect, Space, StateKey, StateQuery, StateRow, StateWrite, SyncStore},
 };
 
-/// Rows of quota belong to no tenant: limits are the apps'. No host may use this tenant.
-pub(super) const NOBODY: &str = "\u{1d}quota";
-const QUOTA: Space = "quota";
+/// Rows of quota belong to no tenant of the host's: limits are the apps'.
+const NOBODY: &str = "integration:quota";
 const PROCESSES: Space = "process";
 /// How soon what came back is told while nobody waits.
 const FLUSH: Duration = Duration::from_millis(100);

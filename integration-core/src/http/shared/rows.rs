@@ -9,14 +9,17 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::{
-    error::{Error, ErrorKind, Result},
+    error::Result,
     http::{
         QuotaUnit,
         gate::{Holder, Resource, Shelf},
         ledger::{Kept, Ledger, Settled},
     },
-    store::{StateKey, StateRow},
+    store::{Space, StateKey, StateRow},
+    sync::rows::{decode, encode},
 };
+
+pub(super) const QUOTA: Space = "quota";
 
 /// The store's clock as seen from this process: a machine whose wall clock is wrong counts rightly all the same.
 #[derive(Clone, Copy, Debug)]
@@ -138,15 +141,11 @@ pub(super) fn key_of(holder: &Holder) -> StateKey {
 
 impl HolderRow {
     pub(super) fn read(row: &StateRow) -> Result<Self> {
-        serde_json::from_slice(&row.bytes).map_err(|error| {
-            let message = "a stored row of quota cannot be read; was it written by another version?";
-            Error::new(ErrorKind::Store, message).with_source(error)
-        })
+        decode(QUOTA, &row.bytes)
     }
 
     pub(super) fn bytes(&self) -> Result<Vec<u8>> {
-        serde_json::to_vec(self)
-            .map_err(|error| Error::new(ErrorKind::Store, "a row of quota cannot be written").with_source(error))
+        encode(QUOTA, self)
     }
 
     /// Nothing in it counts any more.

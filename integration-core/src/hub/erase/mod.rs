@@ -77,7 +77,7 @@ pub struct Erased {
     pub tokens: u64,
     /// Grants that could not be revoked at their service; their tokens are deleted here all the same.
     pub not_revoked: u64,
-    /// What a store of the host's own cannot forget, in words.
+    /// What stays, in words: what a store of the host's own cannot forget, intents and signals that are not finished yet.
     pub left: Vec<String>,
 }
 

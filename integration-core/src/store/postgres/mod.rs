@@ -31,7 +31,10 @@ use self::{
     failure::misconfigured,
     hints::Hints,
 };
-use super::{StoreTransaction, Stores};
+use super::{
+    StoreTransaction, Stores,
+    sql::{millis, signed, unsigned},
+};
 use crate::{
     error::{Error, ErrorKind, Result},
     secret::SecretText,
@@ -241,21 +244,6 @@ impl Tables {
     fn channel(&self) -> String {
         format!("integration_{}", hex::encode(&Sha256::digest(self.name("job"))[..8]))
     }
-}
-
-/// A wait in milliseconds, rounded up so that nothing ends too early; at most a century.
-fn millis(wait: Duration) -> i64 {
-    const CENTURY: u128 = 100 * 365 * 86_400_000;
-    let millis = wait.as_nanos().div_ceil(1_000_000).min(CENTURY);
-    i64::try_from(millis).unwrap_or(i64::MAX)
-}
-
-fn signed(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-fn unsigned(number: i64) -> u64 {
-    u64::try_from(number).unwrap_or_default()
 }
 
 /// The connection of an open transaction of a [`PostgresStore`] (or an enlisted one), so that a sink writes the host's own

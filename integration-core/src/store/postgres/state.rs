@@ -27,6 +27,7 @@ use crate::{
     store::{
         CounterKey, LeaseGuard, StateKey, StateQuery, StateRow, StateWrite, StoreTransaction, SyncStore,
         guard::forbid_reentry,
+        sql::{end, refused_before},
     },
 };
 
@@ -104,7 +105,7 @@ fn prefixed(
     let prefix = stored(prefix);
     let start = text::beginning(&prefix);
     let query = sqlx::query(tables.sql(template)).bind(stored(tenant)).bind(stored(space));
-    query.bind(start).bind(text::end(start)).bind((start.len() < prefix.len()).then_some(&*prefix))
+    query.bind(start).bind(end(start)).bind((start.len() < prefix.len()).then_some(&*prefix))
 }
 
 fn rows(found: &[PgRow]) -> Result<Vec<StateRow>> {
@@ -211,10 +212,6 @@ impl StoreTransaction for Enlisted<'_> {
     fn as_any_mut(&mut self) -> &mut dyn Any {
         &mut *self.connection
     }
-}
-
-fn refused_before() -> Error {
-    Error::new(ErrorKind::Conflict, "an earlier write of this transaction was refused")
 }
 
 fn refused(rows: &[StateWrite]) -> Error {

@@ -68,19 +68,6 @@ pub(super) fn beginning(whole: &str) -> &str {
     &whole[..end]
 }
 
-/// The first text behind all that begin with `prefix`; `None` if there is none.
-pub(super) fn end(prefix: &str) -> Option<String> {
-    let mut letters: Vec<char> = prefix.chars().collect();
-    while let Some(last) = letters.pop() {
-        // A range of characters steps over the surrogates.
-        if let Some(next) = (last..=char::MAX).nth(1) {
-            letters.push(next);
-            return Some(letters.into_iter().collect());
-        }
-    }
-    None
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -94,14 +81,6 @@ mod tests {
         assert!(short.len() < 1_100 && short.starts_with(&"é".repeat(500)), "{}", short.len());
         assert_eq!(full.as_deref(), Some(&*long));
         assert_ne!(short, key(&format!("{long}x")).key);
-    }
-
-    #[test]
-    fn the_end_of_a_prefix_is_behind_all_that_begin_with_it() {
-        assert_eq!(end("a").as_deref(), Some("b"));
-        assert_eq!(end("a\u{d7ff}").as_deref(), Some("a\u{e000}"));
-        assert_eq!(end(&format!("a{}", char::MAX)).as_deref(), Some("b"));
-        assert_eq!(end(""), None);
     }
 
     proptest! {

@@ -14,6 +14,7 @@ use crate::{
     store::{
         CounterKey, Expect, LeaseGuard, StateKey, StateQuery, StateRow, StateWrite, StoreTransaction, SyncStore,
         guard::forbid_reentry,
+        sql::{end, refused_before},
     },
 };
 
@@ -157,19 +158,6 @@ fn start(prefix: &str, after: Option<&StateKey>) -> String {
     }
 }
 
-/// The first text behind all that begin with `prefix`; `None` if there is none.
-fn end(prefix: &str) -> Option<String> {
-    let mut letters: Vec<char> = prefix.chars().collect();
-    while let Some(last) = letters.pop() {
-        // A range of characters steps over the surrogates.
-        if let Some(next) = (last..=char::MAX).nth(1) {
-            letters.push(next);
-            return Some(letters.into_iter().collect());
-        }
-    }
-    None
-}
-
 /// Our own transaction: dropping it rolls back, through [`Turn`].
 struct Transaction {
     turn: Turn,
@@ -181,15 +169,18 @@ struct Transaction {
 #[async_trait]
 impl StoreTransaction for Transaction {
     async fn write(&mut self, rows: &[StateWrite]) -> Result<()> {
-        let written = write(self.turn.connection()?, &self.tables, rows).await;
-        self.failed |= written.is_err();
-        written
+        // Until it is known that all went well: a caller may also give up in between.
+        let failed_before = std::mem::replace(&mut self.failed, true);
+        write(self.turn.connection()?, &self.tables, rows).await?;
+        self.failed = failed_before;
+        Ok(())
     }
 
     async fn next(&mut self, counter: &CounterKey) -> Result<u64> {
-        let number = next(self.turn.connection()?, &self.tables, counter).await;
-        self.failed |= number.is_err();
-        number
+        let failed_before = std::mem::replace(&mut self.failed, true);
+        let number = next(self.turn.connection()?, &self.tables, counter).await?;
+        self.failed = failed_before;
+        Ok(number)
     }
 
     async fn commit(mut self: Box<Self>) -> Result<()> {
@@ -237,15 +228,17 @@ impl<'c> Enlisted<'c> {
 #[async_trait]
 impl StoreTransaction for Enlisted<'_> {
     async fn write(&mut self, rows: &[StateWrite]) -> Result<()> {
-        let written = write(self.connection, &self.tables, rows).await;
-        self.failed |= written.is_err();
-        written
+        let failed_before = std::mem::replace(&mut self.failed, true);
+        write(self.connection, &self.tables, rows).await?;
+        self.failed = failed_before;
+        Ok(())
     }
 
     async fn next(&mut self, counter: &CounterKey) -> Result<u64> {
-        let number = next(self.connection, &self.tables, counter).await;
-        self.failed |= number.is_err();
-        number
+        let failed_before = std::mem::replace(&mut self.failed, true);
+        let number = next(self.connection, &self.tables, counter).await?;
+        self.failed = failed_before;
+        Ok(number)
     }
 
     async fn commit(self: Box<Self>) -> Result<()> {
@@ -255,10 +248,6 @@ impl StoreTransaction for Enlisted<'_> {
     fn as_any_mut(&mut self) -> &mut dyn Any {
         &mut *self.connection
     }
-}
-
-fn refused_before() -> Error {
-    Error::new(ErrorKind::Conflict, "an earlier write of this transaction was refused")
 }
 
 async fn next(connection: &mut SqliteConnection, tables: &Tables, counter: &CounterKey) -> Result<u64> {
