@@ -8,6 +8,7 @@ mod again;
 mod audit;
 mod note;
 mod page;
+mod partitions;
 mod pending;
 mod replay;
 
@@ -260,7 +261,7 @@ impl<I: SyncItem> Engine<I> {
         }
         let partitions = self.partitions().await?;
         let mut walking = Vec::new();
-        for partition in &partitions {
+        for partition in &partitions.named {
             let mut row = self.load(partition).await?;
             if !self.follow_head(slice, partition, &mut row, stop).await? {
                 return Ok(SliceEnd::More);
@@ -270,6 +271,10 @@ impl<I: SyncItem> Engine<I> {
             }
             walking.extend(row.snapshot.is_some().then_some(partition));
         }
+        for partition in &partitions.vanished {
+            walking.extend(self.dissolve(slice, partition).await?.then_some(partition));
+        }
+        let all = partitions.all();
         loop {
             if stop.stopping() || self.clock.now() >= slice.ends {
                 return Ok(SliceEnd::More);
@@ -282,25 +287,13 @@ impl<I: SyncItem> Engine<I> {
                 listed += row.snapshot.as_ref().map_or(0, |snapshot| snapshot.listed);
                 walking.extend(row.snapshot.is_some().then_some(partition));
             }
-            let fetched = self.fetch_pending(slice, &partitions).await?;
+            let fetched = self.fetch_pending(slice, &all).await?;
             self.progress(slice, listing, listed);
             match fetched {
                 FetchEnd::Refused(wait) => return Ok(SliceEnd::Wait(wait)),
                 FetchEnd::Nothing if !listing => return Ok(SliceEnd::UpToDate),
                 FetchEnd::Nothing | FetchEnd::Some => {}
             }
-        }
-    }
-
-    async fn partitions(&self) -> Result<Vec<PartitionId>> {
-        let (mut all, mut at) = (Vec::new(), None);
-        loop {
-            let page = self.live.partitions(at.as_ref()).await?;
-            all.extend(page.partitions.into_iter().map(|partition| partition.id));
-            if page.next.is_none() || page.next == at {
-                return Ok(all);
-            }
-            at = page.next;
         }
     }
 
@@ -325,7 +318,7 @@ impl<I: SyncItem> Engine<I> {
         row: &mut PartitionRow,
         stop: &Shutdown,
     ) -> Result<bool> {
-        if row.head.is_none() && row.snapshot.is_none() && !row.complete {
+        if row.vanished || row.head.is_none() && row.snapshot.is_none() && !row.complete {
             return self.start_over(slice, partition, row).await.map(|()| true);
         }
         while let Some(head) = row.head.clone() {
@@ -357,6 +350,7 @@ impl<I: SyncItem> Engine<I> {
 
     /// Takes the head before the enumeration where the service can: nothing falls between the two.
     async fn start_over(&self, slice: &Slice, partition: &PartitionId, row: &mut PartitionRow) -> Result<()> {
+        row.vanished = false;
         row.head = self.live.anchor(partition).await?;
         row.generation += 1;
         // An audit that is cut short begins again.
@@ -389,54 +383,6 @@ impl<I: SyncItem> Engine<I> {
         };
         row.snapshot = Some(next);
         self.take_page(slice, partition, row, page, Lane::Backfill).await
-    }
-
-    /// Puts in doubt what the enumeration did not see: it is fetched, and only gone if the service says so.
-    async fn sweep(
-        &self,
-        slice: &mut Slice,
-        partition: &PartitionId,
-        row: &mut PartitionRow,
-        mut snapshot: SnapshotRow,
-    ) -> Result<()> {
-        const PAGE: usize = 500;
-        let query = StateQuery::Range {
-            tenant: self.keys.tenant.clone(),
-            space: MEMBERS,
-            prefix: self.keys.partition(partition).below(),
-            after: snapshot.sweep_after.clone().map(StateKey::from_stored),
-            limit: PAGE,
-        };
-        let members = self.store.read(&query).await?;
-        let mut writes = Vec::new();
-        for stored in &members {
-            let mut member: MemberRow = decode(MEMBERS, &stored.bytes)?;
-            if member.seen < row.generation && member.pending.is_none() {
-                let item = page::item_of(stored);
-                if let Some(report) = &mut snapshot.audit {
-                    report.unlisted.note(&item);
-                }
-                self.queue(row, partition, &item, &mut member, Lane::Live, &mut writes)?;
-                slice.pending += 1;
-            }
-        }
-        let mut audit = None;
-        row.snapshot = match members.last() {
-            Some(last) if members.len() == PAGE => {
-                Some(SnapshotRow { sweep_after: Some(last.key.as_str().to_owned()), ..snapshot })
-            }
-            _ => {
-                row.complete = true;
-                audit = snapshot.audit.as_deref().map(Gaps::of);
-                writes.extend(self.finish_audit(partition, row, snapshot.audit)?);
-                None
-            }
-        };
-        writes.push(self.keys.put(PARTITIONS, self.keys.partition(partition), row)?);
-        let found = audit.filter(|gaps| gaps.total() > 0);
-        let partition = Some(partition.clone());
-        let events = found.map(|gaps| EventKind::AuditGap { partition, gaps }).into_iter().collect();
-        self.commit_telling(slice, &[&writes], Told { activities: Vec::new(), events }).await
     }
 
     /// Prepares effects and commits them with the bookkeeping. Another mailbox's write to the same activity is a reason to

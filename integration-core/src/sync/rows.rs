@@ -40,6 +40,9 @@ pub(crate) struct PartitionRow {
     /// When the last enumeration ended.
     #[serde(default)]
     pub(crate) compared_at: Option<DateTime<Utc>>,
+    /// The service does not name it any more; what it had is looked for elsewhere.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) vanished: bool,
 }
 
 /// A running enumeration.
@@ -72,6 +75,10 @@ pub(crate) struct MemberRow {
     /// It lies in quarantine.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) quarantined: bool,
+    /// It was told to have left the partition. It stays here until another partition is known to have it, so that nothing
+    /// is without a place to be missed from.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) left: bool,
     /// What the service resets together with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) group: Option<GroupKey>,
@@ -170,12 +177,13 @@ impl Keys {
         self.partition(partition).child(group)
     }
 
-    pub(crate) fn pending(&self, lane: Lane, order: u64, item: &ItemKey) -> StateKey {
+    /// Partitions count for themselves, and more than one may wait for the same item.
+    pub(crate) fn pending(&self, lane: Lane, order: u64, partition: &PartitionId, item: &ItemKey) -> StateKey {
         let lane = match lane {
             Lane::Live => "0",
             Lane::Backfill => "1",
         };
-        self.feed().child(lane).child(format!("{order:020}")).child(item)
+        self.feed().child(lane).child(format!("{order:020}")).child(partition).child(item)
     }
 
     pub(crate) fn quarantine(&self, item: &str) -> StateKey {

@@ -1,5 +1,6 @@
 //! The engine against a small mailbox, with failures at every commit.
 
+mod folders;
 mod groups;
 
 use std::{

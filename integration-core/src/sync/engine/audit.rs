@@ -23,7 +23,7 @@ impl<I: SyncItem> Engine<I> {
     }
 
     async fn begin_audit_in(&self, slice: &Slice) -> Result<()> {
-        for partition in self.partitions().await? {
+        for partition in self.named_partitions().await? {
             let mut row = self.load(&partition).await?;
             if row.snapshot.is_none() && row.complete {
                 self.plan_audit(slice, &partition, &mut row).await?;

@@ -70,11 +70,14 @@ impl<I: SyncItem> Engine<I> {
                     taken.input(Input::Gone { key });
                 }
                 Change::Removed { key, how: Removal::LeftPartition } => {
+                    if let Some(member) = taken.members.get_mut(&key) {
+                        member.left = true;
+                    }
                     self.doubt(slice, partition, row, &key, &mut taken)?;
                 }
                 Change::Upsert { key, group, revision, body } => {
                     let member = taken.members.entry(key.clone()).or_default();
-                    member.seen = row.generation;
+                    (member.seen, member.left) = (row.generation, false);
                     if let Some(group) = group {
                         note_group(&self.keys, partition, &key, member, group, &mut taken.writes)?;
                     }
@@ -211,7 +214,7 @@ impl<I: SyncItem> Engine<I> {
             writes.push(self.keys.delete(PENDING, StateKey::from_stored(old)));
         }
         row.queued += 1;
-        let place = self.keys.pending(lane, row.queued, item);
+        let place = self.keys.pending(lane, row.queued, partition, item);
         member.pending = Some(place.as_str().to_owned());
         writes.push(self.keys.put(PENDING, place, &PendingRow { partition: partition.clone(), tries: 0 })?);
         writes.push(self.keys.put(MEMBERS, self.keys.member(partition, item), member)?);

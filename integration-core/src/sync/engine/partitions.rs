@@ -1,0 +1,193 @@
+//! The set of partitions, and what becomes of the items that one of them no longer has.
+
+use std::collections::BTreeSet;
+
+use super::{Engine, Slice, page};
+use crate::{
+    error::Result,
+    event::{EventKind, Gaps},
+    ids::{ItemKey, PartitionId},
+    store::{StateKey, StateQuery, StateRow, StateWrite},
+    sync::{
+        feed::SyncItem,
+        publish::Told,
+        rows::{AUDITS, GROUPS, Keys, Lane, MEMBERS, MemberRow, PARTITIONS, PartitionRow, SnapshotRow, decode},
+    },
+};
+
+/// How many rows are looked at at a time.
+const PAGE: usize = 500;
+
+/// All that is known of.
+pub(super) struct Partitions {
+    /// What the service names.
+    pub(super) named: Vec<PartitionId>,
+    /// What it named once.
+    pub(super) vanished: Vec<PartitionId>,
+}
+
+impl Partitions {
+    pub(super) fn all(&self) -> Vec<PartitionId> {
+        self.named.iter().chain(&self.vanished).cloned().collect()
+    }
+}
+
+impl<I: SyncItem> Engine<I> {
+    pub(super) async fn partitions(&self) -> Result<Partitions> {
+        let named = self.named_partitions().await?;
+        let mut vanished = self.known_partitions().await?;
+        vanished.retain(|partition| !named.contains(partition));
+        Ok(Partitions { named, vanished })
+    }
+
+    /// The partitions that there are rows of.
+    async fn known_partitions(&self) -> Result<Vec<PartitionId>> {
+        let (mut known, mut after) = (Vec::new(), None);
+        loop {
+            let (tenant, prefix) = (self.keys.tenant.clone(), self.keys.feed().below());
+            let query = StateQuery::Range { tenant, space: PARTITIONS, prefix, after, limit: PAGE };
+            let rows = self.store.read(&query).await?;
+            known.extend(rows.iter().filter_map(|row| row.key.segments().pop()).map(PartitionId::new));
+            if rows.len() < PAGE {
+                return Ok(known);
+            }
+            after = rows.last().map(|row| row.key.clone());
+        }
+    }
+
+    /// The partitions as the service names them now.
+    pub(super) async fn named_partitions(&self) -> Result<Vec<PartitionId>> {
+        let (mut all, mut at) = (Vec::new(), None);
+        loop {
+            let page = self.live.partitions(at.as_ref()).await?;
+            all.extend(page.partitions.into_iter().map(|partition| partition.id));
+            if page.next.is_none() || page.next == at {
+                return Ok(all);
+            }
+            at = page.next;
+        }
+    }
+
+    /// Looks for the items of a partition that is no more; the partition is forgotten once it has none. True while there is
+    /// something to do at once.
+    pub(super) async fn dissolve(&self, slice: &Slice, partition: &PartitionId) -> Result<bool> {
+        let mut row = self.load(partition).await?;
+        if !row.vanished || self.audit_is_due(&row) {
+            (row.vanished, row.head) = (true, None);
+            row.generation += 1;
+            row.snapshot = Some(SnapshotRow { listing_done: true, ..SnapshotRow::default() });
+            let write = self.keys.put(PARTITIONS, self.keys.partition(partition), &row)?;
+            self.commit(slice, &[&[write]]).await?;
+        }
+        if row.snapshot.is_none() && self.members_of(partition).await? == 0 {
+            let place = self.keys.partition(partition);
+            let writes = [self.keys.delete(PARTITIONS, place.clone()), self.keys.delete(AUDITS, place)];
+            self.commit(slice, &[&writes]).await?;
+        }
+        Ok(row.snapshot.is_some())
+    }
+
+    async fn members_of(&self, partition: &PartitionId) -> Result<u64> {
+        let (tenant, prefix) = (self.keys.tenant.clone(), self.keys.partition(partition).below());
+        let rows = self.store.read(&StateQuery::Count { tenant, space: MEMBERS, prefix }).await?;
+        Ok(rows.first().map_or(0, |row| row.version))
+    }
+
+    /// Puts in doubt what the enumeration did not see: it is fetched, and only gone if the service says so. What left for
+    /// another partition is left to that one.
+    pub(super) async fn sweep(
+        &self,
+        slice: &mut Slice,
+        partition: &PartitionId,
+        row: &mut PartitionRow,
+        mut snapshot: SnapshotRow,
+    ) -> Result<()> {
+        let query = StateQuery::Range {
+            tenant: self.keys.tenant.clone(),
+            space: MEMBERS,
+            prefix: self.keys.partition(partition).below(),
+            after: snapshot.sweep_after.clone().map(StateKey::from_stored),
+            limit: PAGE,
+        };
+        let stored = self.store.read(&query).await?;
+        let unseen = unseen(&stored, row)?;
+        let moved = self.elsewhere(partition, row, &unseen).await?;
+        let mut writes = Vec::new();
+        for (item, mut member) in unseen {
+            if moved.contains(&item) {
+                leave_to_others(&self.keys, partition, &item, &member, &mut writes);
+                continue;
+            }
+            if let Some(report) = snapshot.audit.as_mut().filter(|_| !member.left) {
+                report.unlisted.note(&item);
+            }
+            self.queue(row, partition, &item, &mut member, Lane::Live, &mut writes)?;
+            slice.pending += 1;
+        }
+        let mut audit = None;
+        row.snapshot = match stored.last() {
+            Some(last) if stored.len() == PAGE => {
+                Some(SnapshotRow { sweep_after: Some(last.key.as_str().to_owned()), ..snapshot })
+            }
+            _ => {
+                row.complete = true;
+                audit = snapshot.audit.as_deref().map(Gaps::of);
+                writes.extend(self.finish_audit(partition, row, snapshot.audit)?);
+                None
+            }
+        };
+        writes.push(self.keys.put(PARTITIONS, self.keys.partition(partition), row)?);
+        let found = audit.filter(|gaps| gaps.total() > 0);
+        let partition = Some(partition.clone());
+        let events = found.map(|gaps| EventKind::AuditGap { partition, gaps }).into_iter().collect();
+        self.commit_telling(slice, &[&writes], Told { activities: Vec::new(), events }).await
+    }
+
+    /// Which items that left this partition another one is known to have.
+    async fn elsewhere(
+        &self,
+        partition: &PartitionId,
+        row: &PartitionRow,
+        unseen: &[(ItemKey, MemberRow)],
+    ) -> Result<BTreeSet<ItemKey>> {
+        let left = unseen.iter().filter(|(_, member)| member.left || row.vanished);
+        let mut left: BTreeSet<ItemKey> = left.map(|(item, _)| item.clone()).collect();
+        let mut found = BTreeSet::new();
+        if left.is_empty() {
+            return Ok(found);
+        }
+        for other in self.known_partitions().await?.iter().filter(|other| *other != partition) {
+            let members = self.members(other, left.iter().cloned().collect()).await?;
+            for (item, _) in members.into_iter().filter(|(_, member)| member.known && !member.left) {
+                left.remove(&item);
+                found.insert(item);
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// The members that an enumeration did not see and that do not wait to be fetched anyway.
+fn unseen(stored: &[StateRow], row: &PartitionRow) -> Result<Vec<(ItemKey, MemberRow)>> {
+    let mut unseen = Vec::new();
+    for stored in stored {
+        let member: MemberRow = decode(MEMBERS, &stored.bytes)?;
+        if member.seen < row.generation && member.pending.is_none() {
+            unseen.push((page::item_of(stored), member));
+        }
+    }
+    Ok(unseen)
+}
+
+fn leave_to_others(
+    keys: &Keys,
+    partition: &PartitionId,
+    item: &ItemKey,
+    member: &MemberRow,
+    writes: &mut Vec<StateWrite>,
+) {
+    if let Some(group) = &member.group {
+        writes.push(keys.delete(GROUPS, keys.group(partition, group).child(item)));
+    }
+    writes.push(keys.delete(MEMBERS, keys.member(partition, item)));
+}

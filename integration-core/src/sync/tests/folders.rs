@@ -1,0 +1,255 @@
+//! Many partitions: items move between them, and partitions come and go.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+
+use super::{
+    super::{
+        Body, Change, ChangePage, Cursor, Feed, FeedCapabilities, Fetched, Next, Partition, PartitionPage, Removal,
+        Revision, Window,
+    },
+    Rig, cursor, message, position,
+};
+use crate::{
+    email::MailItem,
+    error::Result,
+    ids::{ItemKey, PartitionId, TenantId},
+    store::{StateQuery, SyncStore},
+};
+
+/// Folders, each with a log of what came and left; the head is known only at the end of an enumeration.
+#[derive(Debug, Default)]
+struct Folders(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    named: BTreeSet<String>,
+    places: BTreeMap<String, String>,
+    log: Vec<(String, String)>,
+    deferred: bool,
+    fetched: Vec<String>,
+}
+
+impl State {
+    fn told(&self, item: &str, folder: &str) -> Change<MailItem> {
+        let key = ItemKey::new(item);
+        if self.places.get(item).is_none_or(|place| place != folder) {
+            return Change::Removed { key, how: Removal::LeftPartition };
+        }
+        let body = if self.deferred { Body::Deferred } else { Body::Inline(letter(item)) };
+        Change::Upsert { key, group: None, revision: Revision::default(), body }
+    }
+}
+
+fn letter(item: &str) -> MailItem {
+    message(item, "known@one.example", item)
+}
+
+impl Folders {
+    fn with(named: &[&str]) -> Arc<Self> {
+        let folders = Self::default();
+        folders.0.lock().unwrap().named = named.iter().map(ToString::to_string).collect();
+        Arc::new(folders)
+    }
+
+    /// It is in `folder` from now on; `None`: nowhere.
+    fn put(&self, item: &str, folder: Option<&str>) {
+        let mut state = self.0.lock().unwrap();
+        let was = match folder {
+            Some(folder) => state.places.insert(item.to_owned(), folder.to_owned()),
+            None => state.places.remove(item),
+        };
+        for folder in was.into_iter().chain(folder.map(ToOwned::to_owned)) {
+            state.log.push((folder, item.to_owned()));
+        }
+    }
+
+    fn fetched(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().unwrap().fetched)
+    }
+}
+
+#[async_trait]
+impl Feed for Folders {
+    type Item = MailItem;
+
+    fn capabilities(&self) -> FeedCapabilities {
+        FeedCapabilities::new(10, 1)
+    }
+
+    async fn partitions(&self, _: Option<&Cursor>) -> Result<PartitionPage> {
+        let named = self.0.lock().unwrap().named.clone();
+        let partition = |name: String| Partition::new(PartitionId::new(&name), name);
+        Ok(PartitionPage::new(named.into_iter().map(partition).collect(), None))
+    }
+
+    async fn anchor(&self, _: &PartitionId) -> Result<Option<Cursor>> {
+        Ok(None)
+    }
+
+    async fn snapshot(&self, folder: &PartitionId, _: &Window, _: Option<&Cursor>) -> Result<ChangePage<MailItem>> {
+        let state = self.0.lock().unwrap();
+        let here = state.places.iter().filter(|(_, place)| *place == folder.as_str());
+        let changes = here.map(|(item, place)| state.told(item, place)).collect();
+        Ok(ChangePage::new(changes, Next::Done { head: Some(cursor(state.log.len())) }))
+    }
+
+    async fn changes(&self, folder: &PartitionId, since: &Cursor) -> Result<ChangePage<MailItem>> {
+        let state = self.0.lock().unwrap();
+        let since: usize = position(since).parse().unwrap();
+        let here = state.log[since..].iter().filter(|(place, _)| place == folder.as_str());
+        let changes = here.map(|(place, item)| state.told(item, place)).collect();
+        Ok(ChangePage::new(changes, Next::Done { head: Some(cursor(state.log.len())) }))
+    }
+
+    async fn fetch(&self, keys: &[ItemKey]) -> Result<Vec<Fetched<MailItem>>> {
+        let mut state = self.0.lock().unwrap();
+        state.fetched.extend(keys.iter().map(ToString::to_string));
+        let there = |key: &ItemKey| state.places.contains_key(key.as_str());
+        let answer = |key: &ItemKey| {
+            if !there(key) {
+                return Fetched::Gone(key.clone());
+            }
+            Fetched::Present { key: key.clone(), revision: Revision::default(), item: letter(key.as_str()) }
+        };
+        Ok(keys.iter().map(answer).collect())
+    }
+}
+
+async fn follow(rig: &Rig, feed: &Arc<Folders>) {
+    let mut engine = rig.engine();
+    (engine.live, engine.backfill) = (Arc::clone(feed) as Arc<_>, Arc::clone(feed) as Arc<_>);
+    engine.slice(&super::Shutdown::default()).await.unwrap();
+}
+
+/// Enumerates everything again and compares.
+async fn audit(rig: &Rig, feed: &Arc<Folders>) {
+    let mut engine = rig.engine();
+    (engine.live, engine.backfill) = (Arc::clone(feed) as Arc<_>, Arc::clone(feed) as Arc<_>);
+    assert!(engine.begin_audit().await.unwrap());
+    engine.slice(&super::Shutdown::default()).await.unwrap();
+}
+
+/// The folders that hold a row of the item.
+async fn homes(rig: &Rig, item: &str) -> Vec<String> {
+    let (tenant, prefix) = (TenantId::new("t"), String::new());
+    let query = StateQuery::Range { tenant, space: "member", prefix, after: None, limit: 100 };
+    let rows = rig.store.read(&query).await.unwrap();
+    let segments = rows.iter().map(|row| row.key.segments()).filter(|segments| segments[3] == item);
+    segments.map(|segments| segments[2].clone()).collect()
+}
+
+async fn count(rig: &Rig, space: &'static str) -> usize {
+    rig.rows(space).await.len()
+}
+
+async fn two_folders() -> (Rig, Arc<Folders>) {
+    let (rig, feed) = (Rig::new(), Folders::with(&["archive", "inbox"]));
+    for item in ["a", "b", "c"] {
+        feed.put(item, Some("inbox"));
+    }
+    follow(&rig, &feed).await;
+    follow(&rig, &feed).await;
+    assert_eq!((count(&rig, "activity").await, feed.fetched()), (3, vec![]));
+    (rig, feed)
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_moved_is_proved_once_and_left_to_its_new_folder_when_the_old_one_is_enumerated() {
+    let (rig, feed) = two_folders().await;
+    feed.put("a", Some("archive"));
+    follow(&rig, &feed).await;
+    assert_eq!((feed.fetched(), count(&rig, "activity").await), (vec!["a".to_owned()], 3));
+    assert_eq!(homes(&rig, "a").await, ["archive", "inbox"], "until the old folder is looked through");
+    audit(&rig, &feed).await;
+    assert_eq!((feed.fetched(), homes(&rig, "a").await), (vec![], vec!["archive".to_owned()]));
+    let reports = rig.rows("audit").await;
+    assert!(!reports.is_empty() && reports.iter().all(|(_, report)| report.contains(r#""unlisted":{"count":0"#)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_moved_and_was_deleted_there_is_gone() {
+    let (rig, feed) = two_folders().await;
+    feed.put("a", Some("archive"));
+    follow(&rig, &feed).await;
+    feed.put("a", None);
+    follow(&rig, &feed).await;
+    assert_eq!((count(&rig, "activity").await, homes(&rig, "a").await), (2, vec!["inbox".to_owned()]));
+    audit(&rig, &feed).await;
+    assert_eq!(homes(&rig, "a").await, Vec::<String>::new(), "the service was asked about the old row");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_left_and_came_back_is_a_member_as_before() {
+    let (rig, feed) = two_folders().await;
+    feed.put("a", Some("archive"));
+    feed.put("a", Some("inbox"));
+    follow(&rig, &feed).await;
+    assert_eq!((count(&rig, "activity").await, homes(&rig, "a").await), (3, vec!["inbox".to_owned()]));
+    let inbox = rig.rows("member").await;
+    assert!(inbox.iter().all(|(_, row)| !row.contains("left")), "{inbox:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_folder_that_is_gone_takes_its_messages_along_but_not_those_that_were_moved_out_before() {
+    let (rig, feed) = two_folders().await;
+    feed.put("a", Some("archive"));
+    for item in ["b", "c"] {
+        feed.put(item, None);
+    }
+    feed.0.lock().unwrap().named.remove("inbox");
+    follow(&rig, &feed).await;
+    follow(&rig, &feed).await;
+    assert_eq!((feed.fetched(), count(&rig, "activity").await), (vec!["b".to_owned(), "c".to_owned()], 1));
+    assert_eq!((count(&rig, "partition").await, count(&rig, "member").await), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn messages_of_a_vanished_folder_that_are_nowhere_listed_stay_and_are_asked_about_again() {
+    let (rig, feed) = two_folders().await;
+    feed.0.lock().unwrap().named.remove("inbox");
+    follow(&rig, &feed).await;
+    follow(&rig, &feed).await;
+    assert_eq!((feed.fetched().len(), count(&rig, "activity").await, count(&rig, "partition").await), (3, 3, 2));
+    feed.put("a", None);
+    let mut engine = rig.engine();
+    (engine.live, engine.backfill) = (Arc::clone(&feed) as Arc<_>, Arc::clone(&feed) as Arc<_>);
+    engine.options.audit_every = Some(Duration::ZERO);
+    engine.slice(&super::Shutdown::default()).await.unwrap();
+    assert_eq!((feed.fetched().len(), count(&rig, "activity").await), (3, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_folder_that_is_named_again_is_enumerated_again() {
+    let (rig, feed) = two_folders().await;
+    feed.0.lock().unwrap().named.remove("inbox");
+    follow(&rig, &feed).await;
+    feed.0.lock().unwrap().named.insert("inbox".to_owned());
+    feed.put("d", Some("inbox"));
+    follow(&rig, &feed).await;
+    follow(&rig, &feed).await;
+    assert_eq!((count(&rig, "activity").await, homes(&rig, "d").await), (4, vec!["inbox".to_owned()]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_folders_may_wait_for_the_same_item() {
+    let (rig, feed) = (Rig::new(), Folders::with(&["archive", "inbox"]));
+    feed.0.lock().unwrap().deferred = true;
+    follow(&rig, &feed).await;
+    feed.put("x", Some("inbox"));
+    follow(&rig, &feed).await;
+    // Each folder's next place in the queue has the same number.
+    feed.put("a", Some("archive"));
+    feed.put("a", Some("inbox"));
+    feed.put("a", Some("archive"));
+    follow(&rig, &feed).await;
+    follow(&rig, &feed).await;
+    assert_eq!((count(&rig, "pending").await, count(&rig, "activity").await), (0, 2));
+    let waiting = rig.rows("member").await;
+    assert!(waiting.iter().all(|(_, row)| row.contains(r#""pending":null"#)), "{waiting:?}");
+}
