@@ -29,16 +29,16 @@ use super::{
     feed::{Feed, SyncItem},
     hold::{holding, taken_over},
     publish::{Publication, Told, publish},
-    rows::{Keys, Lane, MEMBERS, MemberRow, PARTITIONS, PENDING, PartitionRow, SnapshotRow, decode},
+    rows::{Keys, Lane, MEMBERS, PARTITIONS, PENDING, PartitionRow, SnapshotRow, decode},
     shutdown::Shutdown,
 };
 use crate::{
     activity::{ActivityChange, BatchRetention, NameLists, Outcome, Sink},
     clock::Clock,
     error::{ErrorKind, Result},
-    event::{Event, EventKind, EventListener, EventRetention, Gaps, Phase, Progress, kept_of, tell},
+    event::{Event, EventListener, EventRetention, Phase, Progress, kept_of, tell},
     ids::{ConnectionId, ItemKey, PartitionId, TenantId},
-    store::{LeaseGuard, LeaseKey, LeaseStore, Space, StateKey, StateQuery, StateWrite, SyncStore},
+    store::{LeaseGuard, LeaseKey, LeaseStore, Space, StateQuery, StateWrite, SyncStore},
     vault::Sealer,
 };
 

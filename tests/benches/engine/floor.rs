@@ -21,7 +21,7 @@ use integration_core::{
     testing::test_session,
 };
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
     recording::{Exchange, Step, Trace},
@@ -34,7 +34,7 @@ pub(crate) enum Work {
     Anchor,
     List,
     Fetch(Vec<ItemKey>),
-    Commit(Vec<Row>, bool),
+    Commit(Vec<Row>, Vec<CounterKey>),
 }
 
 /// A row to write.
@@ -72,9 +72,9 @@ impl Row {
         let place = Place { space: write.space, key: write.key.clone(), expect: write.expect };
         let Some(bytes) = &write.bytes else { return Self::Ready(write.clone()) };
         let row = match write.space {
-            "activity" => Self::Activity(place, serde_json::from_slice(bytes).unwrap()),
-            "decision" => Self::Decision(place, serde_json::from_slice(bytes).unwrap()),
-            "thread" => Self::Thread(place, serde_json::from_slice(bytes).unwrap()),
+            "activity" => Self::Activity(place, unmarked(bytes)),
+            "decision" => Self::Decision(place, unmarked(bytes)),
+            "thread" => Self::Thread(place, unmarked(bytes)),
             _ => Self::Ready(write.clone()),
         };
         assert_eq!(row.write().bytes.as_ref(), Some(bytes), "a row is not what was recorded");
@@ -84,18 +84,34 @@ impl Row {
     fn write(&self) -> StateWrite {
         match self {
             Self::Ready(write) => write.clone(),
-            Self::Activity(place, activity) => place.write(serde_json::to_vec(activity).unwrap()),
-            Self::Decision(place, decision) => place.write(serde_json::to_vec(decision).unwrap()),
-            Self::Thread(place, thread) => place.write(serde_json::to_vec(thread).unwrap()),
+            Self::Activity(place, activity) => place.write(marked(activity)),
+            Self::Decision(place, decision) => place.write(marked(decision)),
+            Self::Thread(place, thread) => place.write(marked(thread)),
         }
     }
+}
+
+/// What a stored row carries in front of its fields: its format.
+const MARK: &str = r#"{"v":1,"#;
+
+fn unmarked<T: DeserializeOwned>(bytes: &[u8]) -> T {
+    let fields = bytes.strip_prefix(MARK.as_bytes()).expect("a row carries its format");
+    serde_json::from_slice(&[b"{", fields].concat()).unwrap()
+}
+
+fn marked<T: Serialize>(row: &T) -> Vec<u8> {
+    let mut bytes = MARK.as_bytes().to_vec();
+    serde_json::to_writer(&mut bytes, row).unwrap();
+    // The mark opens the row.
+    bytes.remove(MARK.len());
+    bytes
 }
 
 /// The recording as work to do.
 pub(crate) fn prepare(trace: &Trace) -> Vec<Work> {
     let work = trace.steps.iter().filter_map(|step| match step {
         Step::Call(exchange) => call(exchange),
-        Step::Commit(writes, numbered) => Some(Work::Commit(writes.iter().map(Row::of).collect(), *numbered)),
+        Step::Commit(writes, numbered) => Some(Work::Commit(writes.iter().map(Row::of).collect(), numbered.clone())),
     });
     work.collect()
 }
@@ -159,7 +175,7 @@ impl Floor {
                     };
                 }
                 Work::Fetch(keys) => self.fetch(keys, &mut found).await,
-                Work::Commit(rows, numbered) => self.commit(rows, *numbered).await,
+                Work::Commit(rows, numbered) => self.commit(rows, numbered).await,
             }
         }
         found
@@ -185,12 +201,12 @@ impl Floor {
         }
     }
 
-    async fn commit(&self, rows: &[Row], numbered: bool) {
+    async fn commit(&self, rows: &[Row], numbered: &[CounterKey]) {
         let writes: Vec<StateWrite> = rows.iter().map(Row::write).collect();
         let mut tx = self.store.begin(Some(&self.guard)).await.unwrap();
         tx.write(&writes).await.unwrap();
-        if numbered {
-            tx.next(&CounterKey::new(tenant(), "batch")).await.unwrap();
+        for counter in numbered {
+            tx.next(counter).await.unwrap();
         }
         tx.commit().await.unwrap();
     }

@@ -35,7 +35,7 @@ pub(crate) struct Exchange {
 pub(crate) enum Step {
     Call(Arc<Exchange>),
     /// A transaction: its rows, and whether it took a number.
-    Commit(Vec<StateWrite>, bool),
+    Commit(Vec<StateWrite>, Vec<CounterKey>),
 }
 
 /// Everything that happened.
@@ -163,7 +163,7 @@ impl SyncStore for RecordingStore {
             inner,
             recorder: self.recorder.clone(),
             writes: Vec::new(),
-            numbered: false,
+            numbered: Vec::new(),
         }))
     }
 }
@@ -172,7 +172,7 @@ struct RecordingTransaction {
     inner: Box<dyn StoreTransaction>,
     recorder: Recorder,
     writes: Vec<StateWrite>,
-    numbered: bool,
+    numbered: Vec<CounterKey>,
 }
 
 #[async_trait]
@@ -183,7 +183,7 @@ impl StoreTransaction for RecordingTransaction {
     }
 
     async fn next(&mut self, counter: &CounterKey) -> Result<u64> {
-        self.numbered = true;
+        self.numbered.push(counter.clone());
         self.inner.next(counter).await
     }
 
