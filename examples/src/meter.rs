@@ -10,6 +10,7 @@ use chrono::{DateTime, Utc};
 use integration_core::{
     Result,
     http::{Admission, AdmissionKey, AdmissionRequest, Body, Permit, QuotaScope, Transport, TransportError, Usage},
+    ids::AppId,
 };
 
 /// Requests sent and units spent.
