@@ -7,14 +7,20 @@ use integration_core::{
     sync::{AuditCost, AuditReport, Gap, Job, JobOutcome, Shutdown},
 };
 
-use super::Visit;
+use super::{Arguments, Visit};
 
 impl Visit<'_> {
-    /// Why a message is, or is not, on the timeline.
-    pub(super) async fn why(&self, message: &str, json: bool) -> Result<()> {
-        let connection = self.connect().await?;
-        let why = self.hub.why(&self.tenant, &connection.id, message).await?;
-        if json {
+    /// Why a message is, or is not, on the timeline: the first mailbox that knows it answers.
+    pub(super) async fn why(&self, message: &str, arguments: &Arguments) -> Result<()> {
+        let mut why = Why::Unknown;
+        for service in &arguments.services {
+            let connection = self.connect(*service).await?;
+            why = self.hub.why(&self.tenant, &connection.id, message).await?;
+            if !matches!(why, Why::Unknown) {
+                break;
+            }
+        }
+        if arguments.json {
             let answer = serde_json::to_value(&why);
             println!("{}", answer.map_err(|error| Error::new(ErrorKind::Validation, error.to_string()))?);
         } else {
@@ -24,8 +30,7 @@ impl Visit<'_> {
     }
 
     /// Compares the mailbox with its service, and repairs what does not agree. False when it was asked to stop.
-    pub(super) async fn audit(&self, stop: &Shutdown, json: bool) -> Result<bool> {
-        let connection = self.connect().await?;
+    pub(super) async fn audit(&self, connection: &Connection, stop: &Shutdown, json: bool) -> Result<bool> {
         let cost = self.hub.audit_cost(&self.tenant, &connection.id).await?;
         if !json {
             println!(
@@ -33,8 +38,8 @@ impl Visit<'_> {
                 cost.items, cost.calls, cost.units
             );
         }
-        self.run_audit(&connection).await?;
-        if !self.sync(&connection, stop).await? {
+        self.run_audit(connection).await?;
+        if !self.sync(connection, stop).await? {
             return Ok(false);
         }
         for report in self.hub.audit_reports(&self.tenant, &connection.id).await? {
