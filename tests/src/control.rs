@@ -25,6 +25,32 @@
 //! | `POST /sandbox/rotate_keys`              | signs id tokens with a new key                                   |
 //! | `POST /sandbox/jwks_outage?on=`          | makes the key endpoint unavailable                               |
 //! | `POST /sandbox/save`                     | writes the state file                                            |
+//!
+//! What concerns one service only is Google's above, and Microsoft's below `/sandbox/microsoft/`; consent, faults and the
+//! token delay are for both.
+//!
+//! | method and path                                  | what it does                                             |
+//! |--------------------------------------------------|----------------------------------------------------------|
+//! | `GET …/people`                                   | everybody with an account                                |
+//! | `GET …/refresh_tokens?account=`                  | how many refresh tokens of a person are live             |
+//! | `POST …/people?account=&name=&admin=`            | gives a person an account, in a tenant of the address's domain → the person |
+//! | `POST …/tenants`                                 | adds a tenant; JSON ([`Tenant`](crate::microsoft::Tenant)) |
+//! | `POST …/apps`                                    | registers an app; JSON ([`EntraApp`](crate::microsoft::EntraApp)) |
+//! | `POST …/invite?account=&tenant=`                 | makes a person a guest of a tenant                       |
+//! | `POST …/withdraw_consent?account=&client=`       | takes back what a person consented to                    |
+//! | `POST …/withdraw_admin_consent?tenant=&client=`  | takes back what an administrator consented to            |
+//! | `POST …/revoke_sessions?account=`                | revokes a person's sessions                              |
+//! | `POST …/forget_tokens?account=&client=`          | makes a person's refresh tokens unknown                  |
+//! | `POST …/expire_access_tokens`                    | ends every access token                                  |
+//! | `POST …/expire_secrets?client=`                  | ends every secret of an app                              |
+//! | `POST …/disable?account=&on=`                    | disables an account, or enables it                       |
+//! | `POST …/conditional_access?account=`             | JSON ([`ConditionalAccess`](crate::microsoft::ConditionalAccess)); no body: nothing is held against the person |
+//! | `POST …/demand_claims?account=`                  | JSON: claims that Graph demands; no body: none           |
+//! | `POST …/trouble?tenant=&number=`                 | the tenant's token endpoint is unavailable (90033, 90055); no number: available |
+//! | `POST …/settings?token_life_seconds=&spelling=&blocked=&challenge_answer=` | changes what is named          |
+//! | `POST …/rotate_keys`, `POST …/jwks_outage?on=`   | as above                                                 |
+
+mod microsoft;
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -34,10 +60,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use url::Url;
 
-use crate::{
-    AppRegistration, Consent, Sandbox,
-    google::{ApiAnswer, Form},
-};
+use crate::{AppRegistration, Consent, Sandbox, call::ApiAnswer, form::Form};
 
 /// What somebody does on the consent page, from afar.
 #[derive(Debug, Deserialize)]
@@ -81,10 +104,13 @@ fn to_json(value: impl serde::Serialize) -> Answered {
 }
 
 fn handle(sandbox: &Sandbox, request: &Request<Bytes>) -> Answered {
-    let query = Form::parse(request.uri().query().unwrap_or_default().as_bytes());
+    let path = request.uri().path().trim_start_matches("/sandbox/");
+    if let Some(path) = path.strip_prefix("microsoft/") {
+        return microsoft::handle(sandbox, path, request);
+    }
+    let query = Form::query(request);
     let needed = |name: &str| query.one(name).ok_or_else(|| wrong(format!("{name} is missing")));
     let number = |name: &str| needed(name)?.parse::<u64>().map_err(wrong);
-    let path = request.uri().path().trim_start_matches("/sandbox/");
     match (request.method().as_str(), path) {
         ("GET", "books") => return to_json(sandbox.books()),
         ("GET", "calls") => return to_json(sandbox.calls()),

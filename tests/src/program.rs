@@ -2,7 +2,11 @@
 
 use std::{io, net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 
-use crate::{GmailSettings, Sandbox, SandboxSettings, Served, google::gmail::QuotaPreset, mail};
+use serde::Serialize;
+
+use crate::{
+    GmailSettings, GoogleUrls, MicrosoftUrls, Sandbox, SandboxSettings, Served, google::gmail::QuotaPreset, mail,
+};
 
 /// The command line.
 pub const USAGE: &str = "usage: sandbox --listen 127.0.0.1:PORT [--state FILE] [--mail PATH]... [--person ADDRESS] \
@@ -19,6 +23,15 @@ struct Options {
     mail: Vec<PathBuf>,
     person: Option<String>,
     quota: QuotaPreset,
+}
+
+/// What is printed: Google's URLs, and Microsoft's two roots `login` and `graph`.
+#[derive(Debug, Serialize)]
+struct Urls {
+    #[serde(flatten)]
+    google: GoogleUrls,
+    #[serde(flatten)]
+    microsoft: MicrosoftUrls,
 }
 
 impl Options {
@@ -88,7 +101,7 @@ async fn serve(options: Options) -> io::Result<()> {
     let (sandbox, served) = start(options).await?;
     // Before anybody can know that it runs.
     let stopped = stopped()?;
-    println!("{}", serde_json::to_string(&served.base_urls())?);
+    println!("{}", serde_json::to_string(&Urls { google: served.base_urls(), microsoft: served.microsoft_urls() })?);
     tokio::pin!(stopped);
     loop {
         tokio::select! {
@@ -113,6 +126,9 @@ async fn start(options: Options) -> io::Result<(Sandbox, Served)> {
     let person = options.person.unwrap_or_else(|| PERSON.to_owned());
     if !sandbox.people().iter().any(|known| known.address == person.to_lowercase()) {
         sandbox.register_person(&person, "Alex Example");
+    }
+    if !sandbox.microsoft().people().iter().any(|known| known.mail == person.to_lowercase()) {
+        sandbox.microsoft().register_person(&person, "Alex Example");
     }
     let mut messages = Vec::new();
     for path in &options.mail {

@@ -1,0 +1,96 @@
+//! Steering the simulated Microsoft: paths below `/sandbox/microsoft/`.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, StatusCode};
+use serde::de::DeserializeOwned;
+use serde_json::json;
+
+use super::{Answered, to_json, wrong};
+use crate::{
+    Sandbox,
+    form::Form,
+    microsoft::{Blocked, ChallengeAnswer, EntraApp, EntraSettings, Spelling, Tenant},
+};
+
+pub(super) fn handle(sandbox: &Sandbox, path: &str, request: &Request<Bytes>) -> Answered {
+    let microsoft = sandbox.microsoft();
+    let query = Form::query(request);
+    let needed = |name: &str| query.one(name).ok_or_else(|| wrong(format!("{name} is missing")));
+    let is_on = |name: &str| needed(name).map(|value| value == "true");
+    match (request.method().as_str(), path) {
+        ("GET", "people") => return to_json(microsoft.people()),
+        ("GET", "refresh_tokens") => return Ok(json!({"live": microsoft.live_refresh_tokens(needed("account")?)})),
+        ("POST", "people") => return person(sandbox, needed("account")?, &query),
+        ("POST", "tenants") => microsoft.register_tenant(parse::<Tenant>(request)?),
+        ("POST", "apps") => microsoft.try_register_app(parse::<EntraApp>(request)?).map_err(wrong)?,
+        ("POST", "invite") => microsoft.invite(needed("account")?, needed("tenant")?),
+        ("POST", "withdraw_consent") => microsoft.withdraw_consent(needed("account")?, needed("client")?),
+        ("POST", "withdraw_admin_consent") => microsoft.withdraw_admin_consent(needed("tenant")?, needed("client")?),
+        ("POST", "revoke_sessions") => microsoft.revoke_sessions(needed("account")?),
+        ("POST", "forget_tokens") => microsoft.forget_tokens(needed("account")?, needed("client")?),
+        ("POST", "expire_access_tokens") => microsoft.expire_access_tokens(),
+        ("POST", "expire_secrets") => {
+            let now = sandbox.now();
+            microsoft.change_app(needed("client")?, |app| {
+                app.secrets.iter_mut().for_each(|secret| secret.expires_at = Some(now));
+            });
+        }
+        ("POST", "disable") => {
+            let on = is_on("on")?;
+            microsoft.change(needed("account")?, |user| user.disabled = on);
+        }
+        ("POST", "conditional_access") => {
+            let access = optional(request)?;
+            microsoft.change(needed("account")?, |user| user.access = access);
+        }
+        ("POST", "demand_claims") => {
+            let demanded = optional(request)?;
+            microsoft.change(needed("account")?, |user| user.demanded = demanded);
+        }
+        ("POST", "trouble") => {
+            let number = query.one("number").map(str::parse).transpose().map_err(wrong)?;
+            microsoft.set_trouble(needed("tenant")?, number);
+        }
+        ("POST", "settings") => return settings(sandbox, &query),
+        ("POST", "rotate_keys") => microsoft.rotate_keys(),
+        ("POST", "jwks_outage") => microsoft.jwks_outage(is_on("on")?),
+        _ => return Err((StatusCode::NOT_FOUND, "there is no such control".to_owned())),
+    }
+    Ok(json!({}))
+}
+
+fn parse<T: DeserializeOwned>(request: &Request<Bytes>) -> Result<T, (StatusCode, String)> {
+    serde_json::from_slice(request.body()).map_err(wrong)
+}
+
+/// The body, if there is one.
+fn optional<T: DeserializeOwned>(request: &Request<Bytes>) -> Result<Option<T>, (StatusCode, String)> {
+    if request.body().is_empty() { Ok(None) } else { parse(request).map(Some) }
+}
+
+fn person(sandbox: &Sandbox, account: &str, query: &Form) -> Answered {
+    let name = query.one("name").unwrap_or("Somebody");
+    let microsoft = sandbox.microsoft();
+    let is_admin = query.one("admin") == Some("true");
+    to_json(if is_admin { microsoft.register_admin(account, name) } else { microsoft.register_person(account, name) })
+}
+
+/// Changes what the query names: `token_life_seconds`, `spelling`, `blocked`, `challenge_answer`.
+fn settings(sandbox: &Sandbox, query: &Form) -> Answered {
+    fn word<T: DeserializeOwned>(query: &Form, name: &str) -> Result<Option<T>, (StatusCode, String)> {
+        query.one(name).map(|text| serde_json::from_value(json!(text))).transpose().map_err(wrong)
+    }
+    let life = query.one("token_life_seconds").map(str::parse).transpose().map_err(wrong)?;
+    let spelling = word::<Spelling>(query, "spelling")?;
+    let blocked = word::<Blocked>(query, "blocked")?;
+    let challenge = word::<ChallengeAnswer>(query, "challenge_answer")?;
+    sandbox.microsoft().change_settings(|settings: &mut EntraSettings| {
+        settings.token_life = life.map_or(settings.token_life, Duration::from_secs);
+        settings.spelling = spelling.unwrap_or(settings.spelling);
+        settings.blocked = blocked.unwrap_or(settings.blocked);
+        settings.challenge_answer = challenge.unwrap_or(settings.challenge_answer);
+    });
+    Ok(json!({}))
+}
