@@ -12,8 +12,8 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use integration_core::{
     Result,
-    ids::AppId,
     http::{Admission, AdmissionKey, AdmissionRequest, Body, Permit, QuotaScope, Transport, TransportError, Usage},
+    ids::AppId,
 };
 
 /// Requests sent and units spent.

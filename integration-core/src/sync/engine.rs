@@ -24,12 +24,12 @@ use tracing::Instrument;
 use self::pending::FetchEnd;
 use super::{
     audit::AuditReport,
-    change::Next,
+    change::{ChangePage, Next},
     cursor::Window,
     feed::{Feed, SyncItem},
     hold::{holding, taken_over},
     publish::{Publication, Told, publish},
-    rows::{Keys, Lane, MEMBERS, PARTITIONS, PENDING, PartitionRow, SnapshotRow, decode},
+    rows::{Keys, Lane, PARTITIONS, PENDING, PartitionRow, SnapshotRow, decode},
     shutdown::Shutdown,
 };
 use crate::{
@@ -183,6 +183,9 @@ pub(crate) fn sync_lease(tenant: &TenantId, connection: &ConnectionId, kind: &st
     LeaseKey::new(["sync", tenant.as_str(), connection.as_str(), kind])
 }
 
+/// A partition, where it stands, and what its service answered, if it was asked.
+type Asked<'a, I> = (&'a PartitionId, PartitionRow, Option<Result<ChangePage<I>>>);
+
 /// One slice's state.
 struct Slice {
     guard: LeaseGuard,
@@ -260,16 +263,18 @@ impl<I: SyncItem> Engine<I> {
             return Ok(SliceEnd::More);
         }
         let partitions = self.partitions().await?;
+        let at_once = self.live.capabilities().at_once.max(1);
         let mut walking = Vec::new();
-        for partition in &partitions.named {
-            let mut row = self.load(partition).await?;
-            if !self.follow_head(slice, partition, &mut row, stop).await? {
-                return Ok(SliceEnd::More);
+        for some in partitions.named.chunks(at_once) {
+            for (partition, mut row, first) in self.heads(some).await? {
+                if !self.follow_head(slice, (partition, first), &mut row, stop).await? {
+                    return Ok(SliceEnd::More);
+                }
+                if self.audit_is_due(&row) {
+                    self.plan_audit(slice, partition, &mut row).await?;
+                }
+                walking.extend(row.snapshot.is_some().then_some(partition));
             }
-            if self.audit_is_due(&row) {
-                self.plan_audit(slice, partition, &mut row).await?;
-            }
-            walking.extend(row.snapshot.is_some().then_some(partition));
         }
         for partition in &partitions.vanished {
             walking.extend(self.dissolve(slice, partition).await?.then_some(partition));
@@ -281,11 +286,12 @@ impl<I: SyncItem> Engine<I> {
             }
             self.renew(slice).await?;
             let (mut listed, listing) = (0, !walking.is_empty());
-            for partition in std::mem::take(&mut walking) {
-                let mut row = self.load(partition).await?;
-                self.enumerate(slice, partition, &mut row).await?;
-                listed += row.snapshot.as_ref().map_or(0, |snapshot| snapshot.listed);
-                walking.extend(row.snapshot.is_some().then_some(partition));
+            for some in std::mem::take(&mut walking).chunks(at_once) {
+                for (partition, mut row, page) in self.listings(some).await? {
+                    self.enumerate(slice, (partition, page), &mut row).await?;
+                    listed += row.snapshot.as_ref().map_or(0, |snapshot| snapshot.listed);
+                    walking.extend(row.snapshot.is_some().then_some(partition));
+                }
             }
             let fetched = self.fetch_pending(slice, &all).await?;
             self.progress(slice, listing, listed);
@@ -310,11 +316,45 @@ impl<I: SyncItem> Engine<I> {
         Ok(())
     }
 
-    /// False if time was up before the end.
+    /// Some partitions' rows, and what their heads have to tell: asked at the same time.
+    async fn heads<'a>(&self, some: &'a [PartitionId]) -> Result<Vec<Asked<'a, I>>> {
+        let mut rows = Vec::with_capacity(some.len());
+        for partition in some {
+            rows.push((partition, self.load(partition).await?));
+        }
+        let ask = |(partition, row): (&'a PartitionId, PartitionRow)| async move {
+            let page = match &row.head {
+                Some(head) if !row.vanished => Some(self.live.changes(partition, head).await),
+                _ => None,
+            };
+            (partition, row, page)
+        };
+        Ok(futures_util::future::join_all(rows.into_iter().map(ask)).await)
+    }
+
+    /// Some partitions' rows, and the next pages of their enumerations: asked at the same time.
+    async fn listings<'a>(&self, some: &[&'a PartitionId]) -> Result<Vec<Asked<'a, I>>> {
+        let mut rows = Vec::with_capacity(some.len());
+        for partition in some {
+            rows.push((*partition, self.load(partition).await?));
+        }
+        let ask = |(partition, row): (&'a PartitionId, PartitionRow)| async move {
+            let page = match &row.snapshot {
+                Some(SnapshotRow { listing_done: false, at, .. }) => {
+                    Some(self.backfill.snapshot(partition, &self.options.window, at.as_ref()).await)
+                }
+                _ => None,
+            };
+            (partition, row, page)
+        };
+        Ok(futures_util::future::join_all(rows.into_iter().map(ask)).await)
+    }
+
+    /// Takes the page that was asked for already, and those behind it. False if time was up before the end.
     async fn follow_head(
         &self,
         slice: &mut Slice,
-        partition: &PartitionId,
+        (partition, mut first): (&PartitionId, Option<Result<ChangePage<I>>>),
         row: &mut PartitionRow,
         stop: &Shutdown,
     ) -> Result<bool> {
@@ -323,7 +363,11 @@ impl<I: SyncItem> Engine<I> {
         }
         while let Some(head) = row.head.clone() {
             self.renew(slice).await?;
-            let page = match self.live.changes(partition, &head).await {
+            let page = match first.take() {
+                Some(page) => page,
+                None => self.live.changes(partition, &head).await,
+            };
+            let page = match page {
                 Ok(page) => page,
                 Err(error) if error.kind() == ErrorKind::CursorExpired => {
                     tracing::info!(connection = %self.keys.connection, "the head cursor expired: a new enumeration begins");
@@ -361,12 +405,15 @@ impl<I: SyncItem> Engine<I> {
         self.commit(slice, &[&[write]]).await
     }
 
-    async fn enumerate(&self, slice: &mut Slice, partition: &PartitionId, row: &mut PartitionRow) -> Result<()> {
+    async fn enumerate(
+        &self,
+        slice: &mut Slice,
+        (partition, page): (&PartitionId, Option<Result<ChangePage<I>>>),
+        row: &mut PartitionRow,
+    ) -> Result<()> {
         let Some(snapshot) = row.snapshot.clone() else { return Ok(()) };
-        if snapshot.listing_done {
-            return self.sweep(slice, partition, row, snapshot).await;
-        }
-        let page = match self.backfill.snapshot(partition, &self.options.window, snapshot.at.as_ref()).await {
+        let Some(page) = page else { return self.sweep(slice, partition, row, snapshot).await };
+        let page = match page {
             Ok(page) => page,
             Err(error) if error.kind() == ErrorKind::CursorExpired => {
                 return self.start_over(slice, partition, row).await;

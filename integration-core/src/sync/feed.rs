@@ -132,19 +132,36 @@ pub struct FeedCapabilities {
     pub list_page: usize,
     /// What one such page costs, in units of the quota table.
     pub list_cost: u32,
+    /// How many partitions are asked at the same time.
+    pub at_once: usize,
 }
 
 impl FeedCapabilities {
     /// A feed that fetches `fetch_batch` items at a time, each costing `fetch_cost` units.
     #[must_use]
     pub const fn new(fetch_batch: usize, fetch_cost: u32) -> Self {
-        Self { anchor_first: false, newest_first: false, fetch_batch, fetch_cost, list_page: 100, list_cost: 1 }
+        Self {
+            anchor_first: false,
+            newest_first: false,
+            fetch_batch,
+            fetch_cost,
+            list_page: 100,
+            list_cost: 1,
+            at_once: 1,
+        }
     }
 
     /// Its snapshot names `page` items at a time, each page costing `cost` units; 100 and 1 unless set.
     #[must_use]
     pub const fn with_listing(mut self, page: usize, cost: u32) -> Self {
         (self.list_page, self.list_cost) = (page, cost);
+        self
+    }
+
+    /// So many of its partitions are asked at the same time; one after the other unless set.
+    #[must_use]
+    pub const fn with_at_once(mut self, partitions: usize) -> Self {
+        self.at_once = partitions;
         self
     }
 

@@ -79,7 +79,7 @@ impl Feed for Folders {
     type Item = MailItem;
 
     fn capabilities(&self) -> FeedCapabilities {
-        FeedCapabilities::new(10, 1)
+        FeedCapabilities::new(10, 1).with_at_once(2)
     }
 
     async fn partitions(&self, _: Option<&Cursor>) -> Result<PartitionPage> {
