@@ -15,14 +15,14 @@ use crate::{
     Result,
     clock::{Clock, SystemClock, SystemRandom},
     connection::{
-        Capability, ClientAuthentication, Connection, Connector, ConnectorProfile, Grant, GrantStatus, OAuthEndpoints,
-        OAuthSettings, RemoteAccount, ScopeRule, ScopeTable, TokenFailure, TokenFailureClass,
+        Capability, ClientAuthentication, Connection, Connector, ConnectorProfile, Grant, GrantStatus, Identity,
+        OAuthEndpoints, OAuthSettings, RemoteAccount, ScopeRule, ScopeTable, TokenFailure, TokenFailureClass,
     },
     http::{Credentials, Failure, GrantSession, HttpFailure, QuotaTable},
     ids::{AppId, GrantId, TenantId},
     oauth::{
         Authorisation, Authorise, Callback, CallbackQuery, Completion, ConnectOutcome, GrantCredentials, OAuthParts,
-        SignIn, SignInHost, SignInSettings,
+        SignIn, SignInHost, SignInSettings, SignedIn,
     },
     secret::SecretText,
     store::Stores,
@@ -85,6 +85,8 @@ pub(super) struct World {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) tenant: TenantId,
     pub(super) accounts: Mutex<Vec<RemoteAccount>>,
+    /// What was known when accounts were asked for.
+    pub(super) known: Mutex<Vec<(Option<Identity>, Vec<String>)>>,
     ring: KeyRing,
 }
 
@@ -108,7 +110,8 @@ impl World {
         let connector: Arc<dyn Connector> = Arc::<TestConnector>::clone(&test_connector);
         let accounts =
             Mutex::new(vec![RemoteAccount::new("account-1", "ann@example.com").with_address("ann@example.com")]);
-        Self { store, service, sign_in, connector, test_connector, clock, tenant: TenantId::new("t"), accounts, ring }
+        let (tenant, known) = (TenantId::new("t"), Mutex::default());
+        Self { store, service, sign_in, connector, test_connector, clock, tenant, accounts, known, ring }
     }
 
     /// Another process on the same stores.
@@ -184,9 +187,10 @@ impl SignInHost for World {
         _: &Arc<dyn Connector>,
         _: &Grant,
         credentials: Arc<dyn Credentials>,
-        _: Option<&CallbackQuery>,
+        known: &SignedIn<'_>,
     ) -> Result<Vec<RemoteAccount>> {
         credentials.access(None).await?;
+        self.known.lock().unwrap().push((known.identity.clone(), known.named.clone()));
         Ok(self.accounts.lock().unwrap().clone())
     }
 }
