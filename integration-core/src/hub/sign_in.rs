@@ -12,8 +12,8 @@ use crate::{
     http::{Breaker, BreakerSettings, Credentials, GrantSession, Priority},
     ids::{AppId, ConnectionId, GrantId, TenantId},
     oauth::{
-        AdminConsent, AdminConsentAsk, AppOnly, Authorisation, Authorise, BrowserBinding, Callback, CallbackQuery, Completion, ConnectOutcome,
-        Disconnected, Forget, Revocation, SignInHost, SignedIn,
+        AdminConsent, AdminConsentAsk, AppOnly, Authorisation, Authorise, BrowserBinding, Callback, CallbackQuery,
+        Completion, ConnectOutcome, Disconnected, Forget, Revocation, SignInHost, SignedIn,
     },
     store::{StateKey, StateQuery},
     sync::Job,

@@ -189,7 +189,10 @@ impl SignIn {
                 done => return done.map(|()| value),
             }
         }
-        Err(Error::new(ErrorKind::Conflict, "the record of an administrator's consent changed each time it was written"))
+        Err(Error::new(
+            ErrorKind::Conflict,
+            "the record of an administrator's consent changed each time it was written",
+        ))
     }
 
     /// The record as it is to be, with a fresh state where its address has to change.
@@ -328,7 +331,10 @@ impl SignIn {
                 done => return done,
             }
         }
-        Err(Error::new(ErrorKind::Conflict, "the record of an administrator's consent changed each time it was written"))
+        Err(Error::new(
+            ErrorKind::Conflict,
+            "the record of an administrator's consent changed each time it was written",
+        ))
     }
 
     async fn record(&self, tenant: &TenantId, key: &StateKey) -> Result<Option<Stored<AdminConsent>>> {
@@ -372,7 +378,8 @@ fn admin_page(
 ) -> Result<Url> {
     let (profile, endpoint) = (connector.profile(), admin_endpoint(connector)?);
     let mut page = endpoint.page(ask.organisation.as_deref()).ok_or_else(|| {
-        Error::new(ErrorKind::InvalidInput, "the organisation is neither an id nor a domain").with_service(profile.service)
+        Error::new(ErrorKind::InvalidInput, "the organisation is neither an id nor a domain")
+            .with_service(profile.service)
     })?;
     let scope = match &profile.oauth.app_scope {
         Some(scope) => scope.clone(),

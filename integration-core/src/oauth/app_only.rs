@@ -33,11 +33,7 @@ pub struct AppOnly {
 impl AppOnly {
     /// For `subject`, with `capabilities`.
     pub fn new(subject: impl Into<String>, capabilities: impl IntoIterator<Item = Capability>) -> Self {
-        Self {
-            subject: Some(subject.into()),
-            capabilities: capabilities.into_iter().collect(),
-            ..Self::default()
-        }
+        Self { subject: Some(subject.into()), capabilities: capabilities.into_iter().collect(), ..Self::default() }
     }
 
     /// For the app itself, on `accounts`, with `capabilities`.

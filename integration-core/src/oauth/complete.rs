@@ -286,12 +286,7 @@ enum Refusal {
 }
 
 /// Anyone can write this query: only what looks like a code is shown, and the description never is.
-fn refused_at_consent(
-    connector: &dyn Connector,
-    error: &str,
-    description: Option<&str>,
-    pending: &Pending,
-) -> Refusal {
+fn refused_at_consent(connector: &dyn Connector, error: &str, description: Option<&str>, pending: &Pending) -> Refusal {
     let error = shown_code(error);
     let description: Option<String> = description.map(|text| text.chars().take(LONGEST_DESCRIPTION).collect());
     let class = |description| {

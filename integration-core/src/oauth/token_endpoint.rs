@@ -187,7 +187,9 @@ impl TokenEndpoint<'_> {
                 .exchange_code(AuthorizationCode::new(code.to_owned()))
                 .set_pkce_verifier(PkceCodeVerifier::new(verifier.expose().clone()))
                 .set_redirect_uri(Cow::Borrowed(&redirect));
-            proof.iter().fold(request, |request, (name, value)| request.add_extra_param(*name, value.expose().as_str()))
+            let claims = oauth.claims.iter().map(|claims| ("claims", claims));
+            let proof = proof.iter().map(|(name, value)| (*name, value.expose()));
+            proof.chain(claims).fold(request, |request, (name, value)| request.add_extra_param(name, value.as_str()))
         };
         match request().request_async(self).await.map(TokenAnswer::from).map_err(TokenCallError::from) {
             // A code is good for one try only, but a request that never arrived was none.
@@ -335,9 +337,10 @@ fn codes(json: &Value) -> Vec<u64> {
 /// The app's own key is no use: nobody else can do anything about it.
 fn unproved(error: &Error) -> TokenFailureClass {
     use crate::error::{Actor, Remedy};
-    let remedy = error.remedy().cloned().unwrap_or_else(|| {
-        Remedy::new("The app cannot prove itself.", Actor::Operator, "Check the app's key.")
-    });
+    let remedy = error
+        .remedy()
+        .cloned()
+        .unwrap_or_else(|| Remedy::new("The app cannot prove itself.", Actor::Operator, "Check the app's key."));
     TokenFailureClass::Misconfigured(remedy)
 }
 
@@ -377,9 +380,7 @@ pub(super) fn client(oauth: &OAuthSettings) -> Client<EndpointSet> {
         ClientAuthentication::SecretInHeader(secret) => with(AuthType::BasicAuth, secret),
         ClientAuthentication::Certificate { .. }
         | ClientAuthentication::None
-        | ClientAuthentication::ServiceAccount { .. } => {
-            client.set_auth_type(AuthType::RequestBody)
-        }
+        | ClientAuthentication::ServiceAccount { .. } => client.set_auth_type(AuthType::RequestBody),
     }
 }
 
