@@ -78,7 +78,7 @@ use futures_util::FutureExt;
 
 pub use host::{Refusal, Visitor, WebHost};
 pub use options::{Offer, WebOptions};
-pub use status::{AccountStatus, Status};
+pub use status::{AccountStatus, AwaitingAdmin, Status};
 pub use strings::{Strings, Text};
 
 use self::{

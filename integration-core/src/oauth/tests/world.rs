@@ -18,6 +18,7 @@ use crate::{
         Capability, ClientAuthentication, Connection, Connector, ConnectorProfile, Grant, GrantStatus, Identity,
         OAuthEndpoints, OAuthSettings, RemoteAccount, ScopeRule, ScopeTable, TokenFailure, TokenFailureClass,
     },
+    error::{Actor, Remedy},
     http::{Credentials, Failure, GrantSession, HttpFailure, QuotaTable},
     ids::{AppId, GrantId, TenantId},
     oauth::{
@@ -29,6 +30,8 @@ use crate::{
     vault::{KeyRing, Vault},
 };
 
+/// The number with which this service says so.
+pub(super) const ASK_AN_ADMINISTRATOR: u64 = 77;
 pub(super) const REDIRECT: &str = "https://app.example/callback";
 
 #[derive(Debug)]
@@ -49,6 +52,11 @@ impl Connector for TestConnector {
 
     fn classify_token(&self, failure: &TokenFailure<'_>) -> TokenFailureClass {
         self.ages.lock().unwrap().push(failure.grant_age);
+        let by_number = failure.codes.contains(&ASK_AN_ADMINISTRATOR);
+        if by_number || failure.description.is_some_and(|text| text.contains("ask an administrator")) {
+            let remedy = Remedy::new("Only an administrator may allow it.", Actor::Administrator, "Allow it.");
+            return TokenFailureClass::AdminConsent(remedy);
+        }
         TokenFailureClass::standard(failure)
     }
 
