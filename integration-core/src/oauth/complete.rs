@@ -171,30 +171,9 @@ impl SignIn {
         let Some(code) = callback.query.get("code") else {
             return Ok(ConnectOutcome::Mismatched { reason: MismatchReason::State });
         };
-        let (verifier, nonce) = self.secrets(state, pending).await?;
-        let oauth = &connector.profile().oauth;
-        let answer = match self.endpoint().exchange(oauth, code, &pending.redirect_uri, &verifier).await {
-            Ok(answer) => answer,
-            Err(error) => {
-                return match error.classify(&*connector, None) {
-                    TokenFailureClass::AdminConsent(remedy) => self.await_admin(&*connector, pending, remedy).await,
-                    _ => Ok(service_error(&*connector, &error)),
-                };
-            }
-        };
-        let identity = match self.identity(connector.profile(), pending, &answer, &nonce).await {
-            Ok(identity) => identity,
+        let arrived = match self.redeem(&*connector, state, pending, code).await? {
+            Ok(arrived) => arrived,
             Err(outcome) => return Ok(outcome),
-        };
-        let arrived = Arrived {
-            kind: GrantKind::Delegated,
-            subject: identity.as_ref().map(|identity| identity.subject.clone()),
-            identity,
-            named: pending.accounts.clone(),
-            asked: pending.asked.clone(),
-            requested: pending.requested.clone(),
-            assertion: None,
-            answer,
         };
         let target = Target {
             tenant: &pending.tenant,
@@ -203,6 +182,38 @@ impl SignIn {
             another_account_allowed: pending.another_account_allowed,
         };
         self.settle(&target, arrived, Some(&callback.query), host).await
+    }
+
+    /// What a code brings, and whose it is; the inner error is how the sign-in ends otherwise.
+    async fn redeem(
+        &self,
+        connector: &dyn Connector,
+        state: &str,
+        pending: &Pending,
+        code: &str,
+    ) -> Result<Result<Arrived, ConnectOutcome>> {
+        let (verifier, nonce) = self.secrets(state, pending).await?;
+        let oauth = &connector.profile().oauth;
+        let answer = match self.endpoint().exchange(oauth, code, &pending.redirect_uri, &verifier).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                return Ok(Err(match error.classify(connector, None) {
+                    TokenFailureClass::AdminConsent(remedy) => self.await_admin(connector, pending, remedy).await?,
+                    _ => service_error(connector, &error),
+                }));
+            }
+        };
+        let identity = self.identity(connector.profile(), pending, &answer, &nonce).await;
+        Ok(identity.map(|identity| Arrived {
+            kind: GrantKind::Delegated,
+            subject: identity.as_ref().map(|identity| identity.subject.clone()),
+            identity,
+            named: pending.accounts.clone(),
+            asked: pending.asked.clone(),
+            requested: pending.requested.clone(),
+            assertion: None,
+            answer,
+        }))
     }
 
     /// RFC 9207: an issuer that answers must be the one that was asked; one that promises to name itself must do so.
