@@ -75,3 +75,6 @@ async fn tell_host(visit: &Visit, visitor: &Visitor, connections: &[Connection])
         tracing::error!(%error, "an account was connected, but the host did not take note");
     }
 }
+
+#[cfg(test)]
+mod tests;
