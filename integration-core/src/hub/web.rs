@@ -48,6 +48,11 @@ impl Hub {
         by_hand.then(|| connector.removal_page(&connection.account)).flatten()
     }
 
+    /// Can an administrator allow the app in advance?
+    pub(crate) fn asks_administrators(&self, app: &AppId) -> bool {
+        self.profile(app).is_some_and(|profile| profile.oauth.endpoints.admin_consent.is_some())
+    }
+
     pub(crate) fn now(&self) -> chrono::DateTime<chrono::Utc> {
         self.0.clock.now()
     }

@@ -16,7 +16,7 @@ use crate::{
     http::QuotaTable,
     hub::Hub,
     ids::{AppId, TenantId},
-    oauth::{AdminConsentAsk, AdminConsentState, Authorise},
+    oauth::{AdminConsentAsk, AdminConsentState, Authorise, Completion, ConnectOutcome},
     store::Stores,
     testing::{PlainConnector, ScriptedTransport},
     vault::KeyRing,
@@ -90,6 +90,20 @@ async fn an_administrator_whom_the_host_does_not_know_is_answered_in_their_langu
     assert!(page.contains("The app was not allowed"), "{page}");
     assert_eq!(hub.admin_consents(&tenant).await.unwrap()[0].state, AdminConsentState::Declined);
     assert!(hub.connections(&tenant).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_person_whose_sign_in_waits_sees_the_address_to_hand_on() {
+    let (hub, web) = pages();
+    let ask = AdminConsentAsk::new([Capability::MailRead], CALLBACK);
+    let record = hub.request_admin_consent(&TenantId::new("t"), &AppId::new("app"), &ask).await.unwrap();
+    let (url, remedy, expires_at) = (record.url, record.remedy, record.expires_at);
+    let outcome = ConnectOutcome::AwaitingAdminConsent { url: url.clone(), remedy, expires_at };
+    let completion = Completion { outcome, tenant: None, app: None, context: None };
+    let page = crate::web::outcome::page(&web, web.options.catalogues.choose("en"), &completion);
+    let shown = page.body.into_string();
+    assert!(shown.contains(&url.as_str().replace('&', "&amp;")), "{shown}");
+    assert!(shown.contains("An administrator of your organisation has to act."), "{shown}");
 }
 
 #[tokio::test]

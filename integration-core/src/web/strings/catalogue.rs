@@ -160,6 +160,8 @@ catalogue! {
     page_after: "Next page" | "Nächste Seite";
 
     // Waiting for an administrator.
+    admin_ask_text: "Does {service} say that an administrator has to approve this? Then hand on an address to them." | "Sagt {service}, dass die Administration zustimmen muss? Dann geben Sie ihr eine Adresse weiter.";
+    admin_ask_button: "Get the address for the administrator" | "Adresse für die Administration anzeigen";
     admin_wait_title: "An administrator has to allow this first" | "Das muss zuerst die Administration erlauben";
     admin_wait_text: "Send this address to an administrator of your organisation. Once the app is allowed there, connect the account again." | "Senden Sie diese Adresse an die Administration Ihrer Organisation. Ist die App dort erlaubt, verbinden Sie das Konto noch einmal.";
     admin_wait_address: "Address for the administrator" | "Adresse für die Administration";
