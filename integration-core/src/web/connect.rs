@@ -20,7 +20,7 @@ use super::{
 use crate::{
     connection::Connection,
     ids::{AppId, TenantId},
-    oauth::{Authorise, BrowserBinding},
+    oauth::{AdminConsentAsk, Authorise, BrowserBinding},
 };
 
 /// The services there are, with what each will ask for.
@@ -38,10 +38,33 @@ pub(super) async fn choose(visit: Visit) -> Result<Response, Problem> {
                     (hidden(&[(CODE, &code), ("app", offer.app.as_str())]))
                     button { (fill(&strings.connect_button, &[("service", &offer.name)])) }
                 }
+                @if visit.web.hub.asks_administrators(&offer.app) { (for_administrators(&visit, offer, &code)) }
             }
         }
     };
     Ok(visit.page(Page::new(&*strings.connect_title, body).with_current("connect")))
+}
+
+/// Whose organisation keeps people from allowing the app often never comes back from the service: the way on is here.
+fn for_administrators(visit: &Visit, offer: &Offer, code: &str) -> Markup {
+    let strings = visit.strings();
+    html! {
+        form method="post" action=(visit.web.options.path("administrator")) {
+            (hidden(&[(CODE, code), ("app", offer.app.as_str())]))
+            p.muted { (fill(&strings.admin_ask_text, &[("service", &offer.name)])) }
+            button.quiet { (strings.admin_ask_button) }
+        }
+    }
+}
+
+/// Makes the address for an administrator, which the status page then shows.
+pub(super) async fn ask_administrator(submission: Submission) -> Result<Response, Problem> {
+    let Submission { visit, form } = submission;
+    let (web, app) = (&visit.web, AppId::new(form.required("app")?));
+    let offer = web.options.offer(&app).filter(|_| web.hub.asks_administrators(&app)).ok_or(Problem::NotFound)?;
+    let ask = AdminConsentAsk::new(offer.capabilities.iter().copied(), web.options.callback());
+    web.hub.request_admin_consent(&visit.visitor.tenant, &app, &ask).await?;
+    Ok(Redirect::to(&web.options.path("status")).into_response())
 }
 
 /// The same account once more.

@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 
 use axum::http::StatusCode;
 use maud::{Markup, html};
+use url::Url;
 
 use super::{
+    Web,
     layout::{Page, remedy},
-    request::Visit,
-    strings::fill,
+    strings::{Strings, fill},
 };
 use crate::{
     connection::{Capability, Connection},
@@ -32,21 +33,20 @@ enum Next {
     Begin,
 }
 
-pub(super) fn page(visit: &Visit, completion: &Completion) -> Page<'static> {
-    let told = tell(visit, completion);
+pub(super) fn page(web: &Web, strings: &Strings, completion: &Completion) -> Page<'static> {
+    let told = tell(web, strings, completion);
     let body = html! {
         section.card {
             h1 { (told.title) }
             (told.text)
-            (ways_on(visit, told.next))
+            (ways_on(web, strings, told.next))
         }
     };
     Page::new(told.title, body).with_status(told.status)
 }
 
-fn tell(visit: &Visit, completion: &Completion) -> Told {
-    let strings = visit.strings();
-    let offer = completion.app.as_ref().and_then(|app| visit.web.options.offer(app));
+fn tell(web: &Web, strings: &Strings, completion: &Completion) -> Told {
+    let offer = completion.app.as_ref().and_then(|app| web.options.offer(app));
     let service = offer.map_or(&*strings.the_service, |offer| &offer.name);
     let named = |text: &str| fill(text, &[("service", service)]);
     let plain = |title: &str, text: &str, status| Told {
@@ -56,13 +56,23 @@ fn tell(visit: &Visit, completion: &Completion) -> Told {
         next: Next::Begin,
     };
     match &completion.outcome {
+        ConnectOutcome::AdminAllowed => {
+            plain(&strings.admin_allowed_title, &strings.admin_allowed_text, StatusCode::OK)
+        }
+        ConnectOutcome::AdminDeclined => {
+            plain(&strings.admin_declined_title, &strings.admin_declined_text, StatusCode::OK)
+        }
+        ConnectOutcome::AwaitingAdminConsent { url, remedy: what, .. } => Told {
+            text: html! { (remedy(strings, what)) (address(strings, url)) },
+            ..plain(&strings.admin_wait_title, "", StatusCode::OK)
+        },
         ConnectOutcome::Granted { connections, .. } => Told {
             title: fill(&strings.granted_title, &[("account", &labels(connections))]),
             text: line(&strings.granted_text),
             status: StatusCode::OK,
             next: Next::Accounts,
         },
-        ConnectOutcome::GrantedInPart { connections, missing, .. } => in_part(visit, service, connections, missing),
+        ConnectOutcome::GrantedInPart { connections, missing, .. } => in_part(strings, service, connections, missing),
         ConnectOutcome::NeedsAttention { connections, remedy: what, .. } => Told {
             title: fill(&strings.attention_title, &[("account", &labels(connections))]),
             text: remedy(strings, what),
@@ -96,8 +106,17 @@ fn tell(visit: &Visit, completion: &Completion) -> Told {
     }
 }
 
-fn in_part(visit: &Visit, service: &str, connections: &[Connection], missing: &BTreeSet<Capability>) -> Told {
-    let strings = visit.strings();
+/// What a person hands on to an administrator.
+pub(super) fn address(strings: &Strings, url: &Url) -> Markup {
+    html! {
+        p { (strings.admin_wait_text) }
+        p {
+            label { (strings.admin_wait_address) " " input type="text" readonly value=(url); }
+        }
+    }
+}
+
+fn in_part(strings: &Strings, service: &str, connections: &[Connection], missing: &BTreeSet<Capability>) -> Told {
     let named = |text: &str| fill(text, &[("service", service)]);
     let text = html! {
         p { (strings.part_missing) }
@@ -114,8 +133,8 @@ fn in_part(visit: &Visit, service: &str, connections: &[Connection], missing: &B
 }
 
 /// Links only: the callback's page sends no referrer, and some browsers take a form without one for a foreign one.
-fn ways_on(visit: &Visit, next: Next) -> Markup {
-    let (strings, path) = (visit.strings(), |page: &str| visit.web.options.path(page));
+fn ways_on(web: &Web, strings: &Strings, next: Next) -> Markup {
+    let path = |page: &str| web.options.path(page);
     html! {
         p.actions {
             @match next {
