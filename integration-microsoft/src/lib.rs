@@ -1,3 +1,9 @@
-//! Outlook mail and calendars over Microsoft Graph for the integration crate family.
+//! Outlook mail over Microsoft Graph for the integration crate family.
 //!
-//! Nothing is here yet: this crate keeps its place in the workspace until its work begins.
+//! [`outlook::Outlook`] is the mailbox; [`Client`] knows where Graph is and whose mailbox ([`Root`]) it is.
+
+mod batch;
+mod client;
+pub mod outlook;
+
+pub use client::{Client, Root};
