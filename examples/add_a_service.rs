@@ -259,6 +259,7 @@ impl PostboxMail {
         capabilities.threads = true;
         capabilities.raw = true;
         capabilities.stable_ids = true;
+        capabilities.both_texts = true;
         Self { session, client, capabilities }
     }
 

@@ -149,6 +149,8 @@ pub struct EmailCapabilities {
     pub drafts: bool,
     /// A message keeps its id when it moves.
     pub stable_ids: bool,
+    /// A message with two forms of its text gives both as sent; otherwise the plain one may be made from the HTML.
+    pub both_texts: bool,
 }
 
 /// How much of a message to fetch.
