@@ -7,7 +7,7 @@ use super::Client;
 
 impl Client {
     /// `link`, if it leads to this Graph. A token sent along must never reach another host.
-    pub(super) fn followed<'a>(&self, link: &'a str, operation: &'static str) -> Result<&'a str> {
+    pub(crate) fn followed<'a>(&self, link: &'a str, operation: &'static str) -> Result<&'a str> {
         let own = Url::parse(&self.graph).ok();
         let there = Url::parse(link).ok();
         let same = match (&own, &there) {

@@ -93,7 +93,7 @@ impl Feed for OutlookFeed {
             .filter(|entry| !entry.is_removed())
             .map(|entry| entry.change(&places, folder))
             .collect();
-        let next = next(&mut page, &made_for, &head)?;
+        let next = self.next(&mut page, &made_for, &head)?;
         Ok(ChangePage::new(changes, next))
     }
 
@@ -107,7 +107,7 @@ impl Feed for OutlookFeed {
             let places = self.0.places().await?;
             changes.extend(last_of_each(entries).into_iter().map(|entry| anew(entry.change(&places, folder))));
         }
-        let next = next(&mut page, &made_for, &made_for)?;
+        let next = self.next(&mut page, &made_for, &made_for)?;
         Ok(ChangePage::new(changes, next))
     }
 
@@ -121,6 +121,21 @@ impl OutlookFeed {
     async fn page(&self, call: Call) -> Result<wire::Page> {
         self.0.session.send(call).await?.json()
     }
+
+    /// A page without any link would end the walk nowhere; one with a link to elsewhere must not be stored.
+    fn next(&self, page: &mut wire::Page, walk: &Fingerprint, head: &Fingerprint) -> Result<Next> {
+        let position = |link: String, made_for: &Fingerprint| {
+            self.0.client.followed(&link, operation::DELTA)?;
+            Ok(Cursor::new(VERSION, made_for.clone(), link))
+        };
+        if let Some(link) = page.next() {
+            return Ok(Next::More(position(link, walk)?));
+        }
+        let missing =
+            || error(ErrorKind::Validation, "the page says not where to go on").with_operation(operation::DELTA);
+        let link = page.delta().ok_or_else(missing)?;
+        Ok(Next::Done { head: Some(position(link, head)?) })
+    }
 }
 
 /// What a refused link means. With everything else unchanged, only the link can be what the service does not accept: too
@@ -131,16 +146,6 @@ fn expired(error: Error, by_link: bool) -> Error {
         return self::error(ErrorKind::CursorExpired, message).with_operation(operation::DELTA).with_source(error);
     }
     error
-}
-
-/// A page without any link would end the walk nowhere.
-fn next(page: &mut wire::Page, walk: &Fingerprint, head: &Fingerprint) -> Result<Next> {
-    if let Some(link) = page.next() {
-        return Ok(Next::More(Cursor::new(VERSION, walk.clone(), link)));
-    }
-    let missing = || error(ErrorKind::Validation, "the page says not where to go on").with_operation(operation::DELTA);
-    let link = page.delta().ok_or_else(missing)?;
-    Ok(Next::Done { head: Some(Cursor::new(VERSION, head.clone(), link)) })
 }
 
 /// An entry of a page.

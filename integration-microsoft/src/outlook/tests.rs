@@ -99,9 +99,7 @@ fn without_fields(id: &str) -> Value {
 
 /// A batch answer of (number, status, body).
 fn batch(parts: &[(usize, u16, Value)]) -> Step {
-    let one = |(index, status, body): &(usize, u16, Value)| {
-        json!({ "id": index.to_string(), "status": status, "headers": { "Content-Type": "x" }, "body": body })
-    };
+    let one = |(index, status, body): &(usize, u16, Value)| json!({ "id": index.to_string(), "status": status, "headers": { "Content-Type": "x" }, "body": body });
     let responses: Vec<Value> = parts.iter().map(one).collect();
     Step::post("/v1.0/$batch").answers_json(200, &json!({ "responses": responses }))
 }

@@ -76,7 +76,11 @@ fn what_the_json_lacks_is_told() {
     assert_eq!(lack(&|json| json["internetMessageHeaders"] = json!([])), Some(Lack::Raw));
     assert_eq!(lack(&|json| json["@odata.type"] = json!("#microsoft.graph.eventMessageRequest")), Some(Lack::Raw));
     for address in ["postmaster@x.example", "MAILER-DAEMON@x.example", "MicrosoftExchange329e71@x.example"] {
-        assert_eq!(lack(&|json| json["from"]["emailAddress"]["address"] = json!(address)), Some(Lack::Raw), "{address}");
+        assert_eq!(
+            lack(&|json| json["from"]["emailAddress"]["address"] = json!(address)),
+            Some(Lack::Raw),
+            "{address}"
+        );
     }
     let report = json!({ "name": "content-type", "value": "multipart/report; report-type=delivery-status" });
     assert_eq!(lack(&|json| json["internetMessageHeaders"][7] = report.clone()), Some(Lack::Raw));
@@ -106,7 +110,10 @@ fn a_report_is_read_from_its_raw_text() {
         Final-Recipient: rfc822; bob@example.org\r\nAction: failed\r\nStatus: 5.1.1\r\n--b--\r\n";
     let read = convert::raw_message(&wire(&full("m1")), &places(), raw.as_bytes()).unwrap();
     assert!(kind::kind(&read).bounce, "{read:?}");
-    assert_eq!((read.id.as_str(), read.flags.roles.as_slice(), read.size), ("m1", &[Role::Inbox][..], raw.len() as u64));
+    assert_eq!(
+        (read.id.as_str(), read.flags.roles.as_slice(), read.size),
+        ("m1", &[Role::Inbox][..], raw.len() as u64)
+    );
     assert_eq!(read.text, parse::message(raw.as_bytes()).unwrap().text);
 }
 

@@ -67,7 +67,10 @@ async fn a_walk_brings_whole_messages_and_its_links_are_followed_as_they_are() {
     let (transport, outlook) = outlook([
         Step::get(DELTA).with_query("$orderby", "receivedDateTime desc").answers_json(
             200,
-            &page(vec![full("a"), without_fields("b"), json!({ "id": "gone", "@removed": { "reason": "deleted" } })], (MORE, "p2")),
+            &page(
+                vec![full("a"), without_fields("b"), json!({ "id": "gone", "@removed": { "reason": "deleted" } })],
+                (MORE, "p2"),
+            ),
         ),
         Step::get(DELTA).answers_json(200, &page(vec![], (MORE, "p3"))),
         Step::get(DELTA).answers_json(200, &page(vec![full("c")], (END, "d1"))),
@@ -111,8 +114,7 @@ async fn changes_are_told_with_the_last_word_on_each_message() {
         full("c"),
         json!({ "id": "c", "@removed": { "reason": "changed" } }),
     ];
-    let (transport, outlook) =
-        outlook([empty_walk(), Step::get(DELTA).answers_json(200, &page(entries, (END, "d1")))]);
+    let (transport, outlook) = outlook([empty_walk(), Step::get(DELTA).answers_json(200, &page(entries, (END, "d1")))]);
     let feed = outlook.feed();
     let since = at_head(&*feed).await;
     let changes = feed.changes(&inbox(), &since).await.unwrap();
@@ -172,9 +174,10 @@ async fn what_lies_outside_the_window_is_left_out_and_what_says_no_time_is_not()
 
 #[tokio::test(start_paused = true)]
 async fn a_link_that_is_no_longer_known_asks_for_a_new_walk() {
-    for (status, code) in [(410, "SyncStateNotFound"), (410, "resyncRequired"), (400, "syncStateNotFound"), (404, "ErrorItemNotFound")] {
-        let (transport, outlook) =
-            outlook([empty_walk(), Step::get(DELTA).answers_json(status, &refusal(code))]);
+    for (status, code) in
+        [(410, "SyncStateNotFound"), (410, "resyncRequired"), (400, "syncStateNotFound"), (404, "ErrorItemNotFound")]
+    {
+        let (transport, outlook) = outlook([empty_walk(), Step::get(DELTA).answers_json(status, &refusal(code))]);
         let feed = outlook.feed();
         let since = at_head(&*feed).await;
         let error = feed.changes(&inbox(), &since).await.unwrap_err();
@@ -202,12 +205,10 @@ async fn a_link_to_anywhere_else_is_never_followed() {
         "not a link",
     ];
     for link in elsewhere {
-        let (transport, outlook) =
-            outlook([Step::get(DELTA).answers_json(200, &json!({ "value": [], (MORE): link }))]);
-        let feed = outlook.feed();
-        let Next::More(next) = feed.snapshot(&inbox(), &Window::default(), None).await.unwrap().next else { panic!() };
-        let error = feed.snapshot(&inbox(), &Window::default(), Some(&next)).await.unwrap_err();
+        let (transport, outlook) = outlook([Step::get(DELTA).answers_json(200, &json!({ "value": [], (MORE): link }))]);
+        let error = outlook.feed().snapshot(&inbox(), &Window::default(), None).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Validation, "{link}");
+        assert_eq!(outlook.client.delta_link(link).unwrap_err().kind(), ErrorKind::Validation, "{link}");
         assert!(!format!("{error:?}").contains("evil"), "links hold tokens: {error:?}");
         assert_eq!(transport.seen().len(), 1, "{link}");
     }
@@ -222,10 +223,7 @@ async fn a_page_that_says_not_where_to_go_on_is_an_error_and_no_end() {
 
 #[tokio::test(start_paused = true)]
 async fn a_cursor_of_another_walk_folder_window_or_mailbox_is_refused_before_any_call() {
-    let (transport, outlook) = outlook([
-        Step::get(DELTA).answers_json(200, &page(vec![], (MORE, "p2"))),
-        empty_walk(),
-    ]);
+    let (transport, outlook) = outlook([Step::get(DELTA).answers_json(200, &page(vec![], (MORE, "p2"))), empty_walk()]);
     let feed = outlook.feed();
     let Next::More(more) = feed.snapshot(&inbox(), &Window::default(), None).await.unwrap().next else { panic!() };
     let since = at_head(&*feed).await;
@@ -292,8 +290,10 @@ fn batch_of(parts: &[(usize, u16, Value)]) -> Step {
 #[tokio::test(start_paused = true)]
 async fn another_mailbox_is_opened_by_its_name() {
     let path = "/v1.0/users/team%2Fb%40example.org/mailFolders/inbox-id/messages/delta";
-    let (transport, outlook) =
-        fresh([Step::get(path).answers_json(200, &page(vec![], (END, "d")))], Root::Mailbox("team/b@example.org".to_owned()));
+    let (transport, outlook) = fresh(
+        [Step::get(path).answers_json(200, &page(vec![], (END, "d")))],
+        Root::Mailbox("team/b@example.org".to_owned()),
+    );
     outlook.places.set(std::sync::Arc::new(super::places())).unwrap();
     at_head(&*outlook.feed()).await;
     transport.finish();
