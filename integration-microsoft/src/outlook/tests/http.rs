@@ -7,7 +7,7 @@ use integration_core::{
     email::EmailProvider,
     http::ReqwestTransport,
     ids::PartitionId,
-    sync::{Feed, Next, Window},
+    sync::{Next, Window},
     testing::{PlainConnector, test_session},
 };
 use serde_json::json;
