@@ -117,8 +117,8 @@ pub(super) fn message(wire: &wire::Message, places: &Places, files: Vec<Attachme
     let mut message = fields(wire);
     about(wire, places, &mut message)?;
     let mut part = parse::TextPart::default();
-    part.html = !body.content_type.as_deref().is_some_and(|kind| kind.eq_ignore_ascii_case("text"));
-    part.text.clone_from(&body.content);
+    let plain = body.content_type.as_deref().is_some_and(|kind| kind.eq_ignore_ascii_case("text"));
+    (part.html, part.text) = (!plain, body.content.clone());
     (message.text, message.html) = parse::texts(vec![part]);
     if was_plain(wire) {
         // The service made the HTML; nobody sent it.
