@@ -68,10 +68,14 @@ fn is_report(wire: &wire::Message) -> bool {
         || header(wire, "X-Failed-Recipients", "")
 }
 
+/// Was it sent as plain text? Header fields without a type say so too. Of a text among other parts only the mark tells that
+/// the service puts into the HTML it makes.
 fn was_plain(wire: &wire::Message) -> bool {
-    let mut fields = wire.internet_message_headers.iter();
-    let kind = fields.find(|field| field.name.eq_ignore_ascii_case("Content-Type"));
-    kind.is_some_and(|kind| kind.value.trim_start().to_ascii_lowercase().starts_with("text/plain"))
+    let fields = &wire.internet_message_headers;
+    let kind = fields.iter().find(|field| field.name.eq_ignore_ascii_case("Content-Type"));
+    let plain = kind.is_none_or(|kind| kind.value.trim_start().to_ascii_lowercase().starts_with("text/plain"));
+    let marked = wire.body.as_ref().is_some_and(|body| body.content.contains("<!-- converted from text -->"));
+    marked || !fields.is_empty() && plain
 }
 
 /// Is there such a header field with this in it?

@@ -1,11 +1,11 @@
 //! [`MessageQuery`] as Graph's filters and searches.
 //! Source: <https://learn.microsoft.com/graph/search-query-parameter>.
 //!
-//! Words and people are a matter of `$search`, which knows days and no instants, and takes no filter beside it; all else
-//! of `$filter`. Whatever the service makes of it, each message is held against the query here: a page may be shorter
+//! Words and people are a matter of `$search`, which takes no filter beside it and finds the newest 1,000 messages; all
+//! else of `$filter`. Whatever the service makes of it, each message is held against the query here: a page may be shorter
 //! than it was asked for, and never holds what does not belong to it.
 
-use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use integration_core::{
     ErrorKind, Result,
     email::{MessageQuery, MessageStub, Role},
@@ -69,14 +69,6 @@ fn words(query: &MessageQuery) -> String {
     let mut terms = Vec::new();
     terms.extend(query.text.as_deref().map(one_line).filter(|text| !text.is_empty()));
     terms.extend(query.participant.as_deref().map(|who| format!("participants:{}", word(who))));
-    if terms.is_empty() {
-        return String::new();
-    }
-    // Days of the mailbox's own zone: a day wider on both sides, and exact when the messages are here.
-    let day = |at: DateTime<Utc>| at.format("%Y-%m-%d").to_string();
-    let wider = |at: DateTime<Utc>, days: i64| at.checked_add_signed(TimeDelta::days(days)).map(day);
-    terms.extend(query.since.and_then(|at| wider(at, -1)).map(|day| format!("received>={day}")));
-    terms.extend(query.until.and_then(|at| wider(at, 1)).map(|day| format!("received<={day}")));
     terms.join(" AND ")
 }
 

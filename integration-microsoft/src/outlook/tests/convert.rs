@@ -43,6 +43,13 @@ fn what_the_service_wrote_as_html_of_a_plain_message_is_not_called_sent() {
     json["internetMessageHeaders"][7]["value"] = json!("Text/Plain; charset=utf-8");
     let plain = message(&json);
     assert_eq!((plain.text.as_str(), plain.html), ("Hi & welcome", None));
+    let mut untyped = json.clone();
+    untyped["internetMessageHeaders"].as_array_mut().unwrap().truncate(7);
+    assert_eq!(message(&untyped).html, None);
+    let mut among_others = full("m1");
+    assert!(message(&among_others).html.is_some());
+    among_others["body"]["content"] = json!("<html><!-- converted from text --><body>Hi</body></html>");
+    assert_eq!(message(&among_others).html, None);
     json["body"] = json!({ "contentType": "text", "content": "Hi <b>\r\nyou" });
     let plain = message(&json);
     assert_eq!((plain.text.as_str(), plain.html), ("Hi <b>\nyou", None));

@@ -38,8 +38,7 @@ fn words_and_people_are_a_search_that_cannot_be_escaped_from() {
     query.participant = Some("ann@example.com\" OR from:(x)".to_owned());
     query.since = Some("2026-01-01T12:00:00Z".parse().unwrap());
     query.until = Some("2026-02-01T12:00:00Z".parse().unwrap());
-    let search =
-        "\"big offer now AND participants:ann@example.comORfromx AND received>=2025-12-31 AND received<=2026-02-02\"";
+    let search = "\"big offer now AND participants:ann@example.comORfromx\"";
     assert_eq!(parameter(&query, "$search").unwrap(), search);
     assert_eq!((parameter(&query, "$filter"), parameter(&query, "$orderby")), (None, None));
 }
