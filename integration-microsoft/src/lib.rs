@@ -17,9 +17,12 @@
 //! # Ok::<(), integration_core::Error>(())
 //! ```
 
+mod batch;
+mod client;
 mod config;
 mod connector;
 mod error;
+pub mod outlook;
 mod quota;
 mod who;
 

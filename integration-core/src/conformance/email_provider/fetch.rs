@@ -117,7 +117,9 @@ pub async fn attachments_stream_with_the_right_bytes(fixture: &dyn MailboxFixtur
     for (file, (_, bytes)) in message.attachments.iter().zip(&wanted) {
         let streamed = collected(provider.attachment(&id, &file.part_id()).await?).await?;
         ensure(streamed == bytes.as_slice(), PROMISE, format_args!("{} bytes of {:?}", streamed.len(), file.name))?;
-        same(&file.size, &(bytes.len() as u64), "an attachment tells its size")?;
+        if provider.capabilities().exact_content {
+            same(&file.size, &(bytes.len() as u64), "an attachment tells its size")?;
+        }
     }
     let missing = provider.attachment(&id, &PartId::new("77")).await;
     refused(missing, ErrorKind::NotFound, "a part that is not there is not found")
