@@ -34,6 +34,7 @@ mod exchange;
 pub mod faults;
 pub mod google;
 pub mod mail;
+pub mod microsoft;
 pub mod mime;
 #[cfg(all(unix, feature = "postgres"))]
 pub mod postgres;

@@ -1,0 +1,3 @@
+//! A simulated Microsoft.
+
+pub mod graph;
