@@ -113,11 +113,9 @@ pub(super) fn messages(graph: &Graph, context: &Context<'_>) -> Answered {
         let params = state.account(&context.mailbox).chains[&chain].params.clone();
         let options = (params.select.as_deref(), params.expand.as_deref());
         let view = View::from_options(options, &context.prefer, context.access, settings.id_letters)?;
-        let size = params.top.unwrap_or(10);
-        let size =
-            context.prefer.max_page_size.map_or(size, |most| if params.top.is_some() { size.min(most) } else { most });
+        let size = context.prefer.page_size(params.top, 10);
         context.within_page_limit(state, size)?;
-        let size = if empty { 0 } else { disordered_size(settings, state.counter, size.min(1_000)) };
+        let size = if empty { 0 } else { disordered_size(settings, state.counter, size) };
         let account = state.account(&context.mailbox);
         let reader = Reader { account, folder, params: &params, context, size };
         let page = reader.page(position);

@@ -30,7 +30,7 @@ pub(super) fn list(state: &mut State, context: &Context<'_>) -> Answered {
         Some(key) if context.route.op == Op::FoldersChildren => account.folder_number(key)?,
         _ => ROOT,
     };
-    let (top, skip) = (context.page_size(query.top()?), query.number("$skip")?.unwrap_or(0));
+    let (top, skip) = (context.page_size()?, query.number("$skip")?.unwrap_or(0));
     let hidden = query.flag("includehiddenfolders");
     let name = query.get("$filter").map(named).transpose()?;
     let wanted = |f: &&Folder| (hidden || !f.hidden) && name.as_ref().is_none_or(|n| f.name.eq_ignore_ascii_case(n));

@@ -20,7 +20,7 @@ pub(super) fn answer(state: &mut State, context: &Context<'_>) -> Answered {
     let (chain, position) = open(state, context, None)?;
     let account = state.account(&context.mailbox);
     let params = account.chains[&chain].params.clone();
-    let size = context.prefer.max_page_size.or(params.top).unwrap_or(100).min(1_000);
+    let size = context.prefer.page_size(params.top, 100);
     let page = page(account, position, size);
     let link = advance(account, chain, &page, context);
     let letters = context.settings.id_letters;

@@ -205,7 +205,6 @@ impl Account {
             "unreadItemCount": folder.unread,
             "totalItemCount": folder.order.len(),
             "isHidden": folder.hidden,
-            "sizeInBytes": 0,
         })
     }
 }

@@ -38,7 +38,7 @@ impl Wanted {
             None => ("receiveddatetime".to_owned(), true),
         };
         let skip = query.number("$skip")?.unwrap_or(0);
-        Ok(Self { filter, order, search, skip, top: context.page_size(query.top()?) })
+        Ok(Self { filter, order, search, skip, top: context.page_size()? })
     }
 
     fn fits(&self, account: &Account, stored: &Stored, context: &Context<'_>) -> bool {

@@ -70,8 +70,8 @@ pub use self::ids::IdLetters;
 pub use self::mailbox::{AttachmentContent, Generator, Mailbox, MailboxFolder, MailboxMessage};
 pub use self::quota::{AccountBooks, GraphBooks, InFlight};
 pub use self::settings::{
-    DeleteLands, DeltaUpdates, DraftComment, FolderCounts, GraphSettings, LostDelta, MoveReason, Oddities, Oddity,
-    Outbound, QuotaPreset, Returned, Validator,
+    DeleteLands, DeltaUpdates, DraftComment, ErrorSpelling, FolderCounts, GraphSettings, LostDelta, MoveReason,
+    Oddities, Oddity, Outbound, QuotaPreset, Returned, Validator,
 };
 pub use self::subscriptions::Subscription;
 
@@ -114,9 +114,10 @@ impl Context<'_> {
         serde_json::from_slice(body).map_err(|_| Refusal::bad_request(message))
     }
 
-    /// How many items a page has, of which the client would like `asked`.
-    fn page_size(&self, asked: usize) -> usize {
-        self.prefer.max_page_size.map_or(asked, |most| most.min(1_000).min(if asked == 10 { most } else { asked }))
+    /// How many items a page has: what the address says, but no more than the client prefers.
+    fn page_size(&self) -> Result<usize, Refusal> {
+        let top = self.query.get("$top").map(|_| self.query.top()).transpose()?;
+        Ok(self.prefer.page_size(top, 10))
     }
 
     fn within_page_limit(&self, state: &State, size: usize) -> Result<(), Refusal> {
@@ -194,10 +195,11 @@ impl Graph {
             let number = state.next();
             let empty = answered.is_err() && state.oddities.empty_errors > 0;
             state.oddities.empty_errors -= u32::from(empty);
-            let spelling = match (empty, number % 2) {
+            let spelling = match (empty, self.inner.settings.error_spelling) {
                 (true, _) => Spelling::Empty,
-                (false, 0) => Spelling::Camel,
-                (false, _) => Spelling::Lower,
+                (false, ErrorSpelling::Alternate) if number % 2 == 1 => Spelling::Lower,
+                (false, ErrorSpelling::Lower) => Spelling::Lower,
+                (false, _) => Spelling::Camel,
             };
             (number, spelling)
         };

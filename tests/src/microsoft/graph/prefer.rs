@@ -41,6 +41,12 @@ impl Prefer {
         }
     }
 
+    /// How many items a page has.
+    pub(super) fn page_size(&self, top: Option<usize>, usual: usize) -> usize {
+        let most = self.max_page_size.unwrap_or(usize::MAX);
+        top.unwrap_or(if self.max_page_size.is_some() { 1_000 } else { usual }).min(most)
+    }
+
     /// Says which preferences were followed.
     pub(super) fn applied(&self, answer: &mut ApiAnswer) {
         let mut told = Vec::new();

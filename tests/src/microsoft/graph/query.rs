@@ -1,5 +1,6 @@
 //! Query options.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
@@ -8,21 +9,24 @@ use url::form_urlencoded;
 
 use super::answer::Refusal;
 
-/// The options of a request, by name with `$` and in lower case.
+/// The options of a request: by name in lower case the name as it was written, and the value.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Query {
-    options: BTreeMap<String, String>,
+    options: BTreeMap<String, (String, String)>,
 }
 
 impl Query {
     pub(super) fn of(request: &Request<Bytes>) -> Self {
         let text = request.uri().query().unwrap_or_default();
         let pairs = form_urlencoded::parse(text.as_bytes());
-        Self { options: pairs.map(|(name, value)| (name.to_lowercase(), value.into_owned())).collect() }
+        let option = |(name, value): (Cow<'_, str>, Cow<'_, str>)| {
+            (name.to_lowercase(), (name.into_owned(), value.into_owned()))
+        };
+        Self { options: pairs.map(option).collect() }
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&str> {
-        self.options.get(name).map(String::as_str).filter(|v| !v.is_empty())
+        self.options.get(name).map(|(_, value)| value.as_str()).filter(|v| !v.is_empty())
     }
 
     pub(super) fn flag(&self, name: &str) -> bool {
@@ -45,19 +49,18 @@ impl Query {
         text.parse().map(Some).map_err(|_| wrong())
     }
 
-    /// How many items a page has.
+    /// How many items a page is to have, if the address says so.
     pub(super) fn top(&self) -> Result<usize, Refusal> {
         match self.number("$top")? {
-            None => Ok(10),
             Some(top @ 1..=1_000) => Ok(top),
-            Some(_) => Err(Refusal::bad_query("The value of $top must be between 1 and 1000.")),
+            _ => Err(Refusal::bad_query("The value of $top must be between 1 and 1000.")),
         }
     }
 
     /// The address of the same list from `skip` on.
     pub(super) fn next(&self, base: &str, skip: usize) -> String {
         let mut out = form_urlencoded::Serializer::new(String::new());
-        for (name, value) in self.options.iter().filter(|(name, _)| *name != "$skip") {
+        for (name, value) in self.options.values().filter(|(name, _)| !name.eq_ignore_ascii_case("$skip")) {
             out.append_pair(name, value);
         }
         out.append_pair("$skip", &skip.to_string());

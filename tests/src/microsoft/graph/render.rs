@@ -181,7 +181,7 @@ impl Shower<'_> {
 
     fn object(&self, properties: &[&str]) -> Value {
         let mut object = Map::new();
-        if self.view.select.is_none() && properties.contains(&"body") && self.mail().calendar.is_some() {
+        if properties.contains(&"meetingMessageType") && self.mail().calendar.is_some() {
             object.insert("@odata.type".to_owned(), json!(event_type(self.mail())));
         }
         for name in properties {

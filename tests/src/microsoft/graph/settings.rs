@@ -96,6 +96,18 @@ pub enum MoveReason {
     Deleted,
 }
 
+/// How the inner part of an error is named; both are seen at the real service.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum ErrorSpelling {
+    /// Each of the others in turn.
+    Alternate,
+    /// `innerError`, as the description has it.
+    #[default]
+    Camel,
+    /// `innererror`.
+    Lower,
+}
+
 /// Looks at every inner call of a batch and its answer.
 pub type Validator = Arc<dyn Fn(&Request<Bytes>, &ApiAnswer) + Send + Sync>;
 /// Takes mail for addresses that have no mailbox here: recipient, raw message, when.
@@ -136,6 +148,8 @@ pub struct GraphSettings {
     pub upload_life: Duration,
     /// Host (and scheme) of upload URLs; absent: the host that was asked.
     pub upload_origin: Option<String>,
+    /// How the inner part of errors is named.
+    pub error_spelling: ErrorSpelling,
     /// Letters of ids.
     pub id_letters: IdLetters,
     /// Seed for the order in which a batch is worked through and answered; absent: as asked.
@@ -175,6 +189,7 @@ impl Default for GraphSettings {
             send_size_max: 35 * 1024 * 1024,
             upload_life: Duration::from_secs(3_600),
             upload_origin: None,
+            error_spelling: ErrorSpelling::Camel,
             id_letters: IdLetters::UrlSafe,
             shuffle: None,
             validate: None,

@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::{ANN, BOB, Caller, ids, plain, refusal};
-use crate::microsoft::graph::{Graph, GraphSettings, QuotaPreset};
+use crate::microsoft::graph::{ErrorSpelling, Graph, GraphSettings, QuotaPreset};
 
 fn limited() -> Graph {
     Graph::new(GraphSettings { quota: QuotaPreset::Outlook, ..GraphSettings::default() })
@@ -101,7 +101,7 @@ fn other_mailboxes_open_to_whom_they_are_shared_with_and_to_apps() {
 
 #[test]
 fn errors_come_in_both_spellings_without_bodies_and_as_pages() {
-    let caller = Caller::new(GraphSettings::default());
+    let caller = Caller::new(GraphSettings { error_spelling: ErrorSpelling::Alternate, ..GraphSettings::default() });
     let error = || -> (u16, String) {
         let answer = caller.answer("GET", "messages/AAMk", &Value::Null);
         (answer.status().as_u16(), String::from_utf8_lossy(answer.body()).into_owned())
