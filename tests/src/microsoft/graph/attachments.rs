@@ -81,7 +81,7 @@ impl Listed<'_> {
 
     fn content(&self) -> Bytes {
         let made = self.extra.and_then(|extra| extra.content.as_ref()).map(|make| make());
-        made.unwrap_or_else(|| self.shape.content.clone())
+        made.unwrap_or_else(|| self.shape.content.bytes())
     }
 
     fn id(&self, stored: &Stored, owner: &str, view: &View) -> String {
@@ -190,7 +190,7 @@ pub(super) fn given(one: &Value) -> Result<Attachment, Refusal> {
         let item = member(one, "item").ok_or_else(|| Refusal::invalid("The attachment has no item."))?;
         let mut mail = Mail::default();
         drafts::apply(&mut mail, item)?;
-        let content = compose(&mail, Hidden::Left);
+        let content = compose(&mail, Hidden::Left).into();
         let content_type = "message/rfc822".to_owned();
         return Ok(Attachment { name, content_type, content_id, inline, kind: AttachmentKind::Item, content });
     }
@@ -203,6 +203,7 @@ pub(super) fn given(one: &Value) -> Result<Attachment, Refusal> {
         return Err(Refusal::too_large());
     }
     let content_type = text("contentType").unwrap_or("application/octet-stream").to_owned();
+    let content = content.into();
     Ok(Attachment { name, content_type, content_id, inline, kind: AttachmentKind::File, content })
 }
 

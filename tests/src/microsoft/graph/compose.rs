@@ -115,8 +115,11 @@ fn related(mail: &Mail, inline: &[&Attachment]) -> String {
 
 fn attachment(one: &Attachment) -> String {
     if one.kind == AttachmentKind::Item {
-        let inner = String::from_utf8_lossy(&one.content);
-        return format!("Content-Type: message/rfc822\r\nContent-Disposition: attachment\r\n\r\n{inner}");
+        let (content, headers) = (one.content.bytes(), "Content-Disposition: attachment\r\n");
+        return match std::str::from_utf8(&content) {
+            Ok(inner) => format!("Content-Type: message/rfc822\r\n{headers}\r\n{inner}"),
+            Err(_) => leaf("message/rfc822", headers, &content),
+        };
     }
     let name = quoted(&one.name);
     let disposition = if one.inline { "inline" } else { "attachment" };
@@ -125,7 +128,7 @@ fn attachment(one: &Attachment) -> String {
         more.push_str(&format!("Content-ID: <{id}>\r\n"));
     }
     let kind = if one.content_type.is_empty() { "application/octet-stream" } else { &one.content_type };
-    leaf(&format!("{kind}; {}", parameter("name", &name)), &more, &one.content)
+    leaf(&format!("{kind}; {}", parameter("name", &name)), &more, &one.content.bytes())
 }
 
 /// A name without what would end a header.

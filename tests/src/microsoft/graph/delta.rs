@@ -291,12 +291,13 @@ pub(super) fn open(state: &mut State, context: &Context<'_>, folder: Option<u64>
 /// The refusal of a link that leads nowhere any more.
 fn lost(context: &Context<'_>, generations: &str, count: u64) -> Refusal {
     let message = format!("The sync state generation is not found; {generations}.");
+    let spread = checksum(&count.to_be_bytes());
     let gone = match context.settings.lost_delta {
-        LostDelta::Alternate => count % 2 == 0,
+        LostDelta::Alternate => spread % 2 == 0,
         LostDelta::BadRequest => false,
         LostDelta::Gone => true,
     };
-    let code = if (count / 2) % 2 == 0 { "SyncStateNotFound" } else { "syncStateNotFound" };
+    let code = if (spread / 2) % 2 == 0 { "SyncStateNotFound" } else { "syncStateNotFound" };
     let refusal = Refusal::new(if gone { 410 } else { 400 }, code, message);
     if gone { refusal.with_header(header::LOCATION, base(context.request)) } else { refusal }
 }

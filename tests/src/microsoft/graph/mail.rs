@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::html;
 use super::ids::checksum;
-use crate::mime::{self, Header, Part};
+use crate::mime::{self, Encoding, Header, Part};
 
 /// Headers that a message gets anew whenever it is written.
 const WRITTEN: [&str; 14] = [
@@ -79,7 +79,33 @@ pub(super) struct Attachment {
     pub(super) content_id: Option<String>,
     pub(super) inline: bool,
     pub(super) kind: AttachmentKind,
-    pub(super) content: Bytes,
+    pub(super) content: Content,
+}
+
+/// Bytes that are decoded when somebody asks for them: most lists do not.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Content {
+    encoding: Encoding,
+    encoded: Bytes,
+}
+
+impl Content {
+    pub(super) fn bytes(&self) -> Bytes {
+        match self.encoding {
+            Encoding::Identity => self.encoded.clone(),
+            encoding => Bytes::from(encoding.decode(&self.encoded).into_owned()),
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.encoding.decoded_len(&self.encoded)
+    }
+}
+
+impl From<Bytes> for Content {
+    fn from(encoded: Bytes) -> Self {
+        Self { encoding: Encoding::Identity, encoded }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -219,7 +245,7 @@ fn attachment(part: &Part, related: bool, position: usize) -> Attachment {
     let content_id = part.header("content-id").map(|id| id.trim().trim_matches(['<', '>']).to_owned());
     let disposed = part.disposition.as_ref().map(|d| d.value.as_str());
     let inline = content_id.is_some() && (disposed == Some("inline") || (related && disposed != Some("attachment")));
-    let content = Bytes::from(part.decoded().into_owned());
+    let content = Content { encoding: part.encoding, encoded: part.body.clone() };
     if part.mime_type == "message/rfc822" && !part.children.is_empty() {
         let subject = part.children[0].header("subject").unwrap_or("Untitled").to_owned();
         let content_type = "message/rfc822".to_owned();
@@ -255,10 +281,12 @@ pub(super) fn numbered(attachments: &[Attachment]) -> Vec<(u64, &Attachment)> {
     let mut found: Vec<(u64, &Attachment)> = Vec::new();
     for one in attachments {
         let mut same = 0;
-        while found.iter().any(|(number, _)| *number == one.number(same)) {
+        let mut number = one.number(same);
+        while found.iter().any(|(known, _)| *known == number) {
             same += 1;
+            number = one.number(same);
         }
-        found.push((one.number(same), one));
+        found.push((number, one));
     }
     found
 }

@@ -11,7 +11,7 @@ use super::Graph;
 use super::changes::{CATEGORIES, FLAG, READ};
 use super::folders::{INBOX, ROOT, SENT, TRASH, well_known_name};
 use super::ids::{Id, Kind, checksum};
-use super::mail::{Attachment, AttachmentKind, date};
+use super::mail::{Attachment, AttachmentKind, Content, date};
 use super::settings::Oddity;
 use super::state::{Account, Extra, NewMail, Source, Stored};
 use super::subscriptions::Subscription;
@@ -255,7 +255,7 @@ impl Mailbox {
             content_id: None,
             inline: false,
             kind,
-            content: Bytes::new(),
+            content: Content::default(),
         };
         self.with(|account| {
             let stored = number(id).and_then(|id| account.messages.get_mut(&id));

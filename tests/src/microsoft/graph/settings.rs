@@ -37,7 +37,7 @@ impl QuotaPreset {
 /// How a delta link that is too old is refused.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum LostDelta {
-    /// Each of the others in turn, and each spelling of the code in turn.
+    /// One or the other, in no order; so is the spelling of the code.
     #[default]
     Alternate,
     /// 400.

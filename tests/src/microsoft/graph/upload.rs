@@ -145,7 +145,7 @@ fn finish(
     (request, now_ms): (&Request<Bytes>, i64),
 ) -> Answered {
     let Upload { mailbox, message, name, content_type, content_id, inline, bytes, .. } = upload;
-    let content = Bytes::from(bytes);
+    let content = Bytes::from(bytes).into();
     let attachment = Attachment { name, content_type, content_id, inline, kind: AttachmentKind::File, content };
     let account = state.account(&mailbox);
     if !drafts::rewrite(account, message, now_ms, |mail| mail.attachments.push(attachment)) {

@@ -7,6 +7,7 @@ mod limits;
 mod lists;
 mod mailboxes;
 mod messages;
+mod random;
 mod sending;
 mod uploads;
 
@@ -74,7 +75,8 @@ impl Caller {
             Some(absolute) => format!("https://graph.test/v1.0/{absolute}"),
             None => format!("https://graph.test/v1.0/me/{path}"),
         };
-        let uri = uri.replace(' ', "%20").replace('\'', "%27").replace('"', "%22");
+        let uri =
+            uri.replace(' ', "%20").replace('\'', "%27").replace('"', "%22").replace('<', "%3C").replace('>', "%3E");
         let builder = Request::builder().method(method).uri(uri).header("content-type", "application/json");
         builder.header("prefer", &self.prefer).body(body).unwrap()
     }
