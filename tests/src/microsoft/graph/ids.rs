@@ -112,9 +112,12 @@ pub(super) fn guid(text: &str) -> String {
     format!("{:08x}-{:04x}-4{:03x}-8{:03x}-{node:012x}", a >> 32, (a >> 16) & 0xffff, a & 0xfff, (b >> 48) & 0xfff)
 }
 
-/// FNV-1a, mixed once more: spreads ids and binds tokens to what they were given for; no protection against anyone.
+/// FNV-1a, mixed so that every bit depends on every other: spreads ids and binds tokens to what they were given for; no
+/// protection against anyone.
 pub(super) fn checksum(bytes: &[u8]) -> u64 {
     let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
     let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325, step);
-    (hash ^ (hash >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9) ^ (hash >> 32)
+    let hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    hash ^ (hash >> 31)
 }
