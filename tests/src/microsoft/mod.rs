@@ -197,8 +197,9 @@ impl Microsoft {
     /// Gives a person an account and a mailbox: a personal account at `outlook.com` and its like, else one in the tenant of
     /// the address's domain, which is made with [`Tenant::new`] if there is none.
     pub fn register_person(&self, address: &str, name: &str) -> User {
-        self.graph.mailbox(address);
-        self.register().add_user(address, name)
+        let user = self.register().add_user(address, name);
+        self.graph.register_user(&user.mail, &user.oid, &user.name);
+        user
     }
 
     /// The same for somebody who may consent for the whole tenant.
@@ -342,7 +343,7 @@ impl Microsoft {
 
 /// Does a path belong to this service?
 pub(crate) fn owns(path: &str) -> bool {
-    path.starts_with("/v1.0/") || path == "/oidc/userinfo" || sign_in(path).is_some()
+    path.starts_with("/v1.0/") || Graph::is_upload(path) || path == "/oidc/userinfo" || sign_in(path).is_some()
 }
 
 /// An endpoint of signing in.
