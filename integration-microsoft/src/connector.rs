@@ -1,5 +1,7 @@
 //! Microsoft as a connector: endpoints, scopes, accounts.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use integration_core::{
     Error, ErrorKind, Result,
@@ -7,19 +9,22 @@ use integration_core::{
         AdminConsentEndpoint, Capability, ClientAuthentication, Connector, ConnectorProfile, Identity, OAuthEndpoints,
         OAuthSettings, RemoteAccount, ScopeRule, ScopeTable, TenantIssuers, TokenFailure, TokenFailureClass,
     },
+    email::EmailProvider,
     error::{Actor, Remedy},
-    http::{Failure, GrantSession, HttpFailure},
+    http::{Failure, GrantSession, HttpFailure, Session},
     oauth::CallbackQuery,
 };
 use serde::Deserialize;
 use url::Url;
 
 use crate::{
+    client::{Client, Root},
     config::{
         ClientKind, Cloud, ContinuousAccess, Credential, MicrosoftConfig, MicrosoftEndpoints, SharedMailboxes,
         TenantKind,
     },
     error,
+    outlook::Outlook,
     who::Who,
 };
 
@@ -44,6 +49,7 @@ const CHALLENGES_ARE_MET: &str = r#"{"access_token":{"xms_cc":{"values":["cp1"]}
 pub struct Microsoft {
     profile: ConnectorProfile,
     who: Who,
+    client: Client,
     kind: ClientKind,
     tenant: TenantKind,
     cloud: Cloud,
@@ -58,6 +64,7 @@ impl Microsoft {
         config.check()?;
         let endpoints = config.endpoints();
         let quota = config.quota.table_with(&config.quota_overrides);
+        let concurrency = quota.concurrency;
         let oauth = oauth(&config, &endpoints)?;
         oauth.authentication.check().map_err(|error| error.with_service("microsoft"))?;
         let profile = ConnectorProfile::new(
@@ -70,7 +77,8 @@ impl Microsoft {
         .with_host(&endpoints.graph)
         .with_host(&endpoints.uploads);
         let who = Who::new(&endpoints.graph);
-        Ok(Self { profile, who, kind: config.kind, tenant: config.tenant, cloud: config.cloud })
+        let client = Client::new(&endpoints.graph, config.batch_size, concurrency);
+        Ok(Self { profile, who, client, kind: config.kind, tenant: config.tenant, cloud: config.cloud })
     }
 }
 
@@ -250,6 +258,13 @@ impl Connector for Microsoft {
             }
         }
         if accounts.is_empty() { Err(why.unwrap_or_else(none_named)) } else { Ok(accounts) }
+    }
+
+    fn email(&self, session: Session) -> Result<Arc<dyn EmailProvider>> {
+        let account = session.parts().connection.as_ref().map(|(_, account)| account);
+        let named = account.and_then(|account| account.details.get(MAILBOX));
+        let root = named.map_or(Root::Own, |mailbox| Root::Mailbox(mailbox.clone()));
+        Ok(Arc::new(Outlook::new(session, self.client.clone().at(root))))
     }
 
     fn removal_page(&self, account: &RemoteAccount) -> Option<Url> {

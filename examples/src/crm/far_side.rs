@@ -40,7 +40,6 @@ enum Kind {
 /// A client of one's own at the real service.
 #[derive(Debug)]
 struct Registration {
-    service: Service,
     client_id: String,
     client_secret: Option<String>,
     tenant: Option<String>,
@@ -59,7 +58,7 @@ impl Registration {
             };
             wrong(format!("--live {name} needs {variable} ({further}) of a desktop client in the environment"))
         })?;
-        Ok(Self { service, client_id, client_secret: variable("CLIENT_SECRET"), tenant: variable("TENANT") })
+        Ok(Self { client_id, client_secret: variable("CLIENT_SECRET"), tenant: variable("TENANT") })
     }
 
     fn google(&self) -> GoogleConfig {

@@ -1,13 +1,13 @@
 //! Steering the simulated Microsoft: paths below `/sandbox/microsoft/`.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use bytes::Bytes;
 use http::{Request, StatusCode};
 use serde::de::DeserializeOwned;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{Answered, to_json, wrong};
+use super::{Answered, found, to_json, wrong};
 use crate::{
     Sandbox,
     form::Form,
@@ -15,6 +15,40 @@ use crate::{
 };
 
 pub(super) fn handle(sandbox: &Sandbox, path: &str, request: &Request<Bytes>) -> Answered {
+    match mail(sandbox, path, request)? {
+        Some(answer) => Ok(answer),
+        None => sign_in(sandbox, path, request),
+    }
+}
+
+/// Steers a mailbox; nothing if the path is about something else.
+fn mail(sandbox: &Sandbox, path: &str, request: &Request<Bytes>) -> Result<Option<Value>, (StatusCode, String)> {
+    let (query, now, raw) = (Form::query(request), sandbox.now(), request.body());
+    let needed = |name: &str| query.one(name).ok_or_else(|| wrong(format!("{name} is missing")));
+    let mailbox = || needed("account").map(|account| sandbox.microsoft().graph().mailbox(account));
+    let folder = query.one("folder").unwrap_or("inbox");
+    match (request.method().as_str(), path) {
+        ("GET", "messages") => return Ok(Some(json!({"ids": mailbox()?.ids()}))),
+        ("POST", "deliver") => return Ok(Some(json!({"id": mailbox()?.deliver(raw.clone(), now, folder)}))),
+        ("POST", "file") => mailbox()?.put_file(needed("name")?, raw, now),
+        ("POST", "files") => {
+            let names: BTreeSet<String> = parse(request)?;
+            mailbox()?.keep_files(|name| names.contains(name), now);
+        }
+        ("POST", "move") => found(mailbox()?.move_message(needed("id")?, needed("folder")?, now))?,
+        ("POST", "remove") => found(mailbox()?.remove(needed("id")?))?,
+        ("POST", "generate") => {
+            let number = |name: &str| needed(name)?.parse::<u64>().map_err(wrong);
+            let bytes = usize::try_from(number("attachment_bytes")?).map_err(wrong)?;
+            let ids = mailbox()?.on_demand(number("count")?, &crate::mail::with_attachment(bytes));
+            return Ok(Some(json!({ "ids": ids })));
+        }
+        _ => return Ok(None),
+    }
+    Ok(Some(json!({})))
+}
+
+fn sign_in(sandbox: &Sandbox, path: &str, request: &Request<Bytes>) -> Answered {
     let microsoft = sandbox.microsoft();
     let query = Form::query(request);
     let needed = |name: &str| query.one(name).ok_or_else(|| wrong(format!("{name} is missing")));

@@ -10,7 +10,8 @@ use super::{
     Endpoint, Microsoft,
     ask::satisfies,
     consent::{logout, newer_session},
-    graph, oidc,
+    graph::{self, Graph},
+    oidc,
     register::{AccessToken, Grant},
     sign_in,
 };
@@ -18,7 +19,7 @@ use crate::{
     answers::{json as answer, with_header},
     call::{ApiAnswer, ApiCall},
     exchange::{Arrived, Service},
-    form,
+    form::{self, Form},
 };
 
 /// Where a client may learn to sign in, as challenges say.
@@ -37,6 +38,11 @@ pub(crate) struct Caller {
 impl Caller {
     fn grant(&self) -> &Grant {
         &self.token.grant
+    }
+
+    fn call<'a>(&'a self, request: &'a Request<Bytes>, now: DateTime<Utc>) -> ApiCall<'a> {
+        let grant = self.grant();
+        ApiCall { account: &grant.mail, app: &grant.client_id, scopes: &grant.scopes, now, request }
     }
 }
 
@@ -65,7 +71,7 @@ impl Service for Microsoft {
     }
 
     fn is_mail(&self, path: &str) -> bool {
-        path.starts_with("/v1.0/") && directory_user(path).is_none()
+        Graph::is_mail(path) && directory_user(path).is_none()
     }
 
     fn is_token_endpoint(&self, path: &str) -> bool {
@@ -73,7 +79,8 @@ impl Service for Microsoft {
     }
 
     fn enter(&self, caller: &Caller, request: &Request<Bytes>) -> Option<graph::InFlight> {
-        self.graph.enter(&caller.mailbox, self.graph.slots(request))
+        let place = self.graph.place(&caller.call(request, self.now()));
+        self.graph.enter(&place, self.graph.slots(request))
     }
 
     fn answer(&self, request: &Request<Bytes>, arrived: &Arrived<'_, Self>) -> ApiAnswer {
@@ -87,6 +94,7 @@ impl Service for Microsoft {
             Some((Endpoint::Keys, _)) if reading => self.jwks(),
             Some((Endpoint::Logout, _)) => logout(request),
             Some(_) => oidc::nowhere(),
+            None if Graph::is_upload(path) => self.graph.answer_upload(request, arrived.now),
             None if path == "/oidc/userinfo" => self.userinfo(arrived.caller.map(Caller::grant)),
             None => self.answer_graph(request, arrived),
         }
@@ -104,9 +112,14 @@ impl Microsoft {
         if let Some(name) = directory_user(request.uri().path()) {
             return self.directory(request, caller.grant(), &name);
         }
-        let grant = caller.grant();
-        let (account, app, now) = (&grant.mail, &grant.client_id, arrived.now);
-        let call = ApiCall { account, app, scopes: &grant.scopes, now, request };
+        if !Graph::is_mail(request.uri().path()) {
+            return self.graph_error(
+                StatusCode::NOT_IMPLEMENTED,
+                "NotImplemented",
+                "The sandbox does not imitate this.",
+            );
+        }
+        let call = caller.call(request, arrived.now);
         match arrived.held {
             Some(held) => self.graph.answer_holding(&call, held),
             None => self.graph.too_many_concurrent(&call),
@@ -132,7 +145,7 @@ impl Microsoft {
         let user = register.user(if me { &grant.mail } else { name });
         let here = user.filter(|user| user.tenant == grant.tenant || user.guest_of.contains(&grant.tenant));
         match here {
-            Some(user) => answer(StatusCode::OK, &oidc::person(user, &grant.tenant)),
+            Some(user) => answer(StatusCode::OK, &selected(oidc::person(user, &grant.tenant), request)),
             None => {
                 let text = "Resource does not exist or one of its queried reference-property objects are not present.";
                 self.graph_error(StatusCode::NOT_FOUND, "Request_ResourceNotFound", text)
@@ -161,6 +174,15 @@ impl Microsoft {
         let ids = json!({"date": date, "request-id": self.guid(), "client-request-id": self.guid()});
         answer(status, &json!({"error": {"code": code, "message": message, "innerError": ids}}))
     }
+}
+
+/// What `$select` leaves of a resource.
+fn selected(mut resource: Value, request: &Request<Bytes>) -> Value {
+    if let (Some(names), Some(fields)) = (Form::query(request).one("$select"), resource.as_object_mut()) {
+        fields.retain(|field, _| names.split(',').any(|name| name.trim().eq_ignore_ascii_case(field)));
+    }
+    resource["@odata.context"] = "https://graph.microsoft.com/v1.0/$metadata#users/$entity".into();
+    resource
 }
 
 /// Whom a path asks the directory about: `me`, or somebody by id or name.

@@ -302,4 +302,6 @@ fn template(path: &str) -> String {
 }
 
 #[cfg(test)]
+mod graph_tests;
+#[cfg(test)]
 mod tests;

@@ -5,7 +5,7 @@ use http::{HeaderName, HeaderValue, Request, Response, StatusCode, header};
 use serde_json::{Value, json};
 
 use super::ids::guid;
-use crate::google::call::ApiAnswer;
+use crate::call::ApiAnswer;
 
 pub(super) type Answered = Result<ApiAnswer, Refusal>;
 

@@ -14,7 +14,7 @@ use super::answer::{Answered, Refusal, ok};
 use super::ids::checksum;
 use super::message::member;
 use super::query::origin;
-use crate::google::call::{ApiAnswer, ApiCall};
+use crate::call::{ApiAnswer, ApiCall};
 
 const MOST_CALLS: usize = 20;
 /// So many calls of a batch run at once in one mailbox.

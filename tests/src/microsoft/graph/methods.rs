@@ -7,7 +7,7 @@ use http::{Method, Request};
 
 use super::answer::Refusal;
 use super::state::{Account, State};
-use crate::google::call::ApiCall;
+use crate::call::ApiCall;
 
 /// What a call does.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -64,7 +64,7 @@ use self::prefer::Prefer;
 use self::query::Query;
 use self::quota::Counted;
 use self::state::State;
-use crate::google::call::{ApiAnswer, ApiCall};
+use crate::call::{ApiAnswer, ApiCall};
 
 pub use self::ids::IdLetters;
 pub use self::mailbox::{AttachmentContent, Generator, Mailbox, MailboxFolder, MailboxMessage};

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{HeaderName, Request};
 
 use super::answer::put_header;
-use crate::google::call::ApiAnswer;
+use crate::call::ApiAnswer;
 
 /// What the client would like.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]

@@ -31,7 +31,7 @@ pub(super) fn answer(graph: &Graph, context: &Context<'_>) -> Answered {
 }
 
 /// Hands on what leaves; says that the message was accepted.
-pub(super) fn let_go(context: &Context<'_>, leaving: Leaving) -> crate::google::call::ApiAnswer {
+pub(super) fn let_go(context: &Context<'_>, leaving: Leaving) -> crate::call::ApiAnswer {
     if let Some(outbound) = &context.settings.outbound {
         leaving.iter().for_each(|(address, raw)| outbound(address, raw, context.call.now));
     }

@@ -10,7 +10,7 @@ use http::Request;
 use serde::{Deserialize, Serialize};
 
 use super::ids::IdLetters;
-use crate::google::call::ApiAnswer;
+use crate::call::ApiAnswer;
 
 /// Which of the published quotas holds; requests are counted in every case.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]

@@ -224,7 +224,8 @@ async fn a_certificate_signs_in_with_an_assertion_of_the_new_form() {
     let code = code(&sandbox, MAIL, &[("client_id", WEB), ("redirect_uri", BACK)]);
     let answer = {
         let first = assertion(&sandbox, &key, &print, &[("jti", json!("1"))]);
-        send(&sandbox, redeem_at(&sandbox, "common", &code, &proved(&first))).await.json()
+        let fields: Vec<_> = proved(&first).into_iter().chain([("redirect_uri", BACK)]).collect();
+        send(&sandbox, redeem_at(&sandbox, "common", &code, &fields)).await.json()
     };
     let token = text(&answer, "refresh_token");
     let check = async |assertion: String, number: u32| {
@@ -270,12 +271,11 @@ fn assertion(sandbox: &Sandbox, key: &SigningKey, print: &str, more: &[(&str, Va
     key.sign_jwt_as(&header, &assertion_claims(sandbox, more))
 }
 
-fn proved(assertion: &str) -> [(&str, &str); 4] {
+fn proved(assertion: &str) -> [(&str, &str); 3] {
     [
         ("client_id", WEB),
         ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"),
         ("client_assertion", assertion),
-        ("redirect_uri", BACK),
     ]
 }
 

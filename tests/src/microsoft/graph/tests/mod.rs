@@ -19,7 +19,7 @@ use http::{Request, StatusCode};
 use serde_json::Value;
 
 use super::{Graph, GraphSettings};
-use crate::google::call::{ApiAnswer, ApiCall};
+use crate::call::{ApiAnswer, ApiCall};
 
 const ANN: &str = "ann@example.com";
 const BOB: &str = "bob@example.com";

@@ -3,7 +3,7 @@ use http::Request;
 use serde_json::{Value, json};
 
 use super::{ANN, BOB, Caller, ids, refusal};
-use crate::google::call::ApiAnswer;
+use crate::call::ApiAnswer;
 use crate::microsoft::graph::{Graph, GraphSettings};
 
 const SIZE: usize = 5 * 1024 * 1024;
