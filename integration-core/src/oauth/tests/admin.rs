@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use serde_json::json;
 use tokio::time::advance;
@@ -153,7 +153,7 @@ async fn a_host_asks_in_time_and_gets_the_same_address_until_more_is_wanted() {
     let world = world();
     let request = |capabilities: &[Capability]| {
         let ask = AdminConsentAsk::new(capabilities.iter().copied(), REDIRECT).with_organisation("contoso.example");
-        let (sign_in, tenant, connector) = (world.sign_in.clone(), world.tenant.clone(), world.connector.clone());
+        let (sign_in, tenant, connector) = (world.sign_in.clone(), world.tenant.clone(), Arc::clone(&world.connector));
         async move { sign_in.request_admin_consent(&tenant, &connector, &ask).await.unwrap() }
     };
     let first = request(&[Capability::MailRead]).await;
