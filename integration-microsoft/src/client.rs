@@ -21,7 +21,7 @@ use serde_json::json;
 use url::Url;
 
 pub(crate) use self::write::{KEY_PROPERTY, LARGEST_PLAIN};
-use crate::batch;
+use crate::{batch, outlook::Known};
 
 /// Names of operations, for errors, spans and metrics.
 pub(crate) mod operation {
@@ -77,7 +77,7 @@ const NEWEST: &str = "receivedDateTime desc";
 pub(crate) type Query<'a> = Vec<(&'static str, std::borrow::Cow<'a, str>)>;
 
 /// Whose mailbox is opened.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Root {
     /// The mailbox with this id or address: a shared one, or any where an administrator granted the app itself.
@@ -92,7 +92,8 @@ pub enum Root {
 pub struct Client {
     /// With the version, without a slash at the end.
     graph: String,
-    root: Root,
+    pub(crate) root: Root,
+    pub(crate) known: Arc<Known>,
     pub(crate) batch_size: usize,
     slots: u32,
     random: Option<Arc<dyn Random>>,
@@ -110,7 +111,8 @@ impl Client {
             base.extend(["/", VERSION]);
         }
         let batch_size = batch_size.clamp(1, batch::LARGEST);
-        Self { graph: base, root: Root::Own, batch_size, slots: concurrency.unwrap_or(4).max(1), random: None }
+        let slots = concurrency.unwrap_or(4).max(1);
+        Self { graph: base, root: Root::Own, known: Arc::default(), batch_size, slots, random: None }
     }
 
     /// For this mailbox; the signed-in person's own unless set.

@@ -100,7 +100,11 @@ impl Feed for OutlookFeed {
     async fn changes(&self, folder: &PartitionId, since: &Cursor) -> Result<ChangePage<MailItem>> {
         let made_for = head_fingerprint(&self.0.client.delta(folder.as_str())?);
         let call = self.0.client.delta_link(since.position(VERSION, &made_for)?)?;
-        let mut page = self.page(call).await.map_err(|error| expired(error, true))?;
+        let page = self.page(call).await.map_err(|error| expired(error, true));
+        if page.as_ref().is_err_and(|error| error.kind() == ErrorKind::CursorExpired) {
+            self.0.client.known.forget(&self.0.session, &self.0.client.root);
+        }
+        let mut page = page?;
         let entries: Vec<Entry> = page.value.iter().map(|entry| Entry::read(entry.get())).collect();
         let mut changes = Vec::with_capacity(entries.len());
         if !entries.is_empty() {
