@@ -21,7 +21,7 @@ use serde_json::json;
 use url::Url;
 
 pub(crate) use self::write::{KEY_PROPERTY, LARGEST_PLAIN};
-use crate::batch;
+use crate::{batch, outlook::Known};
 
 /// Names of operations, for errors, spans and metrics.
 pub(crate) mod operation {
@@ -77,7 +77,7 @@ const NEWEST: &str = "receivedDateTime desc";
 pub(crate) type Query<'a> = Vec<(&'static str, std::borrow::Cow<'a, str>)>;
 
 /// Whose mailbox is opened.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
 pub(crate) enum Root {
     /// The mailbox with this id or address: a shared one, or any where an administrator granted the app itself.
     Mailbox(String),
@@ -91,7 +91,10 @@ pub(crate) enum Root {
 pub(crate) struct Client {
     /// With the version, without a slash at the end.
     graph: String,
-    root: Root,
+    /// What the service calls the same place, where it is reached through another address.
+    own_name: Option<String>,
+    pub(crate) root: Root,
+    pub(crate) known: Arc<Known>,
     pub(crate) batch_size: usize,
     slots: u32,
     random: Option<Arc<dyn Random>>,
@@ -108,13 +111,20 @@ impl Client {
             base.extend(["/", VERSION]);
         }
         let batch_size = batch_size.clamp(1, batch::LARGEST);
-        Self { graph: base, root: Root::Own, batch_size, slots: concurrency.unwrap_or(4).max(1), random: None }
+        let slots = concurrency.unwrap_or(4).max(1);
+        Self { graph: base, own_name: None, root: Root::Own, known: Arc::default(), batch_size, slots, random: None }
     }
 
     /// For this mailbox; the signed-in person's own unless set.
     #[must_use]
     pub(crate) fn at(mut self, root: Root) -> Self {
         self.root = root;
+        self
+    }
+
+    /// The service names itself so in links, however it is reached (`https://graph.microsoft.com`).
+    pub(crate) fn named(mut self, resource: &str) -> Self {
+        self.own_name = Some([resource.trim_end_matches('/'), "/", VERSION].concat());
         self
     }
 
@@ -136,7 +146,7 @@ impl Client {
     /// # Errors
     /// `Validation` for a link to anywhere else: it is never followed.
     pub(crate) fn delta_link(&self, link: &str) -> Result<Call> {
-        self.delta_page(self.followed(link, operation::DELTA)?)
+        self.delta_page(&self.followed(link, operation::DELTA)?)
     }
 
     fn delta_page(&self, url: &str) -> Result<Call> {
@@ -152,7 +162,7 @@ impl Client {
 
     /// A further page of them.
     pub(crate) fn folders_link(&self, link: &str) -> Result<Call> {
-        self.folder_page(self.followed(link, operation::FOLDERS)?)
+        self.folder_page(&self.followed(link, operation::FOLDERS)?)
     }
 
     fn folder_page(&self, url: &str) -> Result<Call> {
@@ -171,12 +181,12 @@ impl Client {
 
     /// A further page of them.
     pub(crate) fn list_link(&self, link: &str) -> Result<Call> {
-        self.get(operation::LIST, self.followed(link, operation::LIST)?, "")
+        self.get(operation::LIST, &self.followed(link, operation::LIST)?, "")
     }
 
     /// A page of a message's attachments after the first.
     pub(crate) fn attachments_link(&self, link: &str) -> Result<Call> {
-        self.get(operation::ATTACHMENTS, self.followed(link, operation::ATTACHMENTS)?, "")
+        self.get(operation::ATTACHMENTS, &self.followed(link, operation::ATTACHMENTS)?, "")
     }
 
     /// What a batch, or a call of its own, asks for a message.

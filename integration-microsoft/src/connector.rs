@@ -77,7 +77,7 @@ impl Microsoft {
         .with_host(&endpoints.graph)
         .with_host(&endpoints.uploads);
         let who = Who::new(&endpoints.graph);
-        let client = Client::new(&endpoints.graph, config.batch_size, concurrency);
+        let client = Client::new(&endpoints.graph, config.batch_size, concurrency).named(&endpoints.resource);
         Ok(Self { profile, who, client, kind: config.kind, tenant: config.tenant, cloud: config.cloud })
     }
 }

@@ -22,8 +22,9 @@ pub(super) enum Extent {
 
 pub(super) fn extent(wire: &wire::Message) -> Extent {
     let content = wire.subject.is_some() || wire.from.is_some() || !wire.to_recipients.is_empty();
+    let placed = wire.received_date_time.is_some() && wire.parent_folder_id.is_some();
     match &wire.body {
-        Some(_) if wire.received_date_time.is_some() && wire.parent_folder_id.is_some() => Extent::Whole,
+        Some(_) if placed && wire.is_read.is_some() && wire.flag.is_some() => Extent::Whole,
         None if !content && wire.is_read.is_some() && wire.flag.is_some() => Extent::Marks,
         _ => Extent::Part,
     }

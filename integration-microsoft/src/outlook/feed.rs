@@ -27,8 +27,11 @@ use super::{
 };
 use crate::client::{PAGE, operation};
 
-/// The format of every kind of cursor: a link, as the service gave it.
+/// The format of every kind of cursor: a link, as the service gave it, without the address.
 const VERSION: u16 = 1;
+
+/// How many folders are asked at the same time. The service runs four calls at once for a mailbox; one is left to people.
+const AT_ONCE: usize = 3;
 
 #[derive(Clone, Debug)]
 pub(super) struct OutlookFeed(pub(super) Outlook);
@@ -52,7 +55,10 @@ impl Feed for OutlookFeed {
 
     /// No anchor: the service tells where changes begin only at the end of a walk.
     fn capabilities(&self) -> FeedCapabilities {
-        FeedCapabilities::new(self.0.client.batch_size, 1).with_newest_first().with_listing(PAGE as usize, 1)
+        FeedCapabilities::new(self.0.client.batch_size, 1)
+            .with_newest_first()
+            .with_listing(PAGE as usize, 1)
+            .with_at_once(AT_ONCE)
     }
 
     async fn partitions(&self, at: Option<&Cursor>) -> Result<PartitionPage> {
@@ -100,7 +106,11 @@ impl Feed for OutlookFeed {
     async fn changes(&self, folder: &PartitionId, since: &Cursor) -> Result<ChangePage<MailItem>> {
         let made_for = head_fingerprint(&self.0.client.delta(folder.as_str())?);
         let call = self.0.client.delta_link(since.position(VERSION, &made_for)?)?;
-        let mut page = self.page(call).await.map_err(|error| expired(error, true))?;
+        let page = self.page(call).await.map_err(|error| expired(error, true));
+        if page.as_ref().is_err_and(|error| error.kind() == ErrorKind::CursorExpired) {
+            self.0.client.known.forget(&self.0.session, &self.0.client.root);
+        }
+        let mut page = page?;
         let entries: Vec<Entry> = page.value.iter().map(|entry| Entry::read(entry.get())).collect();
         let mut changes = Vec::with_capacity(entries.len());
         if !entries.is_empty() {
@@ -125,8 +135,8 @@ impl OutlookFeed {
     /// A page without any link would end the walk nowhere; one with a link to elsewhere must not be stored.
     fn next(&self, page: &mut wire::Page, walk: &Fingerprint, head: &Fingerprint) -> Result<Next> {
         let position = |link: String, made_for: &Fingerprint| {
-            self.0.client.followed(&link, operation::DELTA)?;
-            Ok(Cursor::new(VERSION, made_for.clone(), link))
+            let kept = self.0.client.kept(&link, operation::DELTA)?;
+            Ok(Cursor::new(VERSION, made_for.clone(), kept))
         };
         if let Some(link) = page.next() {
             return Ok(Next::More(position(link, walk)?));

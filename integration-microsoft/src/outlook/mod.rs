@@ -18,12 +18,15 @@ mod convert;
 mod feed;
 mod fetch;
 mod folders;
+mod known;
 mod query;
 mod send;
 #[cfg(test)]
 mod tests;
 mod upload;
 mod wire;
+
+pub(crate) use self::known::Known;
 
 use std::sync::{Arc, OnceLock};
 
@@ -67,14 +70,22 @@ impl Outlook {
         Self { session, client, capabilities, places: Arc::default() }
     }
 
-    /// Which folder is which; asked once.
+    /// Which folder is which; asked once for all providers of a connection.
     async fn places(&self) -> Result<Arc<folders::Places>> {
         if let Some(places) = self.places.get() {
             return Ok(Arc::clone(places));
         }
-        let asked = Arc::new(folders::Places::ask(self).await?);
+        let (known, session, root) = (&self.client.known, &self.session, &self.client.root);
+        let places = match known.get(session, root) {
+            Some(places) => places,
+            None => {
+                let asked = Arc::new(folders::Places::ask(self).await?);
+                known.put(session, root, &asked);
+                asked
+            }
+        };
         // Somebody else may have asked meanwhile, and was told the same.
-        Ok(Arc::clone(self.places.get_or_init(|| asked)))
+        Ok(Arc::clone(self.places.get_or_init(|| places)))
     }
 }
 

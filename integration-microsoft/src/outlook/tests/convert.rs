@@ -102,6 +102,11 @@ fn what_the_json_lacks_is_told() {
 fn an_entry_is_whole_or_marks_or_a_part() {
     let extent = |json: Value| convert::extent(&wire(&json));
     assert_eq!(extent(full("m1")), Extent::Whole);
+    for missing in ["isRead", "flag", "parentFolderId", "receivedDateTime", "body"] {
+        let mut part = full("m1");
+        part.as_object_mut().unwrap().remove(missing);
+        assert_eq!(extent(part), Extent::Part, "{missing}");
+    }
     assert_eq!(extent(json!({ "id": "a", "isRead": true, "flag": { "flagStatus": "complete" } })), Extent::Marks);
     assert_eq!(extent(json!({ "id": "a", "isRead": true })), Extent::Part);
     assert_eq!(extent(json!({ "id": "a", "subject": "x", "isRead": true, "flag": {} })), Extent::Part);

@@ -298,3 +298,33 @@ async fn another_mailbox_is_opened_by_its_name() {
     at_head(&*outlook.feed()).await;
     transport.finish();
 }
+
+#[tokio::test(start_paused = true)]
+async fn which_folder_is_which_is_asked_once_for_all_providers_until_positions_are_lost() {
+    let none = |at| (at, 404, refusal("ErrorFolderNotFound"));
+    let known = || {
+        let mut parts = vec![(0, 200, json!({ "id": "inbox-id" }))];
+        parts.extend((1..14).map(none));
+        super::batch(&parts)
+    };
+    let folders = || Step::get("/v1.0/me/mailFolders/delta").answers_json(200, &json!({ "value": [], (END): "x" }));
+    let (transport, first) = fresh(
+        [
+            known(),
+            folders(),
+            folders(),
+            empty_walk(),
+            Step::get(DELTA).answers_json(410, &refusal("syncStateNotFound")),
+            known(),
+            folders(),
+        ],
+        Root::Own,
+    );
+    let opened = || crate::outlook::Outlook::new(first.session.clone(), first.client.clone()).feed();
+    opened().partitions(None).await.unwrap();
+    opened().partitions(None).await.unwrap();
+    let since = at_head(&*opened()).await;
+    opened().changes(&inbox(), &since).await.unwrap_err();
+    opened().partitions(None).await.unwrap();
+    transport.finish();
+}
