@@ -16,7 +16,8 @@ use super::list::{foreign, take_empty_page};
 use super::query::base;
 use super::render::{Shown, View};
 use super::settings::{DeltaUpdates, GraphSettings, LostDelta, MoveReason, Returned};
-use super::state::{Account, State, message_id};
+use super::state::{Account, State};
+use super::stored::message_id;
 use super::{Context, Graph};
 
 const OPTIONS: [&str; 7] = ["$select", "$top", "$expand", "$filter", "$orderby", "$skiptoken", "$deltatoken"];

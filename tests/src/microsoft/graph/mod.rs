@@ -45,6 +45,7 @@ mod search;
 mod send;
 mod settings;
 mod state;
+mod stored;
 mod subscriptions;
 #[cfg(test)]
 mod tests;
