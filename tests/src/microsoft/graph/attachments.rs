@@ -16,7 +16,8 @@ use super::methods::Op;
 use super::prefer::Prefer;
 use super::query::names;
 use super::render::{self, Shown, instant};
-use super::state::{Extra, State, Stored};
+use super::state::State;
+use super::stored::{Extra, Stored};
 use super::{Context, Graph};
 
 /// From this size on an attachment needs an upload session.

@@ -57,7 +57,7 @@ fn try_answer(graph: &Graph, call: &ApiCall<'_>, slots: u32) -> Answered {
     // Whoever waits for others comes after them, whatever the order.
     while !order.is_empty() {
         let ready = |item: &&Item| item.after.iter().all(|id| done.contains_key(id));
-        let at = order.iter().position(|item| ready(item)).unwrap_or(0);
+        let at = order.iter().position(ready).unwrap_or(0);
         let item = order.remove(at);
         let admitted = chains[&item.id] % width < slots as usize;
         let (status, shown) = run(graph, call, item, &done, admitted);

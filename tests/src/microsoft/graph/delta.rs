@@ -16,7 +16,8 @@ use super::list::{foreign, take_empty_page};
 use super::query::base;
 use super::render::{Shown, View};
 use super::settings::{DeltaUpdates, GraphSettings, LostDelta, MoveReason, Returned};
-use super::state::{Account, State, message_id};
+use super::state::{Account, State};
+use super::stored::message_id;
 use super::{Context, Graph};
 
 const OPTIONS: [&str; 7] = ["$select", "$top", "$expand", "$filter", "$orderby", "$skiptoken", "$deltatoken"];
@@ -239,7 +240,7 @@ impl Reader<'_> {
     fn disordered(&self, mut page: Vec<Verdict>) -> Vec<Verdict> {
         let Some(seed) = self.context.settings.disorder else { return page };
         let spread = |verdict: &Verdict| checksum(format!("{seed}/{}/{}", verdict.message, verdict.tick).as_bytes());
-        let twice: Vec<Verdict> = page.iter().filter(|verdict| spread(verdict) % 5 == 0).copied().collect();
+        let twice: Vec<Verdict> = page.iter().filter(|verdict| spread(verdict).is_multiple_of(5)).copied().collect();
         page.sort_by_key(spread);
         page.extend(twice);
         page
@@ -247,7 +248,8 @@ impl Reader<'_> {
 
     fn repeated(&self, mut items: Vec<Item>) -> Vec<Item> {
         let Some(seed) = self.context.settings.disorder else { return items };
-        let repeats = checksum(format!("{seed}/{}", self.account.tick + items.len() as u64).as_bytes()) % 2 == 0;
+        let repeats =
+            checksum(format!("{seed}/{}", self.account.tick + items.len() as u64).as_bytes()).is_multiple_of(2);
         if let (true, Some(Item::Message(first))) = (repeats, items.first()) {
             let again = Item::Message(first.clone());
             items.push(again);
@@ -293,11 +295,11 @@ fn lost(context: &Context<'_>, generations: &str, count: u64) -> Refusal {
     let message = format!("The sync state generation is not found; {generations}.");
     let spread = checksum(&count.to_be_bytes());
     let gone = match context.settings.lost_delta {
-        LostDelta::Alternate => spread % 2 == 0,
+        LostDelta::Alternate => spread.is_multiple_of(2),
         LostDelta::BadRequest => false,
         LostDelta::Gone => true,
     };
-    let code = if (spread / 2) % 2 == 0 { "SyncStateNotFound" } else { "syncStateNotFound" };
+    let code = if (spread / 2).is_multiple_of(2) { "SyncStateNotFound" } else { "syncStateNotFound" };
     let refusal = Refusal::new(if gone { 410 } else { 400 }, code, message);
     if gone { refusal.with_header(header::LOCATION, base(context.request)) } else { refusal }
 }

@@ -17,7 +17,8 @@ use super::ids::checksum;
 use super::mail::{Body, Mail, Party};
 use super::message::{member, mime_body, shown};
 use super::render::change_key;
-use super::state::{Account, Head, NewMail, Source, State, Stored};
+use super::state::{Account, State};
+use super::stored::{Head, NewMail, Source, Stored};
 
 /// Properties that only a draft lets change.
 const ONLY_DRAFTS: [&str; 12] = [

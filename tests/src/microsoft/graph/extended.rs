@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::answer::Refusal;
 use super::filter;
 use super::mail::Mail;
-use super::state::Stored;
+use super::stored::Stored;
 
 /// Properties that stand for a header of the message.
 const HEADERS: [(&str, &str); 3] =

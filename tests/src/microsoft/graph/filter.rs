@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use super::answer::Refusal;
 use super::extended;
 use super::mail::Mail;
-use super::state::Stored;
+use super::stored::Stored;
 
 /// A condition.
 #[derive(Clone, Debug)]

@@ -7,7 +7,8 @@ use super::filter::{self, Filter};
 use super::query::base;
 use super::render::{Shown, View};
 use super::search;
-use super::state::{Account, Stored};
+use super::state::Account;
+use super::stored::Stored;
 use super::{Context, Graph};
 
 const OPTIONS: [&str; 8] = ["$select", "$filter", "$orderby", "$top", "$skip", "$search", "$count", "$expand"];

@@ -13,7 +13,8 @@ use super::folders::{INBOX, ROOT, SENT, TRASH, well_known_name};
 use super::ids::{Id, Kind, checksum};
 use super::mail::{Attachment, AttachmentKind, Content, date};
 use super::settings::Oddity;
-use super::state::{Account, Extra, NewMail, Source, Stored};
+use super::state::Account;
+use super::stored::{Extra, NewMail, Source, Stored};
 use super::subscriptions::Subscription;
 use crate::mime;
 
@@ -103,7 +104,7 @@ impl Mailbox {
     }
 
     fn id(&self, number: u64) -> String {
-        super::state::message_id(&self.address, number, None, self.graph.settings().id_letters)
+        super::stored::message_id(&self.address, number, None, self.graph.settings().id_letters)
     }
 
     fn shown(&self, account: &Account, stored: &Stored) -> MailboxMessage {

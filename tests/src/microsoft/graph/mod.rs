@@ -9,12 +9,16 @@
 //! Like the service, it keeps one body of each message, the HTML one if there is one: text is made from it, and the raw
 //! form is written anew whenever it is asked for.
 //!
+//! Where the documentation leaves open what happens, a setting chooses: where `DELETE` puts a message, what becomes of a
+//! comment in a draft, why a message is said to be removed, how old links are refused.
+//!
 //! Not imitated: calendars, contacts, mailbox settings, rules, categories' master list, mentions, open extensions,
 //! multi-value extended properties, copying folders, search folders and their queries, the search index and its delays,
-//! search by size, kind and times, the limits of uploaded bytes, of messages sent a minute and of recipients a day, quotas
-//! of directories and tenants, delivery of notifications and the check of their URLs, non-delivery reports, delta with
-//! `$expand` of anything but attachments and extended properties, ids of archive mailboxes beyond
-//! [`Mailbox::reissue`], meetings in invitations beyond their type.
+//! search by size, kind and times, pages of attachments, the limits of uploaded bytes, of messages sent a minute and of
+//! recipients a day, quotas of directories and tenants, delivery of notifications and the check of their URLs,
+//! non-delivery reports, delta with `$expand` of anything but attachments and extended properties, ids of archive
+//! mailboxes beyond [`Mailbox::reissue`], meetings in invitations beyond their type, conversations of messages made on
+//! demand, signed and encrypted messages. An export leaves out the bytes of uploads that are not finished.
 
 mod answer;
 mod attachments;
@@ -45,6 +49,7 @@ mod search;
 mod send;
 mod settings;
 mod state;
+mod stored;
 mod subscriptions;
 #[cfg(test)]
 mod tests;

@@ -17,7 +17,8 @@ use super::methods::Access;
 use super::prefer::Prefer;
 use super::query::{Query, names};
 use super::settings::Oddity;
-use super::state::{Account, Stored};
+use super::state::Account;
+use super::stored::Stored;
 use super::{extended, html};
 
 /// What a message has without being asked for it.

@@ -35,6 +35,11 @@ impl Kind {
 pub(super) fn create(state: &mut State, context: &Context<'_>) -> Answered {
     let (mail, properties) = answer(state, context, context.settings.draft_comment)?;
     let number = drafts::store(state, context, &mail, DRAFTS, &properties)?;
+    let account = state.account(&context.mailbox);
+    let conversation = account.find(&context.route.id)?.conversation;
+    if let Some(draft) = account.messages.get_mut(&number) {
+        draft.conversation = conversation;
+    }
     shown(state, context, number, StatusCode::CREATED)
 }
 
@@ -57,7 +62,13 @@ fn answer(state: &mut State, context: &Context<'_>, comment: DraftComment) -> Re
     let (number, original) = (stored.number, Mail::read(&stored.source.bytes()));
     let kind = Kind::of(context.route.op);
     let (mail, properties) = match mime_body(context)? {
-        Some(raw) => (Mail::read(&raw), Value::Null),
+        Some(raw) => {
+            let mut mail = Mail::read(&raw);
+            if mail.header("in-reply-to").is_none() {
+                refer(&mut mail, &original);
+            }
+            (mail, Value::Null)
+        }
         None => {
             let body = context.json()?;
             let properties = message_of(&body);
@@ -91,18 +102,24 @@ fn recipients_only(body: &Value) -> Value {
     }
 }
 
+/// Says what is answered.
+fn refer(mail: &mut Mail, original: &Mail) {
+    if original.message_id.is_empty() {
+        return;
+    }
+    let mut references = message_ids(original.header("references").unwrap_or_default());
+    references.push(original.message_id.clone());
+    mail.set_header("In-Reply-To", &original.message_id);
+    mail.set_header("References", &references.join(" "));
+}
+
 /// Subject, recipients and references.
 fn begun(original: &Mail, kind: Kind, own: &str) -> Mail {
     let mut mail = Mail::default();
     let mark = if kind == Kind::Forward { "FW: " } else { "RE: " };
     let marked = original.subject.get(..4).is_some_and(|start| start.eq_ignore_ascii_case(mark));
     mail.subject = if marked { original.subject.clone() } else { format!("{mark}{}", original.subject) };
-    let mut references = message_ids(original.header("references").unwrap_or_default());
-    references.push(original.message_id.clone());
-    if !original.message_id.is_empty() {
-        mail.set_header("In-Reply-To", &original.message_id);
-        mail.set_header("References", &references.join(" "));
-    }
+    refer(&mut mail, original);
     if kind == Kind::Forward {
         mail.attachments = original.attachments.clone();
         return mail;

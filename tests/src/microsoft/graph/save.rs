@@ -14,7 +14,8 @@ use super::folders::Folder;
 use super::ids::checksum;
 use super::quota::{GraphBooks, Quota};
 use super::settings::{GraphSettings, Oddities, Oddity};
-use super::state::{Account, Source, State, Stored};
+use super::state::{Account, State};
+use super::stored::{Source, Stored};
 use super::subscriptions::Subscription;
 use super::upload::Upload;
 

@@ -2,7 +2,7 @@
 
 use super::answer::Refusal;
 use super::mail::{Mail, Party};
-use super::state::Stored;
+use super::stored::Stored;
 
 /// Conditions that must all hold.
 #[derive(Clone, Debug)]

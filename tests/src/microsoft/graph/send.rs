@@ -10,7 +10,8 @@ use super::folders::{INBOX, SENT};
 use super::mail::Mail;
 use super::message::member;
 use super::methods::Op;
-use super::state::{NewMail, Source, State, Stored};
+use super::state::State;
+use super::stored::{NewMail, Source, Stored};
 use super::{Context, Graph, drafts};
 
 const MOST_RECIPIENTS: usize = 500;

@@ -80,7 +80,7 @@ pub(super) fn begin(state: &mut State, context: &Context<'_>) -> Answered {
 impl Upload {
     /// Two forms of the range are seen.
     fn progress(&self, number: u64) -> Value {
-        let dash = if self.bytes.is_empty() || number % 2 == 0 { "-" } else { "" };
+        let dash = if self.bytes.is_empty() || number.is_multiple_of(2) { "-" } else { "" };
         let next = format!("{}{dash}", self.bytes.len());
         json!({"expirationDateTime": instant(self.ends_ms), "nextExpectedRanges": [next]})
     }

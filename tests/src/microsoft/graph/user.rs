@@ -7,7 +7,8 @@ use super::answer::{Answered, Refusal, ok};
 use super::folder_calls::selected;
 use super::ids::{Id, Kind};
 use super::message::member;
-use super::state::{Account, State, message_id};
+use super::state::{Account, State};
+use super::stored::message_id;
 
 const MOST_IDS: usize = 1_000;
 

@@ -197,12 +197,12 @@ fn disorder_repeats_shortens_and_shuffles_but_comes_to_the_same() {
         let (items, mut link) = round(&caller, INBOX);
         let mut held = BTreeMap::new();
         follow(&mut held, items);
-        for step in 0..6 {
+        for step in 0..6_usize {
             let mailbox = caller.graph.mailbox(ANN);
             mailbox.move_message(&all[step], "archive", caller.now);
             mailbox.mark_read(&all[step + 1], caller.now);
             mailbox.flag(&all[step + 6], "flagged", caller.now);
-            if step % 2 == 0 {
+            if step.is_multiple_of(2) {
                 mailbox.move_message(&all[step], "inbox", caller.now);
             }
             let (items, next) = round(&caller, &link);

@@ -144,9 +144,9 @@ fn happen(caller: &mut Caller, mailbox: &Mailbox, dice: &mut Dice) {
 #[test]
 fn whoever_follows_the_rules_holds_what_is_there() {
     for seed in 0..200_u64 {
-        let disorder = (seed % 3 != 0).then_some(seed);
+        let disorder = (!seed.is_multiple_of(3)).then_some(seed);
         let mut caller = Caller::new(GraphSettings { disorder, ..GraphSettings::default() });
-        let ids = if seed % 2 == 0 { "IdType=\"ImmutableId\", " } else { "" };
+        let ids = if seed.is_multiple_of(2) { "IdType=\"ImmutableId\", " } else { "" };
         caller.prefer = format!("{ids}odata.maxpagesize={}", 1 + seed % 7);
         let (mailbox, mut dice, mut follower) = (caller.graph.mailbox(ANN), Dice(seed), Follower::default());
         for _ in 0..6 {

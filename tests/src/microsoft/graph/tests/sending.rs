@@ -48,7 +48,7 @@ fn a_draft_is_sent_and_its_copy_keeps_the_immutable_id() {
     let find = format!(
         "mailFolders/sentitems/messages?$filter=singleValueExtendedProperties/any(ep: ep/id eq '{key}' and ep/value eq 'k')"
     );
-    assert_eq!(ids(&ann.get(&find)), [id.clone()]);
+    assert_eq!(ids(&ann.get(&find)), std::slice::from_ref(&id));
     let received =
         bob.get("mailFolders/inbox/messages?$select=subject,bccRecipients,internetMessageHeaders,isRead,body");
     let received = &received["value"][0];
@@ -146,6 +146,21 @@ fn a_reply_refers_to_its_original_quotes_it_and_marks_it_as_read() {
     let both = json!({"comment": "a", "message": {"body": {"contentType": "text", "content": "b"}}});
     let refused = ann.refused("POST", &format!("messages/{id}/createReply"), &both);
     assert_eq!(refused, refusal(400, "ErrorInvalidRequest"));
+}
+
+#[test]
+fn an_answer_of_raw_text_joins_the_conversation_and_keeps_its_own_headers() {
+    let (ann, _) = two();
+    let id = ann.deliver(&plain(BOB, "Q", "how?"));
+    let raw = format!("From: {ANN}\nTo: {BOB}\nSubject: Something else\nX-Own: 1\n\nso\n");
+    let answer = ann.request(&mime_request(&ann, &format!("messages/{id}/createReply"), &raw));
+    assert_eq!(answer.status().as_u16(), 201);
+    let draft: Value = serde_json::from_slice(answer.body()).unwrap();
+    assert_eq!(draft["subject"], "Something else");
+    assert_eq!(draft["conversationId"], ann.get(&format!("messages/{id}"))["conversationId"]);
+    let path = format!("messages/{}?$select=internetMessageHeaders", draft["id"].as_str().unwrap());
+    let headers = ann.get(&path)["internetMessageHeaders"].to_string();
+    assert!(headers.contains("X-Own") && headers.contains("<Q@x>"), "{headers}");
 }
 
 #[test]
