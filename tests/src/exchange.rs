@@ -20,13 +20,13 @@ use crate::{
 };
 
 /// A simulated service as the frame sees it.
-pub(crate) trait Service {
+pub(crate) trait Service: Sync {
     /// Its name in the books.
     const NAME: &'static str;
     /// Whom an access token stands for.
-    type Caller;
+    type Caller: Send + Sync;
     /// Places of a mailbox that a call holds while it is under way.
-    type Held;
+    type Held: Send + Sync;
 
     /// Whom a request's access token stands for, if it is a good one.
     fn caller(&self, request: &Request<Bytes>, now: DateTime<Utc>) -> Option<Self::Caller>;

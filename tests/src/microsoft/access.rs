@@ -136,13 +136,14 @@ impl Microsoft {
             let text = "/me request is only valid with delegated authentication flow.";
             return self.graph_error(StatusCode::BAD_REQUEST, "BadRequest", text);
         }
-        let enough = if me { &["User.Read", "User.Read.All"][..] } else { &["User.Read.All", "User.ReadBasic.All"] };
+        let register = self.register();
+        let user = register.user(if me { &grant.mail } else { name });
+        let own = user.is_some_and(|user| user.mail == grant.mail);
+        let enough = if own { &["User.Read", "User.Read.All"][..] } else { &["User.Read.All", "User.ReadBasic.All"] };
         if !enough.iter().any(|scope| grant.scopes.contains(*scope)) {
             let text = "Insufficient privileges to complete the operation.";
             return self.graph_error(StatusCode::FORBIDDEN, "Authorization_RequestDenied", text);
         }
-        let register = self.register();
-        let user = register.user(if me { &grant.mail } else { name });
         let here = user.filter(|user| user.tenant == grant.tenant || user.guest_of.contains(&grant.tenant));
         match here {
             Some(user) => answer(StatusCode::OK, &selected(oidc::person(user, &grant.tenant), request)),

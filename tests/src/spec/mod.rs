@@ -293,7 +293,7 @@ fn template(path: &str) -> String {
         .split('/')
         .enumerate()
         .map(|(index, part)| {
-            let version = part.len() <= 2;
+            let version = part.len() <= 2 || part == "v1.0";
             let id = part.contains('@') || (!version && part.bytes().any(|byte| byte.is_ascii_digit()));
             if id && index > 0 { "{id}" } else { part }
         })

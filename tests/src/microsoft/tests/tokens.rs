@@ -32,8 +32,13 @@ async fn graph_knows_whom_a_token_stands_for() {
     let seen = send(&sandbox, me(&sandbox, text(&answer, "access_token"))).await.json();
     assert_eq!((&seen["id"], &seen["mail"]), (&claims(&answer)["oid"], &json!(ADA)));
     assert_eq!((&seen["displayName"], &seen["userPrincipalName"]), (&json!("Ada Example"), &json!(ADA)));
+    let own = graph(&sandbox, &format!("users/{ADA}?$select=id"), text(&answer, "access_token")).await.json();
+    assert_eq!((&own["id"], own["mail"].is_null()), (&seen["id"], true));
     let last = sandbox.calls().pop().unwrap();
     assert_eq!((last.service.as_str(), last.account.as_deref()), ("microsoft", Some(ADA)));
+    sandbox.microsoft().register_person("bob@example.com", "Bob");
+    let other = graph(&sandbox, "users/bob@example.com", text(&answer, "access_token")).await;
+    assert_eq!(other.status, StatusCode::FORBIDDEN);
     let seen = send(&sandbox, me(&sandbox, "invented")).await;
     assert_eq!(
         (seen.status, text(&seen.json()["error"], "code")),
