@@ -86,12 +86,15 @@ impl Microsoft {
 fn scopes(kind: ClientKind, shared: SharedMailboxes, endpoints: &MicrosoftEndpoints) -> ScopeTable {
     let alone = [
         ScopeRule::new(Capability::MailRead, &[READ], &[WRITE]),
-        ScopeRule::new(Capability::MailSend, &[SEND], &[]),
+        // What is sent is a draft first, so that it can be found again.
+        ScopeRule::new(Capability::MailSend, &[SEND, WRITE], &[]),
         ScopeRule::new(Capability::MailModify, &[WRITE], &[]),
     ];
+    let mut sending = ScopeRule::new(Capability::MailSend, &[SEND, SEND_SHARED, WRITE, WRITE_SHARED], &[]);
+    sending.any_of.push([SEND, WRITE].map(str::to_owned).to_vec());
     let with_others = [
         ScopeRule::new(Capability::MailRead, &[READ, READ_SHARED], &[READ, WRITE]),
-        ScopeRule::new(Capability::MailSend, &[SEND, SEND_SHARED], &[SEND]),
+        sending,
         ScopeRule::new(Capability::MailModify, &[WRITE, WRITE_SHARED], &[WRITE]),
     ];
     let mut rules = match (kind, shared) {

@@ -1,0 +1,6 @@
+//! Outlook: the second service, held against the same promises.
+
+mod conformance;
+mod quota;
+mod sequences;
+mod world;
