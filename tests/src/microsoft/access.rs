@@ -33,6 +33,8 @@ pub(crate) struct Caller {
     missing: Option<Value>,
     /// The mailbox that the call is about: the caller's own unless the path names another.
     mailbox: String,
+    /// Does the path name somebody of another tenant than the token's?
+    elsewhere: bool,
 }
 
 impl Caller {
@@ -62,8 +64,9 @@ impl Service for Microsoft {
             user.demanded.clone().filter(|demanded| !satisfies(&token.grant.claims, demanded))
         });
         let named = named_user(request.uri().path()).and_then(|name| register.user(&name));
+        let elsewhere = named.is_some_and(|user| user.tenant != token.grant.tenant);
         let mailbox = named.map_or_else(|| token.grant.mail.clone(), |user| user.mail.clone());
-        Some(Caller { token, missing, mailbox })
+        Some(Caller { token, missing, mailbox, elsewhere })
     }
 
     fn account<'a>(&self, caller: &'a Caller) -> &'a str {
@@ -118,6 +121,10 @@ impl Microsoft {
                 "NotImplemented",
                 "The sandbox does not imitate this.",
             );
+        }
+        if caller.elsewhere {
+            let text = "The requested user is invalid.";
+            return self.graph_error(StatusCode::NOT_FOUND, "ErrorInvalidUser", text);
         }
         let call = caller.call(request, arrived.now);
         match arrived.held {

@@ -107,7 +107,9 @@ async fn an_app_acts_for_itself_once_an_administrator_let_it_in() {
     assert_eq!(graph(&sandbox, "me", token).await.status, StatusCode::BAD_REQUEST);
     assert_eq!(graph(&sandbox, "users/nobody@example.com", token).await.status, StatusCode::NOT_FOUND);
     sandbox.microsoft().register_person("eve@other.example", "Eve");
-    assert_eq!(graph(&sandbox, "users/eve@other.example", token).await.status, StatusCode::NOT_FOUND);
+    for path in ["users/eve@other.example", "users/eve@other.example/messages"] {
+        assert_eq!(graph(&sandbox, path, token).await.status, StatusCode::NOT_FOUND, "{path}");
+    }
     assert_eq!(sandbox.books().token_requests("client_credentials"), 2);
     sandbox.assert_conforms();
 }
