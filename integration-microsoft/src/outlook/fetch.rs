@@ -75,6 +75,9 @@ async fn get(outlook: &Outlook, ids: &[&str], depth: Depth) -> Result<Vec<Outcom
             Reply::NotYet(error) => Outcome::NotYet(error),
             Reply::Body(json) => match decoded(&json, id) {
                 Err(outcome) => outcome,
+                Ok(wire) if wire.parent_folder_id.as_deref().is_some_and(|at| places.is_out_of_sight(at)) => {
+                    Outcome::Gone
+                }
                 Ok(wire) if depth == Depth::Headers => present(&wire, json, convert::headers(&wire, &places)),
                 Ok(wire) => match convert::lack(&wire) {
                     None => present(&wire, json, convert::message(&wire, &places, Vec::new())),

@@ -18,11 +18,13 @@ pub(super) enum Place {
     /// Messages that are nobody's mail (yet): followed by no feed.
     ///
     /// Drafts change with every pause of their writer and become mail when they are sent, in the outbox and among what is
-    /// scheduled mail stays for moments or is still a draft; what is left are programs' notes about synchronisation, views
-    /// on messages that lie elsewhere, and what nobody can see any more.
+    /// scheduled mail stays for moments or is still a draft; what is left are programs' notes about synchronisation, and
+    /// views on messages that lie elsewhere.
     LeftOut(Option<Role>),
     /// A folder with a meaning of its own.
     Of(Role),
+    /// Where messages go that were deleted for good, as far as their owner can see: what lies there is gone.
+    OutOfSight,
 }
 
 /// Names by which every mailbox knows its folders, whatever they are called in its language.
@@ -40,7 +42,7 @@ const WELL_KNOWN: [(&str, Place); 14] = [
     ("conflicts", Place::LeftOut(None)),
     ("localfailures", Place::LeftOut(None)),
     ("serverfailures", Place::LeftOut(None)),
-    ("recoverableitemsdeletions", Place::LeftOut(None)),
+    ("recoverableitemsdeletions", Place::OutOfSight),
 ];
 
 /// Which folder is which; constant for the life of a mailbox.
@@ -77,13 +79,19 @@ impl Places {
         match self.0.get(folder)? {
             Place::Of(role) => Some(*role),
             Place::LeftOut(role) => *role,
+            Place::OutOfSight => None,
         }
     }
 
     /// Does a feed follow it?
     pub(super) fn is_followed(&self, folder: &wire::Folder) -> bool {
         let known = self.0.get(&folder.id);
-        is_real(folder) && !matches!(known, Some(Place::LeftOut(_)))
+        is_real(folder) && !matches!(known, Some(Place::LeftOut(_) | Place::OutOfSight))
+    }
+
+    /// Is what lies in it gone, as far as its owner can see?
+    pub(super) fn is_out_of_sight(&self, folder: &str) -> bool {
+        self.0.get(folder) == Some(&Place::OutOfSight)
     }
 
     /// The folder of this meaning.

@@ -121,6 +121,7 @@ impl<I: SyncItem> Engine<I> {
             if let Some(report) = snapshot.audit.as_mut().filter(|_| !member.left) {
                 report.unlisted.note(&item);
             }
+            member.left = true;
             self.queue(row, partition, &item, &mut member, Lane::Live, &mut writes)?;
             slice.pending += 1;
         }

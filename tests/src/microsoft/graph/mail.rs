@@ -332,7 +332,10 @@ fn pieces(value: &str) -> Vec<String> {
 }
 
 fn party(piece: &str) -> Option<Party> {
-    let address = mime::addresses(piece).into_iter().next()?;
+    let lower = mime::addresses(piece).into_iter().next()?;
+    // As it was written: only the comparison is without regard to case.
+    let at = piece.to_ascii_lowercase().find(&lower.to_ascii_lowercase());
+    let address = at.and_then(|at| piece.get(at..at + lower.len())).map_or(lower.clone(), str::to_owned);
     let name = match piece.rfind('<') {
         Some(at) => unquoted(piece[..at].trim()),
         None => String::new(),

@@ -182,7 +182,8 @@ impl Shower<'_> {
 
     fn object(&self, properties: &[&str]) -> Value {
         let mut object = Map::new();
-        if properties.contains(&"meetingMessageType") && self.mail().calendar.is_some() {
+        // A subtype names itself, whatever is chosen.
+        if self.mail().calendar.is_some() {
             object.insert("@odata.type".to_owned(), json!(event_type(self.mail())));
         }
         for name in properties {

@@ -3,6 +3,7 @@
 mod admin;
 mod challenges;
 mod consent;
+mod mail;
 mod tokens;
 
 use std::time::Duration;
