@@ -24,6 +24,7 @@ mod near;
 mod outbox;
 #[cfg(unix)]
 mod outbox_kill;
+mod outlook;
 mod place;
 #[cfg(unix)]
 mod postgres;
