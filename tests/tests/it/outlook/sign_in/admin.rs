@@ -1,7 +1,15 @@
 //! Organisations in which an administrator has to allow the app first.
 
-use integration_core::oauth::{AdminConsent, AdminConsentAsk, AdminConsentState};
+use axum::{
+    body::Body as Bytes,
+    http::{Request, StatusCode, request::Parts},
+};
+use integration_core::{
+    oauth::{AdminConsent, AdminConsentAsk, AdminConsentState},
+    web::{Offer, Refusal, Visitor, WebHost, WebOptions, router},
+};
 use integration_testing::microsoft::{Blocked, ConsentPolicy, EntraApp, Tenant};
+use tower::ServiceExt;
 
 use super::*;
 
@@ -92,7 +100,7 @@ async fn an_administrator_who_declines_may_think_again() {
 
 #[tokio::test(start_paused = true)]
 async fn where_the_page_never_comes_back_the_host_can_ask_by_itself() {
-    let world = managed(Blocked::NeverReturns);
+    let mut world = managed(Blocked::NeverReturns);
     let begun = world.begins(ask()).await;
     let page = world.sandbox.consent(&begun.url, Consent::As(ADA)).unwrap_err();
     assert_eq!(page.error, "need_admin_approval");
@@ -103,6 +111,7 @@ async fn where_the_page_never_comes_back_the_host_can_ask_by_itself() {
     let record = world.hub.request_admin_consent(&world.tenant, &app, &ask_for).await.unwrap();
     assert_eq!((record.url.path(), record.remedy.actor), ("/example.com/v2.0/adminconsent", Actor::Administrator));
     tokio::time::advance(DAY * 3).await;
+    world.restart(MicrosoftConfig::desktop(DEFAULT_APP));
     let completion = world.decided(&record.url, Consent::As(BOSS)).await;
     assert_eq!(completion.outcome, ConnectOutcome::AdminAllowed);
     world.authorised_nothing(&completion).await;
@@ -172,5 +181,47 @@ async fn what_is_wrong_with_the_app_is_no_answer_of_an_administrator() {
     assert_eq!(world.record().await.state, AdminConsentState::Awaiting);
     world.sandbox.microsoft().register_app(EntraApp::desktop(DEFAULT_APP).with_redirect(BACK));
     assert_eq!(world.decided(url, Consent::As(BOSS)).await.outcome, ConnectOutcome::AdminAllowed);
+    world.sandbox.assert_conforms();
+}
+
+/// A host at which nobody is signed in.
+#[derive(Debug)]
+struct Stranger;
+
+#[async_trait]
+impl WebHost for Stranger {
+    async fn visitor(&self, _: &Parts) -> integration_core::Result<Visitor, Refusal> {
+        Err(Refusal::SignIn(None))
+    }
+}
+
+impl World {
+    /// What an administrator whom the host does not know sees on coming back with `url`.
+    async fn shows(&self, url: &Url) -> String {
+        let offer = Offer::new(AppId::new("microsoft"), "Outlook", MAIL);
+        let options = WebOptions::new("https://crm.example/accounts".parse().unwrap()).with_offer(offer);
+        let pages = router(self.hub.clone(), Arc::new(Stranger), options).unwrap();
+        let request = Request::get(format!("/callback?{}", url.query().unwrap())).body(Bytes::empty()).unwrap();
+        let answer = pages.oneshot(request).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK);
+        let text = axum::body::to_bytes(answer.into_body(), 1 << 20).await.unwrap();
+        String::from_utf8(text.to_vec()).unwrap()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_administrators_browser_is_only_offered_to_try_again() {
+    let world = managed(Blocked::AccessDenied);
+    let outcome = world.signs_in(ask(), Consent::As(ADA)).await;
+    let (url, _) = awaiting(&outcome);
+    for (consent, state) in
+        [(Consent::Refuse, AdminConsentState::Declined), (Consent::As(BOSS), AdminConsentState::Allowed)]
+    {
+        let back = world.sandbox.consent(url, consent).unwrap();
+        let page = world.shows(&back).await;
+        assert!(page.contains("href=\"/accounts/connect\"") && !page.contains(ADA), "{page}");
+        assert_eq!(world.record().await.state, state);
+        assert!(world.hub.connections(&world.tenant).await.unwrap().is_empty());
+    }
     world.sandbox.assert_conforms();
 }

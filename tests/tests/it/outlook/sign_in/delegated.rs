@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use integration_core::oauth::{Forget, MismatchReason, Revocation};
 use integration_microsoft::TenantKind;
-use integration_testing::microsoft::{RefreshAt, Spelling};
+use integration_testing::microsoft::{Cloud as Place, RefreshAt, Spelling, Tenant};
 
 use super::*;
 
@@ -52,6 +52,77 @@ async fn code_and_refresh_go_to_the_segment_that_the_person_was_sent_to() {
     assert_eq!(world.status(&connection).await.0, ConnectionStatus::Active);
     world.restart(config());
     tokio::time::advance(DAY).await;
+    world.works(&connection).await;
+    world.sandbox.assert_conforms();
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_kind_of_tenant_lets_its_own_people_in() {
+    let [bob, eve] = ["bob@outlook.com", "eve@other.example"];
+    let id = World::desktop().sandbox.microsoft().tenant("example.com").unwrap().id;
+    for (tenant, welcome) in [
+        (TenantKind::Common, vec![ADA, bob, eve]),
+        (TenantKind::Consumers, vec![bob]),
+        (TenantKind::Organizations, vec![ADA, eve]),
+        (TenantKind::Tenant("example.com".to_owned()), vec![ADA]),
+        (TenantKind::Tenant(id), vec![ADA]),
+    ] {
+        let world = World::new(MicrosoftConfig::desktop(DEFAULT_APP).with_tenant(tenant.clone()));
+        for person in [bob, eve] {
+            world.sandbox.microsoft().register_person(person, "Somebody");
+        }
+        for person in [ADA, bob, eve] {
+            let begun = world.begins(ask()).await;
+            let Ok(back) = world.sandbox.consent(&begun.url, Consent::As(person)) else {
+                assert!(!welcome.contains(&person), "{person} at {tenant}");
+                continue;
+            };
+            let connections = granted(world.returns(&back, &begun.binding).await.outcome);
+            assert!(welcome.contains(&person), "{person} at {tenant}");
+            world.works(&connections[0]).await;
+            tokio::time::advance(NEXT_DAY).await;
+            world.works(&connections[0]).await;
+        }
+        world.sandbox.assert_conforms();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_organisation_of_another_cloud_is_unknown_here() {
+    for (cloud, place) in [(Cloud::Global, Place::Global), (Cloud::China, Place::China)] {
+        let tenant = TenantKind::Tenant("example.com".to_owned());
+        let world = World::new(MicrosoftConfig::desktop(DEFAULT_APP).with_cloud(cloud).with_tenant(tenant));
+        world.sandbox.microsoft().register_tenant(Tenant::new("example.com").in_cloud(Place::China));
+        world.sandbox.microsoft().change_settings(|settings| settings.cloud = place);
+        let begun = world.begins(ask()).await;
+        let back = world.sandbox.consent(&begun.url, Consent::As(ADA));
+        if place == Place::Global {
+            assert!(back.unwrap_err().message.starts_with("AADSTS90038"));
+            continue;
+        }
+        let connection = granted(world.returns(&back.unwrap(), &begun.binding).await.outcome).remove(0);
+        world.works(&connection).await;
+        let gone = world.hub.disconnect(&world.tenant, &connection.id, Forget::SecretsOnly).await.unwrap();
+        assert_eq!(
+            (gone.revocation, gone.remove_at),
+            (Revocation::Unsupported, None),
+            "no page of that cloud is known"
+        );
+        world.sandbox.assert_conforms();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn asking_for_more_later_keeps_the_connection_and_what_it_had() {
+    let world = World::desktop();
+    let connection = world.connects().await;
+    world.works(&connection).await;
+    let more = Authorise::new([Capability::MailSend], BACK).with_reconnect(connection.id.clone());
+    let after = granted(world.signs_in(more, Consent::As(ADA)).await).remove(0);
+    assert_eq!((&after.id, &after.grant), (&connection.id, &connection.grant));
+    assert_eq!(after.capabilities, MAIL.into_iter().chain([Capability::MailSend]).collect());
+    world.works(&connection).await;
+    tokio::time::advance(NEXT_DAY).await;
     world.works(&connection).await;
     world.sandbox.assert_conforms();
 }
