@@ -284,7 +284,7 @@ fn account(code: u64) -> Option<Advice> {
         50057 => (
             "The account was switched off at Microsoft.",
             Actor::Administrator,
-            "Switch it on again, or disconnect it here.",
+            "Switch it on again, then connect it again; or disconnect it here.",
         ),
         50072 | 50074 | 50076 | 50078 | 50079 | 50158 => {
             ("The organisation wants a second proof of who signs in.", Actor::Person, AGAIN)

@@ -3,4 +3,5 @@
 mod conformance;
 mod quota;
 mod sequences;
+mod sign_in;
 mod world;
