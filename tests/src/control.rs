@@ -47,10 +47,11 @@
 //! | `POST …/conditional_access?account=`             | JSON ([`ConditionalAccess`](crate::microsoft::ConditionalAccess)); no body: nothing is held against the person |
 //! | `POST …/demand_claims?account=`                  | JSON: claims that Graph demands; no body: none           |
 //! | `POST …/trouble?tenant=&number=`                 | the tenant's token endpoint is unavailable (90033, 90055); no number: available |
-//! | `POST …/settings?token_life_seconds=&spelling=&blocked=&challenge_answer=` | changes what is named          |
+//! | `POST …/settings?token_life_seconds=&capable_token_life_seconds=&spelling=&blocked=&challenge_answer=` | changes what is named          |
 //! | `POST …/deliver?account=&folder=`                | the body, a raw message, arrives in a folder; absent: the inbox |
 //! | `POST …/file?account=&name=`, `POST …/files?account=`, `GET …/messages?account=`, `POST …/remove?account=&id=`, `POST …/generate?account=&count=&attachment_bytes=` | as above |
 //! | `POST …/move?account=&id=&folder=`               | moves a message to a folder                              |
+//! | `POST …/mark?account=&id=&read=&flag=`           | marks a message as (un)read, flags it                    |
 //! | `POST …/rotate_keys`, `POST …/jwks_outage?on=`   | as above                                                 |
 
 mod microsoft;

@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use http::{Request, StatusCode};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -11,7 +12,7 @@ use super::{Answered, found, to_json, wrong};
 use crate::{
     Sandbox,
     form::Form,
-    microsoft::{Blocked, ChallengeAnswer, EntraApp, EntraSettings, Spelling, Tenant},
+    microsoft::{Blocked, ChallengeAnswer, EntraApp, EntraSettings, Spelling, Tenant, graph::Mailbox},
 };
 
 pub(super) fn handle(sandbox: &Sandbox, path: &str, request: &Request<Bytes>) -> Answered {
@@ -36,6 +37,7 @@ fn mail(sandbox: &Sandbox, path: &str, request: &Request<Bytes>) -> Result<Optio
             mailbox()?.keep_files(|name| names.contains(name), now);
         }
         ("POST", "move") => found(mailbox()?.move_message(needed("id")?, needed("folder")?, now))?,
+        ("POST", "mark") => mark(&mailbox()?, needed("id")?, &query, now)?,
         ("POST", "remove") => found(mailbox()?.remove(needed("id")?))?,
         ("POST", "generate") => {
             let number = |name: &str| needed(name)?.parse::<u64>().map_err(wrong);
@@ -46,6 +48,19 @@ fn mail(sandbox: &Sandbox, path: &str, request: &Request<Bytes>) -> Result<Optio
         _ => return Ok(None),
     }
     Ok(Some(json!({})))
+}
+
+/// Does what the query names: `read`, `flag`.
+fn mark(mailbox: &Mailbox, id: &str, query: &Form, now: DateTime<Utc>) -> Result<(), (StatusCode, String)> {
+    match query.one("read") {
+        Some("true") => found(mailbox.mark_read(id, now))?,
+        Some(_) => found(mailbox.mark_unread(id, now))?,
+        None => {}
+    }
+    match query.one("flag") {
+        Some(flag) => found(mailbox.flag(id, flag, now)),
+        None => Ok(()),
+    }
 }
 
 fn sign_in(sandbox: &Sandbox, path: &str, request: &Request<Bytes>) -> Answered {
@@ -111,17 +126,19 @@ fn person(sandbox: &Sandbox, account: &str, query: &Form) -> Answered {
     to_json(if is_admin { microsoft.register_admin(account, name) } else { microsoft.register_person(account, name) })
 }
 
-/// Changes what the query names: `token_life_seconds`, `spelling`, `blocked`, `challenge_answer`.
+/// Changes what the query names: `token_life_seconds`, `capable_token_life_seconds`, `spelling`, `blocked`, `challenge_answer`.
 fn settings(sandbox: &Sandbox, query: &Form) -> Answered {
     fn word<T: DeserializeOwned>(query: &Form, name: &str) -> Result<Option<T>, (StatusCode, String)> {
         query.one(name).map(|text| serde_json::from_value(json!(text))).transpose().map_err(wrong)
     }
-    let life = query.one("token_life_seconds").map(str::parse).transpose().map_err(wrong)?;
+    let seconds = |name: &str| query.one(name).map(str::parse).transpose().map_err(wrong);
+    let (life, capable) = (seconds("token_life_seconds")?, seconds("capable_token_life_seconds")?);
     let spelling = word::<Spelling>(query, "spelling")?;
     let blocked = word::<Blocked>(query, "blocked")?;
     let challenge = word::<ChallengeAnswer>(query, "challenge_answer")?;
     sandbox.microsoft().change_settings(|settings: &mut EntraSettings| {
         settings.token_life = life.map_or(settings.token_life, Duration::from_secs);
+        settings.capable_token_life = capable.map_or(settings.capable_token_life, Duration::from_secs);
         settings.spelling = spelling.unwrap_or(settings.spelling);
         settings.blocked = blocked.unwrap_or(settings.blocked);
         settings.challenge_answer = challenge.unwrap_or(settings.challenge_answer);

@@ -4,6 +4,7 @@
 
 #[cfg(unix)]
 mod abort;
+mod audit;
 mod books;
 mod canary;
 mod conformance;
@@ -33,6 +34,7 @@ mod quota_page;
 mod reading;
 mod rematch;
 mod replies;
+mod service;
 mod steer;
 #[cfg(unix)]
 mod stopped;

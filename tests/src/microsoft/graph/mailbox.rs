@@ -284,6 +284,15 @@ impl Mailbox {
         Some(self.id(issued))
     }
 
+    /// No delta tells of what has happened to this message so far, as if the records had been lost.
+    pub fn hide_from_delta(&self, id: &str) {
+        self.with(|account| {
+            for folder in account.folders.values_mut() {
+                folder.log.retain(|entry| Some(entry.message) != number(id));
+            }
+        });
+    }
+
     /// Every delta link given so far is forgotten.
     pub fn expire_delta_links(&self) {
         self.with(|account| account.chains.clear());
