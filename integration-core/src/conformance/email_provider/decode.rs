@@ -81,6 +81,13 @@ fn alike(mut fetched: Message, mut parsed: Message) -> bool {
         message.html = message.html.as_deref().map(words);
         message.attachments.iter_mut().for_each(|file| file.size = 0);
     }
+    // A further text may have become a file, under a name of the service's own.
+    let of_a_kind = |message: &Message| message.attachments.iter().filter(|file| file.media_type == "text/plain").count();
+    if of_a_kind(&fetched) > of_a_kind(&parsed) && parsed.text.starts_with(&fetched.text) {
+        let given = |name: &Option<String>| parsed.attachments.iter().any(|known| known.name == *name);
+        fetched.attachments.retain(|file| file.media_type != "text/plain" || given(&file.name));
+        (parsed.text, parsed.snippet) = (fetched.text.clone(), fetched.snippet.clone());
+    }
     for (file, known) in fetched.attachments.iter_mut().zip(&parsed.attachments) {
         file.name = file.name.take().filter(|_| known.name.is_some());
     }

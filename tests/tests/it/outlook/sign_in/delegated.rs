@@ -120,7 +120,9 @@ async fn asking_for_more_later_keeps_the_connection_and_what_it_had() {
     let more = Authorise::new([Capability::MailSend], BACK).with_reconnect(connection.id.clone());
     let after = granted(world.signs_in(more, Consent::As(ADA)).await).remove(0);
     assert_eq!((&after.id, &after.grant), (&connection.id, &connection.grant));
-    assert_eq!(after.capabilities, MAIL.into_iter().chain([Capability::MailSend]).collect());
+    // What is sent is a draft first: who may send may change messages too.
+    let sending = [Capability::MailModify, Capability::MailSend];
+    assert_eq!(after.capabilities, MAIL.into_iter().chain(sending).collect());
     world.works(&connection).await;
     tokio::time::advance(NEXT_DAY).await;
     world.works(&connection).await;
@@ -162,9 +164,10 @@ async fn fewer_scopes_than_asked_for_are_a_grant_in_part() {
         }
         other => panic!("{other:?}"),
     };
-    assert_eq!(connection.capabilities, BTreeSet::from(MAIL));
+    assert_eq!(connection.capabilities, MAIL.into_iter().chain([Capability::MailModify]).collect());
     world.works(&connection).await;
     world.drops("Mail.Read");
+    world.drops("Mail.ReadWrite");
     let nothing = world.signs_in(ask(), Consent::As(ADA)).await;
     assert_eq!(nothing, ConnectOutcome::Refused { missing: BTreeSet::from([Capability::MailRead]) });
     world.sandbox.assert_conforms();
