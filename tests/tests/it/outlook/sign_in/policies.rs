@@ -112,6 +112,25 @@ async fn a_challenge_of_the_mail_that_needs_a_human_becomes_a_sign_in_with_the_s
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_challenge_at_the_first_look_at_the_mail_is_met_by_the_next_sign_in() {
+    let world = World::desktop();
+    world.sandbox.microsoft().change(ADA, |user| user.demanded = Some(demand()));
+    let remedy = match world.signs_in(ask(), Consent::As(ADA)).await {
+        ConnectOutcome::ServiceError { remedy, .. } => remedy,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(remedy.actor, Actor::Person);
+    assert_eq!(claims(remedy.claims.clone()), demand());
+    assert!(world.hub.connections(&world.tenant).await.unwrap().is_empty());
+    let with_claims = ask().with_claims(remedy.claims.unwrap());
+    let connection = granted(world.signs_in(with_claims, Consent::As(ADA)).await).remove(0);
+    world.works(&connection).await;
+    tokio::time::advance(NEXT_DAY).await;
+    world.works(&connection).await;
+    world.sandbox.assert_conforms();
+}
+
+#[tokio::test(start_paused = true)]
 async fn revoked_sessions_end_at_once_where_access_is_evaluated_continuously() {
     for (continuous, noticed) in [(ContinuousAccess::On, true), (ContinuousAccess::Off, false)] {
         let world = World::new(MicrosoftConfig::desktop(DEFAULT_APP).with_continuous_access(continuous));
@@ -157,19 +176,23 @@ async fn a_consent_that_the_person_takes_back_stops_the_connection_until_it_is_g
 
 #[tokio::test(start_paused = true)]
 async fn a_person_who_was_switched_off_is_the_administrators() {
-    let world = World::desktop();
-    let connection = world.connects().await;
-    world.works(&connection).await;
-    world.sandbox.microsoft().change(ADA, |user| user.disabled = true);
-    tokio::time::advance(NEXT_DAY).await;
-    let (_, remedy, again_in) = world.fails(&connection).await;
-    assert_eq!((remedy.unwrap().actor, again_in), (Actor::Administrator, None));
-    assert_eq!(world.status(&connection).await, (ConnectionStatus::NeedsAttention, Some(Actor::Administrator)));
-    assert!(world.sandbox.consent(&world.begins(again(&connection)).await.url, Consent::As(ADA)).is_err());
-    world.sandbox.microsoft().change(ADA, |user| user.disabled = false);
-    assert_eq!(granted(world.reconnects(&connection).await)[0].id, connection.id);
-    world.works(&connection).await;
-    world.sandbox.assert_conforms();
+    // At once, by a challenge, and at the next refresh.
+    for wait in [Duration::from_secs(60), NEXT_DAY] {
+        let world = World::desktop();
+        let connection = world.connects().await;
+        world.works(&connection).await;
+        tokio::time::advance(wait).await;
+        world.sandbox.microsoft().change(ADA, |user| user.disabled = true);
+        let (_, remedy, again_in) = world.fails(&connection).await;
+        assert_eq!((remedy.unwrap().actor, again_in), (Actor::Administrator, None));
+        assert_eq!(world.status(&connection).await, (ConnectionStatus::NeedsAttention, Some(Actor::Administrator)));
+        assert!(world.sandbox.consent(&world.begins(again(&connection)).await.url, Consent::As(ADA)).is_err());
+        world.sandbox.microsoft().change(ADA, |user| user.disabled = false);
+        assert_eq!(granted(world.reconnects(&connection).await)[0].id, connection.id);
+        world.works(&connection).await;
+        assert_eq!(world.status(&connection).await, (ConnectionStatus::Active, None));
+        world.sandbox.assert_conforms();
+    }
 }
 
 #[tokio::test(start_paused = true)]
