@@ -8,11 +8,13 @@ use url::Url;
 
 use super::{
     Web,
+    connect::{APP, CLAIMS},
     layout::{Page, remedy},
     strings::{Strings, fill},
 };
 use crate::{
     connection::{Capability, Connection},
+    error::Remedy,
     ids::ConnectionId,
     oauth::{Completion, ConnectOutcome},
 };
@@ -31,6 +33,8 @@ enum Next {
     /// The same account again, with these words.
     Again(ConnectionId, String),
     Begin,
+    /// Once more, with the claims that the service demanded: this app, and its query for the page.
+    Proving(String),
 }
 
 pub(super) fn page(web: &Web, strings: &Strings, completion: &Completion) -> Page<'static> {
@@ -101,9 +105,17 @@ fn tell(web: &Web, strings: &Strings, completion: &Completion) -> Told {
                 (remedy(strings, what))
                 p.muted { (fill(&strings.service_error_code, &[("code", error)])) }
             },
+            next: proving(completion, what).unwrap_or(Next::Begin),
             ..plain(&strings.service_error_title, "", StatusCode::BAD_GATEWAY)
         },
     }
+}
+
+/// The service demanded a further proof at the first look: it is asked for when the person sets out again.
+fn proving(completion: &Completion, what: &Remedy) -> Option<Next> {
+    let (app, claims) = (completion.app.as_ref()?, what.claims.as_ref()?);
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    Some(Next::Proving(query.append_pair(APP, app.as_str()).append_pair(CLAIMS, claims).finish()))
 }
 
 /// What a person hands on to an administrator.
@@ -145,6 +157,10 @@ fn ways_on(web: &Web, strings: &Strings, next: Next) -> Markup {
                 }
                 Next::Begin => {
                     a.button href=(path("connect")) { (strings.begin_again) }
+                    a.button.quiet href=(path("status")) { (strings.to_accounts) }
+                }
+                Next::Proving(query) => {
+                    a.button href={ (path("connect")) "?" (query) } { (strings.begin_again) }
                     a.button.quiet href=(path("status")) { (strings.to_accounts) }
                 }
             }

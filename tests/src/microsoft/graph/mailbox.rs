@@ -309,6 +309,12 @@ impl Mailbox {
         self.with(|account| account.delegates.insert(address));
     }
 
+    /// Somebody else may not open the mailbox any more.
+    pub fn stop_sharing_with(&self, address: &str) {
+        let address = address.trim().to_lowercase();
+        self.with(|account| account.delegates.remove(&address));
+    }
+
     /// An app without a person may not open the mailbox any more.
     pub fn close_to(&self, app: &str) {
         self.with(|account| account.closed_to.insert(app.to_owned()));

@@ -163,6 +163,26 @@ async fn a_consent_that_an_administrator_takes_back_stops_the_connection_until_i
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_person_signs_in_again_without_the_administrator_once_the_app_is_allowed() {
+    let world = managed(Blocked::AccessDenied);
+    let outcome = world.signs_in(ask(), Consent::As(ADA)).await;
+    world.decided(awaiting(&outcome).0, Consent::As(BOSS)).await;
+    let connection = world.connects().await;
+    tokio::time::advance(DAY).await;
+    world.sandbox.microsoft().revoke_sessions(ADA);
+    tokio::time::advance(DAY).await;
+    world.fails(&connection).await;
+    // A forced page would ask the person for what only an administrator may allow.
+    let begun = world.begins(again(&connection)).await;
+    assert_eq!(parameter(&begun.url, "prompt"), None);
+    let back = world.sandbox.consent(&begun.url, Consent::As(ADA)).unwrap();
+    assert_eq!(granted(world.returns(&back, &begun.binding).await.outcome)[0].id, connection.id);
+    world.works(&connection).await;
+    assert_eq!(world.record().await.state, AdminConsentState::Proved);
+    world.sandbox.assert_conforms();
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_wrong_with_the_app_is_no_answer_of_an_administrator() {
     let world = managed(Blocked::AccessDenied);
     let outcome = world.signs_in(ask(), Consent::As(ADA)).await;

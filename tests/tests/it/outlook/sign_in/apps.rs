@@ -98,6 +98,13 @@ async fn nobody_connects_with_a_wrong_secret_and_the_operator_is_named() {
     world.sandbox.assert_conforms();
 }
 
+/// A host whose people may name a team's mailbox, which is not shared yet.
+fn shared() -> World {
+    let world = World::new(MicrosoftConfig::desktop(DEFAULT_APP).with_shared_mailboxes(SharedMailboxes::Included));
+    world.sandbox.microsoft().register_person(TEAM, "Team");
+    world
+}
+
 /// An app that acts on its own in an organisation of four, not yet let in.
 fn daemon() -> World {
     let world = World::new(MicrosoftConfig::app_only(APP, "example.com").with_client_secret("s"));
@@ -153,6 +160,39 @@ async fn an_app_on_its_own_reaches_many_mailboxes_through_one_grant() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_app_on_its_own_that_an_administrator_removes_waits_until_it_is_let_in_again() {
+    let world = daemon();
+    world.lets_in().await;
+    let connection = granted(world.on_its_own(&[ADA]).await).remove(0);
+    world.works(&connection).await;
+    world.sandbox.microsoft().withdraw_admin_consent("example.com", APP);
+    tokio::time::advance(NEXT_DAY).await;
+    let (kind, remedy, again_in) = world.fails(&connection).await;
+    assert_eq!((kind, remedy.unwrap().actor), (ErrorKind::Misconfigured, Actor::Operator));
+    assert!(again_in.is_some() && !world.called().await.contains(&Actor::Person));
+    world.lets_in().await;
+    tokio::time::advance(DAY).await;
+    world.works(&connection).await;
+    world.sandbox.assert_conforms();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mailbox_that_is_no_longer_shared_stops_alone() {
+    let world = shared();
+    world.sandbox.microsoft().graph().mailbox(TEAM).share_with(ADA);
+    let both = granted(world.signs_in(ask().with_account(TEAM), Consent::As(ADA)).await);
+    world.sandbox.microsoft().graph().mailbox(TEAM).stop_sharing_with(ADA);
+    let (kind, remedy, again_in) = world.fails(&both[1]).await;
+    assert_eq!((kind, remedy.unwrap().actor), (ErrorKind::PermissionDenied, Actor::Person));
+    assert!(again_in.is_some());
+    world.works(&both[0]).await;
+    world.sandbox.microsoft().graph().mailbox(TEAM).share_with(ADA);
+    tokio::time::advance(DAY).await;
+    world.works(&both[1]).await;
+    world.sandbox.assert_conforms();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_mailbox_out_of_the_apps_reach_is_refused_clearly() {
     let world = daemon();
     world.lets_in().await;
@@ -174,8 +214,7 @@ async fn a_mailbox_out_of_the_apps_reach_is_refused_clearly() {
 
 #[tokio::test(start_paused = true)]
 async fn a_shared_mailbox_is_reached_with_the_grant_of_whoever_it_is_shared_with() {
-    let world = World::new(MicrosoftConfig::desktop(DEFAULT_APP).with_shared_mailboxes(SharedMailboxes::Included));
-    world.sandbox.microsoft().register_person(TEAM, "Team");
+    let world = shared();
     let outcome = world.signs_in(ask().with_account(TEAM), Consent::As(ADA)).await;
     let ConnectOutcome::NeedsAttention { connections, .. } = outcome else { panic!("not shared: {outcome:?}") };
     assert_eq!(connections.len(), 1);

@@ -33,6 +33,20 @@ async fn a_person_connects_and_every_refresh_uses_the_latest_token() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_access_token_that_ends_early_is_replaced_in_the_middle_of_a_sync() {
+    let world = World::desktop();
+    let connection = world.connects().await;
+    for _ in 0..2 {
+        world.works(&connection).await;
+        world.sandbox.microsoft().expire_access_tokens();
+    }
+    world.works(&connection).await;
+    assert_eq!(world.asked("refresh_token").len(), 2);
+    assert_eq!(world.called().await, []);
+    world.sandbox.assert_conforms();
+}
+
+#[tokio::test(start_paused = true)]
 async fn code_and_refresh_go_to_the_segment_that_the_person_was_sent_to() {
     let config = || MicrosoftConfig::desktop(DEFAULT_APP).with_tenant(TenantKind::Organizations);
     let mut world = World::new(config());
