@@ -42,8 +42,12 @@ impl Visit<'_> {
         if !self.sync(connection, stop).await? {
             return Ok(false);
         }
-        for report in self.hub.audit_reports(&self.tenant, &connection.id).await? {
-            if json { println!("{}", in_json(&report, cost)) } else { print(&report) }
+        // A mailbox may be kept in folders, each compared by itself.
+        let report = AuditReport::total(&self.hub.audit_reports(&self.tenant, &connection.id).await?);
+        if json {
+            println!("{}", in_json(&report, cost));
+        } else {
+            print(&report);
         }
         Ok(true)
     }
