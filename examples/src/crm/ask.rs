@@ -10,14 +10,18 @@ use integration_core::{
 use super::{Arguments, Visit};
 
 impl Visit<'_> {
-    /// Why a message is, or is not, on the timeline: the first mailbox that knows it answers.
+    /// Why a message is, or is not, on the timeline: a mailbox that has it there answers, else the first that knows it.
     pub(super) async fn why(&self, message: &str, arguments: &Arguments) -> Result<()> {
         let mut why = Why::Unknown;
         for service in &arguments.services {
             let connection = self.connect(*service).await?;
-            why = self.hub.why(&self.tenant, &connection.id, message).await?;
-            if !matches!(why, Why::Unknown) {
-                break;
+            match (self.hub.why(&self.tenant, &connection.id, message).await?, &why) {
+                (found @ Why::Logged { .. }, _) => {
+                    why = found;
+                    break;
+                }
+                (found, Why::Unknown) => why = found,
+                _ => {}
             }
         }
         if arguments.json {
