@@ -10,14 +10,18 @@ use integration_core::{
 use super::{Arguments, Visit};
 
 impl Visit<'_> {
-    /// Why a message is, or is not, on the timeline: the first mailbox that knows it answers.
+    /// Why a message is, or is not, on the timeline: a mailbox that has it there answers, else the first that knows it.
     pub(super) async fn why(&self, message: &str, arguments: &Arguments) -> Result<()> {
         let mut why = Why::Unknown;
         for service in &arguments.services {
             let connection = self.connect(*service).await?;
-            why = self.hub.why(&self.tenant, &connection.id, message).await?;
-            if !matches!(why, Why::Unknown) {
-                break;
+            match (self.hub.why(&self.tenant, &connection.id, message).await?, &why) {
+                (found @ Why::Logged { .. }, _) => {
+                    why = found;
+                    break;
+                }
+                (found, Why::Unknown) => why = found,
+                _ => {}
             }
         }
         if arguments.json {
@@ -42,8 +46,12 @@ impl Visit<'_> {
         if !self.sync(connection, stop).await? {
             return Ok(false);
         }
-        for report in self.hub.audit_reports(&self.tenant, &connection.id).await? {
-            if json { println!("{}", in_json(&report, cost)) } else { print(&report) }
+        // A mailbox may be kept in folders, each compared by itself.
+        let report = AuditReport::total(&self.hub.audit_reports(&self.tenant, &connection.id).await?);
+        if json {
+            println!("{}", in_json(&report, cost));
+        } else {
+            print(&report);
         }
         Ok(true)
     }

@@ -12,7 +12,7 @@ use std::{
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use integration_core::{
-    email::Depth,
+    email::{Depth, EmailProvider},
     hub::Hub,
     ids::{MessageId, PartId},
     sync::Fetched,
@@ -33,8 +33,14 @@ const FILE: usize = 20 * 1024 * 1024;
 const LIMIT_KIB: u64 = 100 * 1000 * 1000 / 1024;
 const AT_ONCE: usize = 8;
 
-fn messages() -> usize {
-    std::env::var(MESSAGES).ok().and_then(|messages| messages.parse().ok()).unwrap_or(24)
+fn messages(service: Service) -> usize {
+    let few = match service {
+        Service::Google => 24,
+        // Each is asked for its attachments apart, which the sandbox takes from the whole message once more. Still more than
+        // the limit together.
+        Service::Microsoft => 8,
+    };
+    std::env::var(MESSAGES).ok().and_then(|messages| messages.parse().ok()).unwrap_or(few)
 }
 
 /// The most memory that this process ever had resident.
@@ -70,18 +76,28 @@ async fn read(hub: &Hub, origin: &str) -> usize {
     let email = hub.email(&tenant(), &connection.id).await.unwrap();
     let decisions = hub.decisions(&tenant(), &connection.id).await.unwrap();
     let read = stream::iter(decisions).map(|(message, _)| {
-        let email = &email;
+        let (email, connection) = (&email, &connection);
         async move {
             let message = MessageId::new(message);
-            let fetched = email.fetch(slice::from_ref(&message), Depth::Full).await.unwrap().remove(0);
-            let Fetched::Present { item, .. } = fetched else { panic!("{fetched:?}") };
-            let bytes = email.attachment(&message, &PartId::new(&item.attachments[0].part)).await.unwrap();
+            let file = match Service::of(connection) {
+                // The second part of two.
+                Service::Google => PartId::new("1"),
+                Service::Microsoft => first_file(&**email, &message).await,
+            };
+            let bytes = email.attachment(&message, &file).await.unwrap();
             bytes.try_fold(0, |sum, bytes| async move { Ok(sum + bytes.len()) }).await.unwrap()
         }
     });
     let sizes: Vec<usize> = read.buffer_unordered(AT_ONCE).collect().await;
     assert!(sizes.iter().all(|size| *size == FILE), "{sizes:?}");
     sizes.len()
+}
+
+/// What a message says of its first file.
+async fn first_file(email: &dyn EmailProvider, message: &MessageId) -> PartId {
+    let fetched = email.fetch(slice::from_ref(message), Depth::Full).await.unwrap().remove(0);
+    let Fetched::Present { item, .. } = fetched else { panic!("{fetched:?}") };
+    PartId::new(&item.attachments[0].part)
 }
 
 /// Runs a role in a process of its own; how many it did, and its high-water mark.
@@ -101,27 +117,24 @@ fn measured(role: &str, database: &Path, sandbox: &FarSandbox) -> (usize, u64) {
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn large_files_stay_out_of_memory() {
-    let books = large_files(Service::Google).await;
-    stay_out(&books["gmail"]["by_method"]["gmail.users.messages.attachments.get"][0]);
+    let (count, books) = large_files(Service::Google).await;
+    // Every file was really asked for once.
+    let read = books["gmail"]["by_method"]["gmail.users.messages.attachments.get"][0].as_u64();
+    assert_eq!(read, Some(count as u64));
 }
 
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn large_files_stay_out_of_memory_where_attachments_are_listed_apart() {
-    let books = large_files(Service::Microsoft).await;
-    stay_out(&books["graph"]["by_operation"]["attachments.value"][0]);
+    let (count, books) = large_files(Service::Microsoft).await;
+    let read = books["graph"]["by_operation"]["attachments.value"][0].as_u64();
+    assert_eq!(read, Some(count as u64));
 }
 
-/// Every file was really asked for once.
+/// Syncs and reads them, within the limit; how many, and the books afterwards.
 #[cfg(target_os = "linux")]
-fn stay_out(read: &serde_json::Value) {
-    assert_eq!(read.as_u64(), Some(messages() as u64));
-}
-
-/// Syncs and reads them, within the limit; the books afterwards.
-#[cfg(target_os = "linux")]
-async fn large_files(service: Service) -> serde_json::Value {
-    let (place, count) = (tempfile::tempdir().unwrap(), messages());
+async fn large_files(service: Service) -> (usize, serde_json::Value) {
+    let (place, count) = (tempfile::tempdir().unwrap(), messages(service));
     let mail = place.path().join("mail");
     std::fs::create_dir(&mail).unwrap();
     let sandbox = FarSandbox::of(service, &mail);
@@ -133,5 +146,5 @@ async fn large_files(service: Service) -> serde_json::Value {
         assert_eq!(done, count, "{role}");
         assert!(most < LIMIT_KIB, "{role}: {most} KiB");
     }
-    sandbox.ask("GET", "books", "").await
+    (count, sandbox.ask("GET", "books", "").await)
 }

@@ -100,7 +100,7 @@ impl Service {
         }
     }
 
-    /// How the path of the first call ends that a sync makes.
+    /// What the path of the first call has in it that a sync makes.
     pub(crate) fn first_call(self) -> &'static str {
         match self {
             Self::Google => "/messages",

@@ -41,7 +41,7 @@ impl<I: SyncItem> Engine<I> {
     }
 
     /// The partitions that there are rows of.
-    async fn known_partitions(&self) -> Result<Vec<PartitionId>> {
+    pub(super) async fn known_partitions(&self) -> Result<Vec<PartitionId>> {
         let (mut known, mut after) = (Vec::new(), None);
         loop {
             let (tenant, prefix) = (self.keys.tenant.clone(), self.keys.feed().below());
