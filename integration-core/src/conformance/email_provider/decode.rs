@@ -82,7 +82,8 @@ fn alike(mut fetched: Message, mut parsed: Message) -> bool {
         message.attachments.iter_mut().for_each(|file| file.size = 0);
     }
     // A further text may have become a file, under a name of the service's own.
-    let of_a_kind = |message: &Message| message.attachments.iter().filter(|file| file.media_type == "text/plain").count();
+    let of_a_kind =
+        |message: &Message| message.attachments.iter().filter(|file| file.media_type == "text/plain").count();
     if of_a_kind(&fetched) > of_a_kind(&parsed) && parsed.text.starts_with(&fetched.text) {
         let given = |name: &Option<String>| parsed.attachments.iter().any(|known| known.name == *name);
         fetched.attachments.retain(|file| file.media_type != "text/plain" || given(&file.name));
