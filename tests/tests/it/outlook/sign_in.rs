@@ -3,6 +3,7 @@
 mod admin;
 mod apps;
 mod delegated;
+mod pages;
 mod policies;
 mod trouble;
 

@@ -1,22 +1,14 @@
 //! Organisations in which an administrator has to allow the app first.
 
-use axum::{
-    body::Body as Bytes,
-    http::{Request, StatusCode, request::Parts},
-};
-use integration_core::{
-    oauth::{AdminConsent, AdminConsentAsk, AdminConsentState},
-    web::{Offer, Refusal, Visitor, WebHost, WebOptions, router},
-};
+use integration_core::oauth::{AdminConsent, AdminConsentAsk, AdminConsentState};
 use integration_testing::microsoft::{Blocked, ConsentPolicy, EntraApp, Tenant};
-use tower::ServiceExt;
 
 use super::*;
 
-const BOSS: &str = "boss@example.com";
+pub(super) const BOSS: &str = "boss@example.com";
 
 /// An organisation as new ones are, with an administrator.
-fn managed(blocked: Blocked) -> World {
+pub(super) fn managed(blocked: Blocked) -> World {
     let world = World::desktop();
     let microsoft = world.sandbox.microsoft();
     microsoft.register_tenant(Tenant::new("example.com").with_policy(ConsentPolicy::MicrosoftManaged));
@@ -27,7 +19,7 @@ fn managed(blocked: Blocked) -> World {
 
 impl World {
     /// The one record.
-    async fn record(&self) -> AdminConsent {
+    pub(super) async fn record(&self) -> AdminConsent {
         let mut records = self.hub.admin_consents(&self.tenant).await.unwrap();
         assert_eq!(records.len(), 1);
         records.remove(0)
@@ -47,7 +39,7 @@ impl World {
     }
 }
 
-fn awaiting(outcome: &ConnectOutcome) -> (&Url, &Remedy) {
+pub(super) fn awaiting(outcome: &ConnectOutcome) -> (&Url, &Remedy) {
     match outcome {
         ConnectOutcome::AwaitingAdminConsent { url, remedy, .. } => (url, remedy),
         other => panic!("not waiting: {other:?}"),
@@ -201,47 +193,5 @@ async fn what_is_wrong_with_the_app_is_no_answer_of_an_administrator() {
     assert_eq!(world.record().await.state, AdminConsentState::Awaiting);
     world.sandbox.microsoft().register_app(EntraApp::desktop(DEFAULT_APP).with_redirect(BACK));
     assert_eq!(world.decided(url, Consent::As(BOSS)).await.outcome, ConnectOutcome::AdminAllowed);
-    world.sandbox.assert_conforms();
-}
-
-/// A host at which nobody is signed in.
-#[derive(Debug)]
-struct Stranger;
-
-#[async_trait]
-impl WebHost for Stranger {
-    async fn visitor(&self, _: &Parts) -> integration_core::Result<Visitor, Refusal> {
-        Err(Refusal::SignIn(None))
-    }
-}
-
-impl World {
-    /// What an administrator whom the host does not know sees on coming back with `url`.
-    async fn shows(&self, url: &Url) -> String {
-        let offer = Offer::new(AppId::new("microsoft"), "Outlook", MAIL);
-        let options = WebOptions::new("https://crm.example/accounts".parse().unwrap()).with_offer(offer);
-        let pages = router(self.hub.clone(), Arc::new(Stranger), options).unwrap();
-        let request = Request::get(format!("/callback?{}", url.query().unwrap())).body(Bytes::empty()).unwrap();
-        let answer = pages.oneshot(request).await.unwrap();
-        assert_eq!(answer.status(), StatusCode::OK);
-        let text = axum::body::to_bytes(answer.into_body(), 1 << 20).await.unwrap();
-        String::from_utf8(text.to_vec()).unwrap()
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_administrators_browser_is_only_offered_to_try_again() {
-    let world = managed(Blocked::AccessDenied);
-    let outcome = world.signs_in(ask(), Consent::As(ADA)).await;
-    let (url, _) = awaiting(&outcome);
-    for (consent, state) in
-        [(Consent::Refuse, AdminConsentState::Declined), (Consent::As(BOSS), AdminConsentState::Allowed)]
-    {
-        let back = world.sandbox.consent(url, consent).unwrap();
-        let page = world.shows(&back).await;
-        assert!(page.contains("href=\"/accounts/connect\"") && !page.contains(ADA), "{page}");
-        assert_eq!(world.record().await.state, state);
-        assert!(world.hub.connections(&world.tenant).await.unwrap().is_empty());
-    }
     world.sandbox.assert_conforms();
 }

@@ -1,24 +1,17 @@
 //! What an organisation, its policies or the person changes while a mailbox is connected.
 
-use axum::{
-    Router,
-    body::Body as Bytes,
-    http::{Request, Response, header, request::Parts},
-};
-use integration_core::web::{Offer, Refusal, Visitor, WebHost, WebOptions, router};
 use integration_microsoft::ContinuousAccess;
 use integration_testing::microsoft::{ChallengeAnswer, ConditionalAccess};
 use serde_json::{Value, json};
-use tower::ServiceExt;
 
 use super::*;
 
-fn demand() -> Value {
+pub(super) fn demand() -> Value {
     json!({"access_token": {"acrs": {"essential": true, "value": "c1"}}})
 }
 
 /// The claims of a request, as JSON.
-fn claims(text: Option<String>) -> Value {
+pub(super) fn claims(text: Option<String>) -> Value {
     text.map(|text| serde_json::from_str(&text).unwrap()).unwrap_or_default()
 }
 
@@ -35,81 +28,6 @@ impl World {
         self.works(connection).await;
         assert_eq!(self.status(connection).await, (ConnectionStatus::Active, None));
     }
-}
-
-/// A host at which everybody is the same person.
-#[derive(Debug)]
-struct One(TenantId);
-
-#[async_trait]
-impl WebHost for One {
-    async fn visitor(&self, _: &Parts) -> integration_core::Result<Visitor, Refusal> {
-        Ok(Visitor::new(self.0.clone(), "ada"))
-    }
-}
-
-/// That person's browser, at the host's pages.
-struct Browser {
-    pages: Router,
-    cookies: BTreeMap<String, String>,
-}
-
-impl Browser {
-    fn new(world: &World) -> Self {
-        let offer = Offer::new(AppId::new("microsoft"), "Outlook", MAIL);
-        let options = WebOptions::new("http://localhost/accounts".parse().unwrap()).with_offer(offer);
-        world.sandbox.microsoft().change_app(DEFAULT_APP, |app| {
-            app.redirect_uris.push("http://localhost/accounts/callback".to_owned());
-        });
-        let pages = router(world.hub.clone(), Arc::new(One(world.tenant.clone())), options).unwrap();
-        Self { pages, cookies: BTreeMap::new() }
-    }
-
-    async fn send(&mut self, request: axum::http::request::Builder, body: String) -> Response<Bytes> {
-        let cookies: Vec<String> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        let request = request.header(header::COOKIE, cookies.join("; ")).body(Bytes::from(body)).unwrap();
-        let answer = self.pages.clone().oneshot(request).await.unwrap();
-        for set in answer.headers().get_all(header::SET_COOKIE) {
-            let (name, value) = set.to_str().unwrap().split(';').next().unwrap().split_once('=').unwrap();
-            self.cookies.insert(name.to_owned(), value.to_owned());
-        }
-        answer
-    }
-
-    async fn get(&mut self, path: &str) -> Response<Bytes> {
-        self.send(Request::get(path), String::new()).await
-    }
-
-    /// Presses the button of the page's first form.
-    async fn sends(&mut self, page: &str) -> Response<Bytes> {
-        let form = page.split("<form").nth(1).and_then(|rest| rest.split("</form>").next()).unwrap();
-        let attribute = |field: &str, name: &str| {
-            let value = field.split(&format!(" {name}=\"")).nth(1).and_then(|rest| rest.split('"').next());
-            value.unwrap_or_default().replace("&quot;", "\"").replace("&amp;", "&")
-        };
-        let mut body = url::form_urlencoded::Serializer::new(String::new());
-        for field in form.split("<input").skip(1) {
-            body.append_pair(&attribute(field, "name"), &attribute(field, "value"));
-        }
-        let kind = "application/x-www-form-urlencoded";
-        self.send(Request::post("/connect").header(header::CONTENT_TYPE, kind), body.finish()).await
-    }
-
-    /// Opens a page, presses its button, and is sent to the service.
-    async fn sets_out(&mut self, path: &str) -> Url {
-        let page = text(self.get(path).await).await;
-        let sent = self.sends(&page).await;
-        sent.headers()[header::LOCATION].to_str().unwrap().parse().unwrap()
-    }
-
-    async fn comes_back(&mut self, url: &Url) -> String {
-        text(self.get(&format!("/callback?{}", url.query().unwrap())).await).await
-    }
-}
-
-async fn text(answer: Response<Bytes>) -> String {
-    let body = axum::body::to_bytes(answer.into_body(), 1 << 20).await.unwrap();
-    String::from_utf8(body.to_vec()).unwrap()
 }
 
 #[tokio::test(start_paused = true)]
@@ -209,28 +127,6 @@ async fn a_challenge_at_the_first_look_at_the_mail_is_met_by_the_next_sign_in() 
     world.works(&connection).await;
     tokio::time::advance(NEXT_DAY).await;
     world.works(&connection).await;
-    world.sandbox.assert_conforms();
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_pages_pass_a_challenge_of_the_first_sign_in_on_to_the_next() {
-    let world = World::desktop();
-    world.sandbox.microsoft().change(ADA, |user| user.demanded = Some(demand()));
-    let mut browser = Browser::new(&world);
-    let sent = browser.sets_out("/connect").await;
-    assert_eq!(claims(parameter(&sent, "claims"))["access_token"]["acrs"], Value::Null);
-    let ended = browser.comes_back(&world.sandbox.consent(&sent, Consent::As(ADA)).unwrap()).await;
-    let again =
-        ended.split("href=\"/accounts").find_map(|rest| rest.split('"').next().filter(|one| one.contains("claims=")));
-    let sent = browser.sets_out(&again.unwrap_or_else(|| panic!("{ended}")).replace("&amp;", "&")).await;
-    assert_eq!(claims(parameter(&sent, "claims"))["access_token"]["acrs"], demand()["access_token"]["acrs"]);
-    browser.comes_back(&world.sandbox.consent(&sent, Consent::As(ADA)).unwrap()).await;
-    let connection = world.hub.connections(&world.tenant).await.unwrap().remove(0);
-    world.works(&connection).await;
-    for made_up in ["no%20json", "%5B%5D", &"9".repeat(5_000)] {
-        let page = browser.get(&format!("/connect?app=microsoft&claims={made_up}")).await;
-        assert!(page.status().is_client_error() || browser.sends(&text(page).await).await.status().is_client_error());
-    }
     world.sandbox.assert_conforms();
 }
 
