@@ -33,7 +33,7 @@ pub enum Asked {
     /// To be told how to ask.
     Help,
     /// A run.
-    Run(Arguments),
+    Run(Box<Arguments>),
 }
 
 /// A run.
@@ -116,7 +116,7 @@ impl Arguments {
         if parsed.people.is_none() && bundled {
             parsed.people = Some(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("sample/people.csv"));
         }
-        Ok(Asked::Run(parsed))
+        Ok(Asked::Run(Box::new(parsed)))
     }
 }
 
