@@ -167,11 +167,13 @@ const ATTACHED: &str = "--b\r\nContent-Type: application/pdf; name=a.pdf\r\nCont
 
 /// Worlds differ in what the facts leave open.
 fn settings(seed: u64) -> SandboxSettings {
-    let mut graph = GraphSettings::default();
-    graph.disorder = (seed % 3 != 0).then_some(seed);
-    graph.shuffle = (seed % 2 == 0).then_some(seed);
-    graph.returned = if seed % 4 < 2 { Returned::ToldAsRemoved } else { Returned::Told };
-    graph.move_reason = if seed % 5 < 2 { MoveReason::Deleted } else { MoveReason::Changed };
+    let graph = GraphSettings {
+        disorder: (!seed.is_multiple_of(3)).then_some(seed),
+        shuffle: seed.is_multiple_of(2).then_some(seed),
+        returned: if seed % 4 < 2 { Returned::ToldAsRemoved } else { Returned::Told },
+        move_reason: if seed % 5 < 2 { MoveReason::Deleted } else { MoveReason::Changed },
+        ..GraphSettings::default()
+    };
     SandboxSettings { graph, ..SandboxSettings::default() }
 }
 
