@@ -259,6 +259,7 @@ impl PostboxMail {
         capabilities.threads = true;
         capabilities.raw = true;
         capabilities.stable_ids = true;
+        capabilities.exact_content = true;
         Self { session, client, capabilities }
     }
 

@@ -23,12 +23,12 @@ impl Loopback {
         TcpListener::bind("127.0.0.1:0").await.map(Self).map_err(failed)
     }
 
-    /// The redirect to register with the authorisation.
+    /// The redirect to register with the authorisation, by this name of the machine itself (`127.0.0.1`, `localhost`).
     ///
     /// # Errors
     /// `Transport` if the socket is gone.
-    pub fn redirect(&self) -> Result<String> {
-        Ok(format!("http://{}/callback", self.0.local_addr().map_err(failed)?))
+    pub fn redirect(&self, host: &str) -> Result<String> {
+        Ok(format!("http://{host}:{}/callback", self.0.local_addr().map_err(failed)?.port()))
     }
 
     /// Waits for the browser and returns the callback's query.

@@ -1,8 +1,11 @@
 //! Counts what a run asks of a service.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use async_trait::async_trait;
@@ -17,7 +20,7 @@ use integration_core::{
 #[derive(Debug, Default)]
 pub struct Meter {
     requests: AtomicU64,
-    units: AtomicU64,
+    units: Mutex<BTreeMap<AppId, u64>>,
 }
 
 impl Meter {
@@ -27,10 +30,21 @@ impl Meter {
         self.requests.load(Ordering::Relaxed)
     }
 
-    /// Units spent so far.
+    /// Units spent so far, at all services.
     #[must_use]
     pub fn units(&self) -> u64 {
-        self.units.load(Ordering::Relaxed)
+        self.spent().values().sum()
+    }
+
+    /// Units spent so far by one app.
+    #[must_use]
+    pub fn units_of(&self, app: &AppId) -> u64 {
+        self.spent().get(app).copied().unwrap_or_default()
+    }
+
+    fn spent(&self) -> std::sync::MutexGuard<'_, BTreeMap<AppId, u64>> {
+        // Each change is one step: a panic elsewhere leaves nothing half done.
+        self.units.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -53,9 +67,9 @@ pub struct MeteredAdmission(pub Arc<dyn Admission>, pub Arc<Meter>);
 #[async_trait]
 impl Admission for MeteredAdmission {
     async fn admit(&self, request: AdmissionRequest) -> Result<Permit> {
-        let units = u64::from(request.cost.units);
+        let (app, units) = (request.key.app.clone(), u64::from(request.cost.units));
         let permit = self.0.admit(request).await?;
-        self.1.units.fetch_add(units, Ordering::Relaxed);
+        *self.1.spent().entry(app).or_default() += units;
         Ok(permit)
     }
 

@@ -18,6 +18,9 @@ const LOG_LENGTH: usize = 20_000;
 pub struct CallRecord {
     /// When it arrived.
     pub at: DateTime<Utc>,
+    /// The service it went to: `google` or `microsoft`.
+    #[serde(default)]
+    pub service: String,
     /// The HTTP method.
     pub method: String,
     /// The path with its variable parts replaced, so that it names no person and no message.
@@ -44,14 +47,30 @@ pub struct Books {
     pub by_operation: BTreeMap<String, u64>,
     /// Calls by status; `0` where the connection was broken.
     pub by_status: BTreeMap<u16, u64>,
-    /// Requests of the token endpoint by grant type.
+    /// Requests of the token endpoints by grant type.
     pub token_requests: BTreeMap<String, u64>,
     /// Calls disturbed by a scripted fault.
     pub faulted: u64,
     /// The most calls that were in flight at once.
     pub in_flight_peak: u64,
-    /// The mailbox simulator's own books: inner calls and quota units.
+    /// Google's mailbox simulator's own books: inner calls and quota units.
     pub gmail: Value,
+    /// Microsoft's mailbox simulator's own books.
+    pub graph: Value,
+    /// The sums by service: `google` and `microsoft`.
+    pub services: BTreeMap<String, ServiceSums>,
+}
+
+/// The sums of one service.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
+pub struct ServiceSums {
+    /// Its calls, a batch counted once.
+    pub calls: u64,
+    /// Its calls by status; `0` where the connection was broken.
+    pub by_status: BTreeMap<u16, u64>,
+    /// Requests of its token endpoint by grant type.
+    pub token_requests: BTreeMap<String, u64>,
 }
 
 impl Books {
@@ -61,7 +80,13 @@ impl Books {
         self.by_operation.get(name).copied().unwrap_or(0)
     }
 
-    /// Requests of the token endpoint with this grant type.
+    /// The sums of one service, `google` or `microsoft`.
+    #[must_use]
+    pub fn service(&self, name: &str) -> ServiceSums {
+        self.services.get(name).cloned().unwrap_or_default()
+    }
+
+    /// Requests of the token endpoints with this grant type, over all services.
     #[must_use]
     pub fn token_requests(&self, grant_type: &str) -> u64 {
         self.token_requests.get(grant_type).copied().unwrap_or(0)
@@ -103,14 +128,20 @@ impl Ledger {
         *pages.sums.by_operation.entry(record.operation.clone()).or_default() += 1;
         *pages.sums.by_status.entry(record.status.unwrap_or(0)).or_default() += 1;
         pages.sums.faulted += u64::from(record.faulted);
+        let service = pages.sums.services.entry(record.service.clone()).or_default();
+        service.calls += 1;
+        *service.by_status.entry(record.status.unwrap_or(0)).or_default() += 1;
         if pages.log.len() == LOG_LENGTH {
             pages.log.pop_front();
         }
         pages.log.push_back(record);
     }
 
-    pub(crate) fn token_request(&self, grant_type: &str) {
-        *crate::lock(&self.0).sums.token_requests.entry(grant_type.to_owned()).or_default() += 1;
+    pub(crate) fn token_request(&self, service: &str, grant_type: &str) {
+        let sums = &mut crate::lock(&self.0).sums;
+        *sums.token_requests.entry(grant_type.to_owned()).or_default() += 1;
+        let own = sums.services.entry(service.to_owned()).or_default();
+        *own.token_requests.entry(grant_type.to_owned()).or_default() += 1;
     }
 
     pub(crate) fn sums(&self) -> Books {
@@ -152,6 +183,7 @@ mod tests {
     fn record(operation: &str, status: Option<u16>) -> CallRecord {
         CallRecord {
             at: DateTime::UNIX_EPOCH,
+            service: "google".into(),
             method: "GET".into(),
             path: "/x/{id}".into(),
             operation: operation.into(),
@@ -170,6 +202,10 @@ mod tests {
         let sums = ledger.sums();
         assert_eq!((sums.calls, sums.operation("a"), sums.faulted), (2, 2, 1));
         assert_eq!(sums.by_status, BTreeMap::from([(0, 1), (200, 1)]));
+        ledger.token_request("microsoft", "refresh_token");
+        let sums = ledger.sums();
+        assert_eq!((sums.service("google").calls, sums.service("microsoft").calls), (2, 0));
+        assert_eq!(sums.service("microsoft").token_requests, sums.token_requests);
         assert!(ledger.render().contains("/x/{id} -> broken in 3 ms [a] (scripted fault)"));
     }
 

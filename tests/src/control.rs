@@ -25,6 +25,36 @@
 //! | `POST /sandbox/rotate_keys`              | signs id tokens with a new key                                   |
 //! | `POST /sandbox/jwks_outage?on=`          | makes the key endpoint unavailable                               |
 //! | `POST /sandbox/save`                     | writes the state file                                            |
+//!
+//! What concerns one service only is Google's above, and Microsoft's below `/sandbox/microsoft/`; consent, faults and the
+//! token delay are for both.
+//!
+//! | method and path                                  | what it does                                             |
+//! |--------------------------------------------------|----------------------------------------------------------|
+//! | `GET …/people`                                   | everybody with an account                                |
+//! | `GET …/refresh_tokens?account=`                  | how many refresh tokens of a person are live             |
+//! | `POST …/people?account=&name=&admin=`            | gives a person an account, in a tenant of the address's domain → the person |
+//! | `POST …/tenants`                                 | adds a tenant; JSON ([`Tenant`](crate::microsoft::Tenant)) |
+//! | `POST …/apps`                                    | registers an app; JSON ([`EntraApp`](crate::microsoft::EntraApp)) |
+//! | `POST …/invite?account=&tenant=`                 | makes a person a guest of a tenant                       |
+//! | `POST …/withdraw_consent?account=&client=`       | takes back what a person consented to                    |
+//! | `POST …/withdraw_admin_consent?tenant=&client=`  | takes back what an administrator consented to            |
+//! | `POST …/revoke_sessions?account=`                | revokes a person's sessions                              |
+//! | `POST …/forget_tokens?account=&client=`          | makes a person's refresh tokens unknown                  |
+//! | `POST …/expire_access_tokens`                    | ends every access token                                  |
+//! | `POST …/expire_secrets?client=`                  | ends every secret of an app                              |
+//! | `POST …/disable?account=&on=`                    | disables an account, or enables it                       |
+//! | `POST …/conditional_access?account=`             | JSON ([`ConditionalAccess`](crate::microsoft::ConditionalAccess)); no body: nothing is held against the person |
+//! | `POST …/demand_claims?account=`                  | JSON: claims that Graph demands; no body: none           |
+//! | `POST …/trouble?tenant=&number=`                 | the tenant's token endpoint is unavailable (90033, 90055); no number: available |
+//! | `POST …/settings?token_life_seconds=&capable_token_life_seconds=&spelling=&blocked=&challenge_answer=` | changes what is named          |
+//! | `POST …/deliver?account=&folder=`                | the body, a raw message, arrives in a folder; absent: the inbox |
+//! | `POST …/file?account=&name=`, `POST …/files?account=`, `GET …/messages?account=`, `POST …/remove?account=&id=`, `POST …/generate?account=&count=&attachment_bytes=` | as above |
+//! | `POST …/move?account=&id=&folder=`               | moves a message to a folder                              |
+//! | `POST …/mark?account=&id=&read=&flag=`           | marks a message as (un)read, flags it                    |
+//! | `POST …/rotate_keys`, `POST …/jwks_outage?on=`   | as above                                                 |
+
+mod microsoft;
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -34,10 +64,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use url::Url;
 
-use crate::{
-    AppRegistration, Consent, Sandbox,
-    google::{ApiAnswer, Form},
-};
+use crate::{AppRegistration, Consent, Sandbox, call::ApiAnswer, form::Form};
 
 /// What somebody does on the consent page, from afar.
 #[derive(Debug, Deserialize)]
@@ -81,10 +108,13 @@ fn to_json(value: impl serde::Serialize) -> Answered {
 }
 
 fn handle(sandbox: &Sandbox, request: &Request<Bytes>) -> Answered {
-    let query = Form::parse(request.uri().query().unwrap_or_default().as_bytes());
+    let path = request.uri().path().trim_start_matches("/sandbox/");
+    if let Some(path) = path.strip_prefix("microsoft/") {
+        return microsoft::handle(sandbox, path, request);
+    }
+    let query = Form::query(request);
     let needed = |name: &str| query.one(name).ok_or_else(|| wrong(format!("{name} is missing")));
     let number = |name: &str| needed(name)?.parse::<u64>().map_err(wrong);
-    let path = request.uri().path().trim_start_matches("/sandbox/");
     match (request.method().as_str(), path) {
         ("GET", "books") => return to_json(sandbox.books()),
         ("GET", "calls") => return to_json(sandbox.calls()),
@@ -233,6 +263,63 @@ mod tests {
         let remove = format!("/sandbox/remove?account=ada@example.com&id={id}");
         let twice = [(); 2].map(|()| steer(&sandbox, "POST", &remove, "").0);
         assert_eq!(twice, [StatusCode::OK, StatusCode::NOT_FOUND]);
+    }
+
+    #[test]
+    fn the_other_service_is_steered_below_its_own_path() {
+        let sandbox = Sandbox::google().build();
+        let post = |path: &str, body: &str| steer(&sandbox, "POST", &format!("/sandbox/microsoft/{path}"), body);
+        post("tenants", r#"{"id": "t", "domain": "example.com", "policy": "microsoft_managed"}"#);
+        let (status, person) = post("people?account=ada@example.com&name=Ada&admin=true", "");
+        assert_eq!((status, &person["tenant"], &person["admin"]), (StatusCode::OK, &json!("t"), &json!(true)));
+        let app = r#"{"client_id": "c", "redirect_uris": ["https://app.example/"], "secrets": [{"value": "s"}]}"#;
+        assert_eq!(post("apps", app).0, StatusCode::OK);
+        assert_eq!(
+            post("apps", r#"{"client_id": "c", "redirect_uris": ["http://app.example/"]}"#).0,
+            StatusCode::BAD_REQUEST
+        );
+        let link = sandbox.microsoft_urls().admin_consent("organizations");
+        let url = format!("{link}?client_id=c&redirect_uri=https://app.example/&scope=Mail.Read&state=s");
+        let (_, back) =
+            steer(&sandbox, "POST", "/sandbox/consent", &json!({"url": url, "decision": "grant"}).to_string());
+        assert!(back["url"].as_str().unwrap().starts_with("https://app.example/?admin_consent=True&tenant=t&"));
+
+        for path in [
+            "disable?account=ada@example.com&on=true",
+            "revoke_sessions?account=ada@example.com",
+            "expire_secrets?client=c",
+            "trouble?tenant=t&number=90033",
+            "settings?spelling=full&blocked=access_denied&token_life_seconds=5",
+        ] {
+            assert_eq!(post(path, "").0, StatusCode::OK, "{path}");
+        }
+        post("demand_claims?account=ada@example.com", r#"{"access_token": {}}"#);
+        post("conditional_access?account=ada@example.com", r#"{"number": 53003, "solvable": false}"#);
+        let (_, people) = steer(&sandbox, "GET", "/sandbox/microsoft/people", "");
+        assert_eq!((&people[0]["disabled"], &people[0]["access"]["number"]), (&json!(true), &json!(53003)));
+        assert_eq!(people[0]["demanded"], json!({"access_token": {}}));
+        assert_eq!(post("settings?spelling=odd", "").0, StatusCode::BAD_REQUEST);
+        assert_eq!(post("nothing", "").0, StatusCode::NOT_FOUND);
+    }
+
+    #[test]
+    fn a_mailbox_of_the_other_service_follows_what_is_sent_from_afar() {
+        let sandbox = Sandbox::google().build();
+        let post = |path: &str, body: &str| steer(&sandbox, "POST", &format!("/sandbox/microsoft/{path}"), body);
+        let ids = || steer(&sandbox, "GET", "/sandbox/microsoft/messages?account=ada@example.com", "").1["ids"].clone();
+        let one = post("deliver?account=ada@example.com&folder=inbox", "Subject: one\r\n\r\n").1["id"].clone();
+        assert_eq!(ids(), json!([one]));
+        post("file?account=ada@example.com&name=a", "Subject: a\r\n\r\na");
+        let both = ids();
+        post("file?account=ada@example.com&name=a", "Subject: a\r\n\r\na");
+        assert_eq!((ids(), both.as_array().unwrap().len()), (both, 2), "the same file again changes nothing");
+        post("files?account=ada@example.com", "[]");
+        assert_eq!(ids(), json!([one]));
+        let id = one.as_str().unwrap();
+        assert_eq!(post("generate?account=ada@example.com&count=2&attachment_bytes=9", "").0, StatusCode::OK);
+        let moved = post(&format!("move?account=ada@example.com&id={id}&folder=archive"), "").0;
+        let removed = [(); 2].map(|()| post(&format!("remove?account=ada@example.com&id={id}"), "").0);
+        assert_eq!((moved, removed), (StatusCode::OK, [StatusCode::OK, StatusCode::NOT_FOUND]));
     }
 
     #[test]

@@ -12,10 +12,50 @@ use http::{
 use crate::{
     Inner, Sandbox,
     books::{CallRecord, InFlight},
+    call::ApiAnswer,
     control,
     faults::{FaultAction, Verdict},
-    google::{ApiAnswer, Form, Google, is_mail},
+    form::Form,
+    microsoft,
 };
+
+/// A simulated service as the frame sees it.
+pub(crate) trait Service: Sync {
+    /// Its name in the books.
+    const NAME: &'static str;
+    /// Whom an access token stands for.
+    type Caller: Send + Sync;
+    /// Places of a mailbox that a call holds while it is under way.
+    type Held: Send + Sync;
+
+    /// Whom a request's access token stands for, if it is a good one.
+    fn caller(&self, request: &Request<Bytes>, now: DateTime<Utc>) -> Option<Self::Caller>;
+
+    /// The caller's account, for the books.
+    fn account<'a>(&self, caller: &'a Self::Caller) -> &'a str;
+
+    /// Is the path one of the mail API, whose calls take places and time?
+    fn is_mail(&self, path: &str) -> bool;
+
+    /// Is the path that of a token endpoint?
+    fn is_token_endpoint(&self, path: &str) -> bool;
+
+    /// Takes the places that a call of the mail API needs; nothing if all are taken.
+    fn enter(&self, caller: &Self::Caller, request: &Request<Bytes>) -> Option<Self::Held>;
+
+    /// Answers. A call of the mail API by a known caller that holds no place is refused for that.
+    fn answer(&self, request: &Request<Bytes>, arrived: &Arrived<'_, Self>) -> ApiAnswer;
+}
+
+/// What the frame knows of a request when a service answers it.
+#[derive(Debug)]
+pub(crate) struct Arrived<'a, S: Service + ?Sized> {
+    pub(crate) caller: Option<&'a S::Caller>,
+    pub(crate) held: Option<&'a S::Held>,
+    /// Where the client reaches the sandbox.
+    pub(crate) origin: &'a str,
+    pub(crate) now: DateTime<Utc>,
+}
 
 /// What a client gets to see.
 #[derive(Debug)]
@@ -61,6 +101,14 @@ impl Sandbox {
         if request.uri().path().starts_with("/sandbox/") {
             return Delivery::Whole(control::answer(self, &request));
         }
+        if microsoft::owns(request.uri().path()) {
+            self.exchange_with(&self.inner.microsoft, request).await
+        } else {
+            self.exchange_with(&self.inner.google, request).await
+        }
+    }
+
+    async fn exchange_with<S: Service>(&self, service: &S, request: Request<Bytes>) -> Delivery {
         let inner = &*self.inner;
         let (method, path) = (request.method().as_str(), request.uri().path());
         let place = inner.validator.place(method, path);
@@ -71,6 +119,7 @@ impl Sandbox {
             started,
             record: Some(CallRecord {
                 at: started,
+                service: S::NAME.to_owned(),
                 method: method.to_owned(),
                 path: place.template,
                 operation: place.operation,
@@ -81,8 +130,8 @@ impl Sandbox {
             }),
             _in_flight: inner.ledger.begin(),
         };
-        let delivery = self.act(&request, verdict, &mut entry).await;
-        if path == "/token" {
+        let delivery = self.act(service, &request, verdict, &mut entry).await;
+        if service.is_token_endpoint(path) {
             let delay = *crate::lock(&inner.token_delay);
             self.wait(delay).await;
         }
@@ -95,24 +144,26 @@ impl Sandbox {
         }
     }
 
-    async fn act(&self, request: &Request<Bytes>, verdict: Verdict, entry: &mut Entry<'_>) -> Delivery {
+    async fn act<S: Service>(
+        &self,
+        service: &S,
+        request: &Request<Bytes>,
+        verdict: Verdict,
+        entry: &mut Entry<'_>,
+    ) -> Delivery {
         let inner = &*self.inner;
         let path = request.uri().path();
-        if path == "/token" {
+        if service.is_token_endpoint(path) {
             let form = Form::parse(request.body());
-            inner.ledger.token_request(form.one("grant_type").unwrap_or("none"));
+            inner.ledger.token_request(S::NAME, form.one("grant_type").unwrap_or("none"));
         }
-        let caller = inner.google.bearer(request, entry.started);
+        let caller = service.caller(request, entry.started);
         if let (Some(record), Some(caller)) = (entry.record.as_mut(), &caller) {
-            record.account = Some(caller.account().to_owned());
+            record.account = Some(service.account(caller).to_owned()).filter(|account| !account.is_empty());
         }
-        let mail = is_mail(path);
-        let gmail = inner.google.gmail();
+        let mail = service.is_mail(path);
         // Places are taken while the call is under way, so that a delay keeps them occupied.
-        let places = caller.as_ref().filter(|_| mail).map(|caller| {
-            let wanted = gmail.slots(request);
-            gmail.enter(caller.account(), wanted)
-        });
+        let places = caller.as_ref().filter(|_| mail).map(|caller| service.enter(caller, request));
         let refused = matches!(places, Some(None));
         if !refused {
             self.wait(verdict.delay + if mail { inner.latency } else { Duration::ZERO }).await;
@@ -125,14 +176,9 @@ impl Sandbox {
             _ => None,
         };
         let delivery = delivery.inspect(|_| inner.validator.check(request, None)).unwrap_or_else(|| {
-            let now = inner.clock.now();
-            let answer = match &caller {
-                None if mail => Google::unauthenticated(),
-                Some(caller) if mail => {
-                    inner.google.answer_mail(request, caller, places.as_ref().and_then(Option::as_ref), now)
-                }
-                _ => inner.google.answer(request, caller.as_ref(), &origin(request), now),
-            };
+            let held = places.as_ref().and_then(Option::as_ref);
+            let (origin, now) = (origin(request), inner.clock.now());
+            let answer = service.answer(request, &Arrived { caller: caller.as_ref(), held, origin: &origin, now });
             inner.validator.check(request, Some(&answer));
             self.touch();
             disturb(answer, verdict.action.as_ref())

@@ -21,19 +21,28 @@
 //! | look at pages as a person does               | [`browser::Browser`]                                 |
 //! | steer a sandbox in another process            | the paths below `/sandbox/` of [`control`]           |
 //!
+//! [`Sandbox::google`] is the way in for both services: [`Sandbox::urls`] and [`Sandbox::gmail`] are Google's,
+//! [`Sandbox::microsoft_urls`] and [`Sandbox::microsoft`] Microsoft's; both are at one origin.
+//!
 //! The simulators are written from the services' own descriptions and share no wire type with any client.
 //!
 //! Not imitated of Google's sign-in: verification classes and their warning pages, test-user lists, passwords and second
 //! factors, the device flow, cross-account protection, rate limits of the sign-in endpoints themselves.
 
+mod answers;
 pub mod books;
 #[cfg(unix)]
 pub mod browser;
+pub mod call;
+mod certificate;
 pub mod control;
 mod exchange;
 pub mod faults;
+mod form;
 pub mod google;
+mod keys;
 pub mod mail;
+pub mod microsoft;
 pub mod mime;
 #[cfg(all(unix, feature = "postgres"))]
 pub mod postgres;
@@ -57,12 +66,13 @@ use serde_json::Value;
 use url::Url;
 
 pub use crate::{
-    books::{Books, CallRecord},
+    books::{Books, CallRecord, ServiceSums},
     faults::{Fault, FaultAction},
     google::{
         AppRegistration, Consent, DEFAULT_CLIENT, ErrorPage, GmailSettings, GoogleUrls, OauthSettings, ServiceAccount,
         SigningKey,
     },
+    microsoft::{DEFAULT_APP, EntraSettings, GraphSettings, Microsoft, MicrosoftUrls},
     server::Served,
     spec::{Side, Validation, Violation},
     state::PersistentSandboxBuilder,
@@ -74,11 +84,15 @@ pub const ORIGIN: &str = "http://sandbox.test";
 /// How a sandbox behaves.
 #[derive(Clone, Debug, Default)]
 pub struct SandboxSettings {
-    /// Sign-in.
+    /// Google's sign-in.
     pub oauth: OauthSettings,
-    /// Mail.
+    /// Google's mail.
     pub gmail: GmailSettings,
-    /// How long every call of the mail API takes, by the sandbox's clock, while it occupies its places; none.
+    /// Microsoft's sign-in.
+    pub entra: EntraSettings,
+    /// Microsoft's mail.
+    pub graph: GraphSettings,
+    /// How long every call of a mail API takes, by the sandbox's clock, while it occupies its places; none.
     pub latency: Duration,
 }
 
@@ -134,18 +148,20 @@ impl SandboxBuilder {
 
     fn build_at(self, state: Option<PathBuf>) -> Sandbox {
         let validator = Arc::new(spec::Validator::load(&self.descriptions));
-        let hook = Arc::clone(&validator);
-        let google = google::Google::new(
-            self.settings.oauth,
-            self.settings.gmail,
-            Arc::clone(&self.clock),
-            self.random,
-            Arc::new(move |request, answer| hook.check(request, Some(answer))),
-        );
+        let hook = || {
+            let validator = Arc::clone(&validator);
+            Arc::new(move |request: &http::Request<bytes::Bytes>, answer: &call::ApiAnswer| {
+                validator.check(request, Some(answer))
+            })
+        };
+        let (clock, random) = (|| Arc::clone(&self.clock), || Arc::clone(&self.random));
+        let google = google::Google::new(self.settings.oauth, self.settings.gmail, clock(), random(), hook());
+        let microsoft = Microsoft::new(self.settings.entra, self.settings.graph, clock(), random(), hook());
         Sandbox {
             inner: Arc::new(Inner {
                 clock: self.clock,
                 google,
+                microsoft,
                 validator,
                 ledger: books::Ledger::default(),
                 script: faults::Script::default(),
@@ -158,7 +174,7 @@ impl SandboxBuilder {
     }
 }
 
-/// A simulated service with its state. Cheap to clone; clones are the same sandbox.
+/// The simulated services with their state. Cheap to clone; clones are the same sandbox.
 #[derive(Clone, Debug)]
 pub struct Sandbox {
     inner: Arc<Inner>,
@@ -168,6 +184,7 @@ pub struct Sandbox {
 struct Inner {
     clock: Arc<dyn Clock>,
     google: google::Google,
+    microsoft: Microsoft,
     validator: Arc<spec::Validator>,
     ledger: books::Ledger,
     script: faults::Script,
@@ -178,7 +195,7 @@ struct Inner {
 }
 
 impl Sandbox {
-    /// A sandbox of Google. The app [`DEFAULT_CLIENT`] is registered; people are not.
+    /// A sandbox of Google and Microsoft. Their apps [`DEFAULT_CLIENT`] and [`DEFAULT_APP`] are registered; people are not.
     #[must_use]
     pub fn google() -> SandboxBuilder {
         SandboxBuilder {
@@ -195,32 +212,45 @@ impl Sandbox {
         Arc::new(transport::SandboxTransport::new(self.clone()))
     }
 
-    /// The URLs to use with [`Sandbox::transport`].
+    /// Google's URLs to use with [`Sandbox::transport`].
     #[must_use]
     pub fn urls(&self) -> GoogleUrls {
         GoogleUrls::at(ORIGIN).expect("the fixed origin is a URL")
     }
 
-    /// The mail simulator, to arrange mailboxes.
+    /// Microsoft's URLs to use with [`Sandbox::transport`].
+    #[must_use]
+    pub fn microsoft_urls(&self) -> MicrosoftUrls {
+        MicrosoftUrls::at(ORIGIN).expect("the fixed origin is a URL")
+    }
+
+    /// The simulated Microsoft, to arrange tenants, people, apps and mailboxes.
+    #[must_use]
+    pub fn microsoft(&self) -> &Microsoft {
+        self.touch();
+        &self.inner.microsoft
+    }
+
+    /// Google's mail simulator, to arrange mailboxes.
     #[must_use]
     pub fn gmail(&self) -> &google::Gmail {
         self.touch();
         self.inner.google.gmail()
     }
 
-    /// Gives a person an account and a mailbox.
+    /// Gives a person an account and a mailbox at Google.
     pub fn register_person(&self, address: &str, name: &str) {
         self.touch();
         self.inner.google.register_person(address, name);
     }
 
-    /// Everybody with an account; the first is whom the consent page suggests.
+    /// Everybody with an account at Google; the first is whom the consent page suggests.
     #[must_use]
     pub fn people(&self) -> Vec<google::Person> {
         self.inner.google.people()
     }
 
-    /// Registers a client, or replaces its registration.
+    /// Registers a client at Google, or replaces its registration.
     pub fn register_app(&self, app: AppRegistration) {
         self.touch();
         self.inner.google.register_app(app);
@@ -232,7 +262,8 @@ impl Sandbox {
         self.inner.google.register_service_account(account);
     }
 
-    /// The URL that the browser would be sent back to, after a person did `consent` on the page at `url`.
+    /// The URL that the browser would be sent back to, after a person did `consent` on the page at `url`, which may be of
+    /// either service; at Microsoft see [`Microsoft::consent`].
     ///
     /// # Errors
     /// The page that the service shows instead, without telling the app.
@@ -241,10 +272,13 @@ impl Sandbox {
         if let Ok(request) = http::Request::get(url.as_str()).body(bytes::Bytes::new()) {
             self.inner.validator.check(&request, None);
         }
+        if microsoft::owns(url.path()) {
+            return self.inner.microsoft.consent(url, consent);
+        }
         self.inner.google.consent(url, consent, self.inner.clock.now())
     }
 
-    /// Ends every access token now.
+    /// Ends every access token of Google's now.
     pub fn expire_access_tokens(&self) {
         self.touch();
         self.inner.google.expire_access_tokens();
@@ -268,12 +302,12 @@ impl Sandbox {
         self.inner.google.live_refresh_tokens(address, self.inner.clock.now())
     }
 
-    /// Holds every answer of the token endpoint back, after it took effect.
+    /// Holds every answer of the token endpoints back, after it took effect.
     pub fn set_token_delay(&self, delay: Duration) {
         *lock(&self.inner.token_delay) = delay;
     }
 
-    /// Changes how sign-in behaves from now on.
+    /// Changes how Google's sign-in behaves from now on.
     pub fn change_oauth(&self, change: impl FnOnce(&mut OauthSettings)) {
         self.inner.google.change_settings(change);
     }
@@ -304,6 +338,7 @@ impl Sandbox {
     pub fn books(&self) -> Books {
         let mut books = self.inner.ledger.sums();
         books.gmail = serde_json::to_value(self.inner.google.gmail().books()).unwrap_or(Value::Null);
+        books.graph = serde_json::to_value(self.inner.microsoft.graph().books()).unwrap_or(Value::Null);
         books
     }
 
@@ -319,10 +354,16 @@ impl Sandbox {
         self.inner.ledger.render()
     }
 
-    /// Are exchanges held against the services' descriptions?
+    /// Are exchanges held against Google's descriptions?
     #[must_use]
     pub fn validation(&self) -> &Validation {
         self.inner.validator.validation()
+    }
+
+    /// Are exchanges held against Graph's description?
+    #[must_use]
+    pub fn graph_validation(&self) -> Validation {
+        self.inner.validator.graph_validation()
     }
 
     /// What departed from the services' descriptions so far.
@@ -336,8 +377,10 @@ impl Sandbox {
     /// # Panics
     /// With the violations and the latest calls.
     pub fn assert_conforms(&self) {
-        if let Validation::Off { looked_at } = self.validation() {
-            println!("API exchanges were not validated: no descriptions at {}", looked_at.display());
+        for validation in [self.validation().clone(), self.graph_validation()] {
+            if let Validation::Off { looked_at } = validation {
+                println!("API exchanges were not validated: no descriptions at {}", looked_at.display());
+            }
         }
         let violations: Vec<String> = self.violations().iter().map(ToString::to_string).collect();
         assert!(violations.is_empty(), "{}\n\ncalls:\n{}", violations.join("\n"), self.request_log());

@@ -2,11 +2,16 @@
 
 use std::{io, net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 
-use crate::{GmailSettings, Sandbox, SandboxSettings, Served, google::gmail::QuotaPreset, mail};
+use serde::Serialize;
+
+use crate::{
+    GmailSettings, GoogleUrls, GraphSettings, MicrosoftUrls, Sandbox, SandboxSettings, Served,
+    google::gmail::QuotaPreset, mail, microsoft::graph,
+};
 
 /// The command line.
 pub const USAGE: &str = "usage: sandbox --listen 127.0.0.1:PORT [--state FILE] [--mail PATH]... [--person ADDRESS] \
-                     [--quota gmail-2026|gmail-classic|off]";
+                     [--quota gmail-2026|gmail-classic|outlook|off]...";
 /// Who has the mailbox unless somebody is named.
 const PERSON: &str = "alex@example.com";
 /// How often the state file is brought up to date.
@@ -19,6 +24,16 @@ struct Options {
     mail: Vec<PathBuf>,
     person: Option<String>,
     quota: QuotaPreset,
+    graph_quota: graph::QuotaPreset,
+}
+
+/// What is printed: Google's URLs, and Microsoft's two roots `login` and `graph`.
+#[derive(Debug, Serialize)]
+struct Urls {
+    #[serde(flatten)]
+    google: GoogleUrls,
+    #[serde(flatten)]
+    microsoft: MicrosoftUrls,
 }
 
 impl Options {
@@ -29,6 +44,7 @@ impl Options {
             mail: vec![],
             person: None,
             quota: QuotaPreset::Off,
+            graph_quota: graph::QuotaPreset::Off,
         };
         while let Some(word) = words.next() {
             let mut value = || words.next().ok_or_else(|| format!("{word} needs a value"));
@@ -40,7 +56,10 @@ impl Options {
                 "--state" => options.state = Some(value()?.into()),
                 "--mail" => options.mail.push(value()?.into()),
                 "--person" => options.person = Some(value()?),
-                "--quota" => options.quota = quota(&value()?)?,
+                "--quota" => match value()?.as_str() {
+                    "outlook" => options.graph_quota = graph::QuotaPreset::Outlook,
+                    name => options.quota = quota(name)?,
+                },
                 _ => return Err(format!("{word} is unknown")),
             }
         }
@@ -56,7 +75,7 @@ fn quota(name: &str) -> Result<QuotaPreset, String> {
         "gmail-2026" => Ok(QuotaPreset::Gmail2026),
         "gmail-classic" => Ok(QuotaPreset::Classic),
         "off" => Ok(QuotaPreset::Off),
-        _ => Err(format!("{name} is no quota: gmail-2026, gmail-classic or off")),
+        _ => Err(format!("{name} is no quota: gmail-2026, gmail-classic, outlook or off")),
     }
 }
 
@@ -88,7 +107,7 @@ async fn serve(options: Options) -> io::Result<()> {
     let (sandbox, served) = start(options).await?;
     // Before anybody can know that it runs.
     let stopped = stopped()?;
-    println!("{}", serde_json::to_string(&served.base_urls())?);
+    println!("{}", serde_json::to_string(&Urls { google: served.base_urls(), microsoft: served.microsoft_urls() })?);
     tokio::pin!(stopped);
     loop {
         tokio::select! {
@@ -105,7 +124,8 @@ async fn serve(options: Options) -> io::Result<()> {
 
 async fn start(options: Options) -> io::Result<(Sandbox, Served)> {
     let gmail = GmailSettings { quota: options.quota, ..GmailSettings::default() };
-    let builder = Sandbox::google().with_settings(SandboxSettings { gmail, ..SandboxSettings::default() });
+    let graph = GraphSettings { quota: options.graph_quota, ..GraphSettings::default() };
+    let builder = Sandbox::google().with_settings(SandboxSettings { gmail, graph, ..SandboxSettings::default() });
     let sandbox = match options.state {
         Some(path) => builder.with_state_file(path).build()?,
         None => builder.build(),
@@ -114,11 +134,16 @@ async fn start(options: Options) -> io::Result<(Sandbox, Served)> {
     if !sandbox.people().iter().any(|known| known.address == person.to_lowercase()) {
         sandbox.register_person(&person, "Alex Example");
     }
+    if !sandbox.microsoft().people().iter().any(|known| known.mail == person.to_lowercase()) {
+        sandbox.microsoft().register_person(&person, "Alex Example");
+    }
     let mut messages = Vec::new();
     for path in &options.mail {
         messages.extend(mail::read(path)?);
     }
     if !options.mail.is_empty() {
+        // The same mail at both services: whoever reads both has to see that it is one.
+        sandbox.microsoft().graph().mailbox(&person).sync_folder(messages.clone(), sandbox.now());
         sandbox.gmail().mailbox(&person).sync_folder(messages, sandbox.now());
     }
     let taken = |error: io::Error| {

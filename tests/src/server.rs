@@ -24,7 +24,7 @@ use tokio::{
     task::{JoinHandle, JoinSet},
 };
 
-use crate::{GoogleUrls, Sandbox, exchange::Delivery, transport::REQUEST_CAP};
+use crate::{GoogleUrls, MicrosoftUrls, Sandbox, exchange::Delivery, transport::REQUEST_CAP};
 
 /// A body as hyper sends it; an error in it breaks the connection.
 type Outgoing = StreamBody<BoxStream<'static, io::Result<Frame<Bytes>>>>;
@@ -44,10 +44,16 @@ impl Served {
         self.addr
     }
 
-    /// The URLs of the simulated service.
+    /// Google's URLs.
     #[must_use]
     pub fn base_urls(&self) -> GoogleUrls {
         GoogleUrls::at(&format!("http://{}", self.addr)).expect("a socket address makes a URL")
+    }
+
+    /// Microsoft's URLs.
+    #[must_use]
+    pub fn microsoft_urls(&self) -> MicrosoftUrls {
+        MicrosoftUrls::at(&format!("http://{}", self.addr)).expect("a socket address makes a URL")
     }
 
     /// Stops listening and waits until every connection is closed.

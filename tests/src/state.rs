@@ -66,7 +66,10 @@ impl Inner {
         if !self.changed.swap(false, Ordering::AcqRel) {
             return Ok(());
         }
-        let state = json!({"format": FORMAT, "google": self.google.export(), "books": self.ledger.sums()});
+        let state = json!({
+            "format": FORMAT, "google": self.google.export(), "microsoft": self.microsoft.export(),
+            "books": self.ledger.sums(),
+        });
         write_whole(path, state.to_string().as_bytes()).inspect_err(|_| self.changed.store(true, Ordering::Release))
     }
 
@@ -75,6 +78,10 @@ impl Inner {
             return Err("its format is another".to_owned());
         }
         self.google.import(&saved["google"])?;
+        // Files from before there was a Microsoft lack it.
+        if let Some(saved) = saved.get("microsoft") {
+            self.microsoft.import(saved)?;
+        }
         let books: Books = serde_json::from_value(saved["books"].clone()).map_err(|error| error.to_string())?;
         self.ledger.restore(books);
         Ok(())

@@ -2,23 +2,26 @@
 
 use std::path::PathBuf;
 
-use integration_google::GmailQuota;
 use url::Url;
 
+use super::{Quotas, Service};
+
 /// The command line in short.
-pub const USAGE: &str = "usage: crm_sync [--mail PATH]... [--people FILE.csv] [--db FILE] \
-[--quota gmail-2026|gmail-classic|off] [--sandbox URL] [--json] [--live google] [--audit | --why MESSAGE_ID]";
+pub const USAGE: &str = "usage: crm_sync [--service google|microsoft|all] [--mail PATH]... [--people FILE.csv] [--db FILE] \
+[--quota gmail-2026|gmail-classic|outlook|off] [--sandbox URL] [--json] [--live google|microsoft] [--audit | --why MESSAGE_ID]";
 
 /// What is shown on request.
 pub const HELP: &str = "
+  --service NAME  whose mailbox: google unless given, microsoft, or all: one of each, on one timeline
   --mail PATH     a directory (every file one message, except *.json, *.jsonl and *.md) or an mbox file, loaded into the
-                  simulated mailbox; may be repeated; without it the bundled sample
+                  simulated mailboxes; may be repeated; without it the bundled sample
   --people FILE   your contacts: a CSV file with the columns name,email,company,deal
   --db FILE       where everything is kept; crm_sync.db unless given. The key and the simulated service are kept beside it
   --quota NAME    the limits to keep; off unless given (units are counted all the same)
   --sandbox URL   a running sandbox instead of one of its own; with --mail, the files are loaded into it
   --json          one object with the counts of this run on standard output, and nothing else
-  --live google   the real service, with GOOGLE_CLIENT_ID and GOOGLE_CLIENT_SECRET
+  --live NAME     the real service: google, with GOOGLE_CLIENT_ID and GOOGLE_CLIENT_SECRET, or microsoft, with
+                  MICROSOFT_CLIENT_ID, and MICROSOFT_CLIENT_SECRET and MICROSOFT_TENANT if the app has them
   --audit         syncs, compares the mailbox with the service item by item, and repairs what does not agree
   --why ID        says why a message (its Message-ID, or the service's id) is or is not on the timeline, and exits
 
@@ -30,20 +33,22 @@ pub enum Asked {
     /// To be told how to ask.
     Help,
     /// A run.
-    Run(Arguments),
+    Run(Box<Arguments>),
 }
 
 /// A run.
 #[derive(Clone, Debug)]
 pub struct Arguments {
+    /// Whose mailboxes, in the order in which they are synced.
+    pub services: Vec<Service>,
     /// Directories or mbox files; empty: the bundled messages, where the mailbox is ours.
     pub mail: Vec<PathBuf>,
     /// The people.
     pub people: Option<PathBuf>,
     /// The database.
     pub db: PathBuf,
-    /// The quota preset; absent: off, and at the real service its own.
-    pub quota: Option<GmailQuota>,
+    /// The limits to keep; absent: none, and at a real service its own.
+    pub quota: Option<Quotas>,
     /// A running sandbox.
     pub sandbox: Option<Url>,
     /// One JSON object on stdout, nothing else.
@@ -63,7 +68,9 @@ impl Arguments {
     /// A sentence that names the mistake.
     pub fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Asked, String> {
         let mut arguments = arguments.into_iter();
+        let (mut services, mut live) = (None, None);
         let mut parsed = Self {
+            services: Vec::new(),
             mail: Vec::new(),
             people: None,
             db: PathBuf::from("crm_sync.db"),
@@ -85,11 +92,20 @@ impl Arguments {
                 "--json" => parsed.json = true,
                 "--audit" => parsed.audit = true,
                 "--why" => parsed.why = Some(value()?),
-                "--live" => parsed.live = live(&value()?)?,
+                "--service" => services = Some(chosen(&value()?)?),
+                "--live" => live = Some(named("--live", &value()?)?),
                 "--help" | "-h" => return Ok(Asked::Help),
                 _ => return Err(format!("unknown option {option}")),
             }
         }
+        parsed.live = live.is_some();
+        parsed.services = match (services, live) {
+            (Some(services), Some(live)) if services != [live] => {
+                return Err(format!("--live {} goes with no other --service", live.name()));
+            }
+            (_, Some(live)) => vec![live],
+            (services, None) => services.unwrap_or_else(|| vec![Service::Google]),
+        };
         if parsed.live && (parsed.sandbox.is_some() || !parsed.mail.is_empty()) {
             return Err("--live goes with neither --sandbox nor --mail".to_owned());
         }
@@ -100,12 +116,20 @@ impl Arguments {
         if parsed.people.is_none() && bundled {
             parsed.people = Some(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("sample/people.csv"));
         }
-        Ok(Asked::Run(parsed))
+        Ok(Asked::Run(Box::new(parsed)))
     }
 }
 
-fn quota(name: &str) -> Result<GmailQuota, String> {
-    name.parse().map_err(|_| format!("--quota is gmail-2026, gmail-classic or off, not {name}"))
+fn chosen(name: &str) -> Result<Vec<Service>, String> {
+    if name == "all" { Ok(Service::ALL.to_vec()) } else { named("--service", name).map(|service| vec![service]) }
+}
+
+fn named(option: &str, name: &str) -> Result<Service, String> {
+    Service::named(name).ok_or_else(|| format!("{option} does not know {name}: it is google or microsoft"))
+}
+
+fn quota(name: &str) -> Result<Quotas, String> {
+    Quotas::named(name).ok_or_else(|| format!("--quota is gmail-2026, gmail-classic, outlook or off, not {name}"))
 }
 
 fn origin(text: &str) -> Result<Url, String> {
@@ -114,13 +138,9 @@ fn origin(text: &str) -> Result<Url, String> {
     usable.then_some(url).ok_or_else(|| format!("--sandbox {text} is no URL of a server"))
 }
 
-fn live(service: &str) -> Result<bool, String> {
-    if service == "google" { Ok(true) } else { Err(format!("--live knows only google, not {service}")) }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Arguments, Asked};
+    use super::{Arguments, Asked, Service};
 
     fn wrong(line: &str) -> String {
         Arguments::parse(line.split_whitespace().map(str::to_owned)).unwrap_err()
@@ -131,15 +151,31 @@ mod tests {
         for (line, told) in [
             ("--male x", "unknown option --male"),
             ("--db", "--db needs a value"),
-            ("--quota lots", "--quota is gmail-2026, gmail-classic or off, not lots"),
+            ("--quota lots", "--quota is gmail-2026, gmail-classic, outlook or off, not lots"),
             ("--sandbox 127.0.0.1:80", "--sandbox 127.0.0.1:80 is no URL: relative URL without a base"),
             ("--sandbox file:///x", "--sandbox file:///x is no URL of a server"),
-            ("--live bing", "--live knows only google, not bing"),
+            ("--live bing", "--live does not know bing: it is google or microsoft"),
+            ("--service bing", "--service does not know bing: it is google or microsoft"),
+            ("--live google --service all", "--live google goes with no other --service"),
             ("--live google --sandbox http://127.0.0.1:1", "--live goes with neither --sandbox nor --mail"),
             ("--audit --why x", "--audit and --why are two questions: ask one at a time"),
             ("--live google --mail x", "--live goes with neither --sandbox nor --mail"),
         ] {
             assert_eq!(wrong(line), told);
+        }
+    }
+
+    #[test]
+    fn the_mailbox_is_one_of_google_unless_said_otherwise() {
+        for (line, services) in [
+            ("", &[Service::Google][..]),
+            ("--service microsoft", &[Service::Microsoft]),
+            ("--live microsoft", &[Service::Microsoft]),
+            ("--service all", &Service::ALL),
+        ] {
+            let asked = Arguments::parse(line.split_whitespace().map(str::to_owned)).unwrap();
+            let Asked::Run(arguments) = asked else { panic!("a run was asked for") };
+            assert_eq!(arguments.services, services, "{line}");
         }
     }
 

@@ -7,14 +7,24 @@ use integration_core::{
     sync::{AuditCost, AuditReport, Gap, Job, JobOutcome, Shutdown},
 };
 
-use super::Visit;
+use super::{Arguments, Visit};
 
 impl Visit<'_> {
-    /// Why a message is, or is not, on the timeline.
-    pub(super) async fn why(&self, message: &str, json: bool) -> Result<()> {
-        let connection = self.connect().await?;
-        let why = self.hub.why(&self.tenant, &connection.id, message).await?;
-        if json {
+    /// Why a message is, or is not, on the timeline: a mailbox that has it there answers, else the first that knows it.
+    pub(super) async fn why(&self, message: &str, arguments: &Arguments) -> Result<()> {
+        let mut why = Why::Unknown;
+        for service in &arguments.services {
+            let connection = self.connect(*service).await?;
+            match (self.hub.why(&self.tenant, &connection.id, message).await?, &why) {
+                (found @ Why::Logged { .. }, _) => {
+                    why = found;
+                    break;
+                }
+                (found, Why::Unknown) => why = found,
+                _ => {}
+            }
+        }
+        if arguments.json {
             let answer = serde_json::to_value(&why);
             println!("{}", answer.map_err(|error| Error::new(ErrorKind::Validation, error.to_string()))?);
         } else {
@@ -24,8 +34,7 @@ impl Visit<'_> {
     }
 
     /// Compares the mailbox with its service, and repairs what does not agree. False when it was asked to stop.
-    pub(super) async fn audit(&self, stop: &Shutdown, json: bool) -> Result<bool> {
-        let connection = self.connect().await?;
+    pub(super) async fn audit(&self, connection: &Connection, stop: &Shutdown, json: bool) -> Result<bool> {
         let cost = self.hub.audit_cost(&self.tenant, &connection.id).await?;
         if !json {
             println!(
@@ -33,12 +42,16 @@ impl Visit<'_> {
                 cost.items, cost.calls, cost.units
             );
         }
-        self.run_audit(&connection).await?;
-        if !self.sync(&connection, stop).await? {
+        self.run_audit(connection).await?;
+        if !self.sync(connection, stop).await? {
             return Ok(false);
         }
-        for report in self.hub.audit_reports(&self.tenant, &connection.id).await? {
-            if json { println!("{}", in_json(&report, cost)) } else { print(&report) }
+        // A mailbox may be kept in folders, each compared by itself.
+        let report = AuditReport::total(&self.hub.audit_reports(&self.tenant, &connection.id).await?);
+        if json {
+            println!("{}", in_json(&report, cost));
+        } else {
+            print(&report);
         }
         Ok(true)
     }

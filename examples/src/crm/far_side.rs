@@ -5,32 +5,80 @@ use std::sync::Arc;
 use bytes::Bytes;
 use integration_core::{
     Error, ErrorKind, Result,
-    connection::Connection,
-    http::{Body, ReqwestTransport, Transport},
-    ids::AppId,
+    connection::{Connection, Connector},
+    http::{Body, LocalAdmission, ReqwestTransport, Transport},
+    hub::HubBuilder,
 };
 use integration_google::{GmailQuota, Google, GoogleConfig, GoogleEndpoints};
-use integration_testing::{DEFAULT_CLIENT, Sandbox, SandboxSettings, Served, google::gmail::QuotaPreset};
+use integration_microsoft::{Cloud, Microsoft, MicrosoftConfig, MicrosoftEndpoints, OutlookQuota, TenantKind};
+use integration_testing::{
+    DEFAULT_APP, DEFAULT_CLIENT, Sandbox, SandboxSettings, Served, google::gmail, microsoft::graph,
+};
 use url::Url;
 
-use super::Arguments;
+use super::{Arguments, Quotas, Service};
 use crate::{browser::Loopback, mail::Named};
 
-/// The owner of the simulated mailbox.
+/// The owner of the simulated mailboxes.
 pub(super) const OWNER: &str = "ada@northwind-sales.example";
 
 /// The other side of a run.
 #[derive(Debug)]
 pub(super) struct FarSide {
     kind: Kind,
-    quota: GmailQuota,
+    quota: Quotas,
+    services: Vec<Service>,
 }
 
 #[derive(Debug)]
 enum Kind {
-    Live { client_id: String, client_secret: Option<String> },
+    Live(Registration),
     Ours { sandbox: Sandbox, served: Option<Served>, origin: Url },
     Running { far: Remote, mail: Vec<Named> },
+}
+
+/// A client of one's own at the real service.
+#[derive(Debug)]
+struct Registration {
+    client_id: String,
+    client_secret: Option<String>,
+    tenant: Option<String>,
+}
+
+impl Registration {
+    /// As the environment names it.
+    fn of(service: Service) -> Result<Self> {
+        let variable = |what: &str| std::env::var(format!("{}_{what}", service.name().to_uppercase())).ok();
+        let client_id = variable("CLIENT_ID").ok_or_else(|| {
+            let name = service.name();
+            let variable = format!("{}_CLIENT_ID", name.to_uppercase());
+            let further = match service {
+                Service::Google => "and GOOGLE_CLIENT_SECRET",
+                Service::Microsoft => "and MICROSOFT_CLIENT_SECRET and MICROSOFT_TENANT where it has them",
+            };
+            wrong(format!("--live {name} needs {variable} ({further}) of a desktop client in the environment"))
+        })?;
+        Ok(Self { client_id, client_secret: variable("CLIENT_SECRET"), tenant: variable("TENANT") })
+    }
+
+    fn google(&self) -> GoogleConfig {
+        let config = GoogleConfig::desktop(self.client_id.clone()).with_endpoints(GoogleEndpoints::live());
+        match &self.client_secret {
+            Some(secret) => config.with_client_secret(secret.clone()),
+            None => config,
+        }
+    }
+
+    fn microsoft(&self) -> MicrosoftConfig {
+        let config = match &self.client_secret {
+            Some(secret) => MicrosoftConfig::web(self.client_id.clone(), secret.clone()),
+            None => MicrosoftConfig::desktop(self.client_id.clone()),
+        };
+        match &self.tenant {
+            Some(tenant) => config.with_tenant(TenantKind::Tenant(tenant.clone())),
+            None => config,
+        }
+    }
 }
 
 fn wrong(message: impl Into<String>) -> Error {
@@ -40,79 +88,97 @@ fn wrong(message: impl Into<String>) -> Error {
 impl FarSide {
     /// With `mail` in the mailbox; `None`: whatever is in it.
     pub(super) async fn start(arguments: &Arguments, mail: Option<Vec<Named>>) -> Result<Self> {
-        let quota = arguments.quota.unwrap_or(if arguments.live { GmailQuota::Gmail2026 } else { GmailQuota::Off });
-        let kind = if arguments.live {
-            let client_id = std::env::var("GOOGLE_CLIENT_ID").map_err(|_| {
-                wrong("--live google needs GOOGLE_CLIENT_ID (and GOOGLE_CLIENT_SECRET) of a desktop client in the environment")
-            })?;
-            Kind::Live { client_id, client_secret: std::env::var("GOOGLE_CLIENT_SECRET").ok() }
+        let off = Quotas { gmail: GmailQuota::Off, outlook: OutlookQuota::Off };
+        let quota = arguments.quota.unwrap_or(if arguments.live { Quotas::default() } else { off });
+        let services = arguments.services.clone();
+        let live = services.first().filter(|_| arguments.live);
+        let kind = if let Some(service) = live {
+            Kind::Live(Registration::of(*service)?)
         } else if let Some(origin) = &arguments.sandbox {
             Kind::Running { far: Remote::reach(origin).await?, mail: mail.unwrap_or_default() }
         } else {
-            ours(arguments, quota, mail.unwrap_or_default()).await?
+            ours(arguments, quota, &mail.unwrap_or_default()).await?
         };
-        Ok(Self { kind, quota })
+        Ok(Self { kind, quota, services })
     }
 
     /// Makes the mailbox of a running sandbox follow the files; ours does already.
-    pub(super) async fn load(&self, known: Option<&Connection>) -> Result<()> {
+    pub(super) async fn load(&self, service: Service, known: Option<&Connection>) -> Result<()> {
         let Kind::Running { far, mail } = &self.kind else { return Ok(()) };
         if mail.is_empty() {
             return Ok(());
         }
+        let path = |what: &str| format!("{}{what}", service.steering());
         let account = match known {
             Some(connection) => connection.account.addresses.first().map_or(OWNER, String::as_str),
             None => {
-                far.steer("people", &[("account", OWNER), ("name", "Ada")], Bytes::new()).await?;
+                far.steer(&path("people"), &[("account", OWNER), ("name", "Ada")], Bytes::new()).await?;
                 OWNER
             }
         };
         for (name, raw) in mail {
-            far.steer("file", &[("account", account), ("name", name)], raw.clone()).await?;
+            far.steer(&path("file"), &[("account", account), ("name", name)], raw.clone()).await?;
         }
         let names: Vec<&str> = mail.iter().map(|(name, _)| name.as_str()).collect();
-        far.steer("files", &[("account", account)], serde_json::json!(names).to_string().into()).await?;
+        far.steer(&path("files"), &[("account", account)], serde_json::json!(names).to_string().into()).await?;
         Ok(())
     }
 
-    pub(super) fn connector(&self) -> Result<Google> {
-        let config = match &self.kind {
-            Kind::Live { client_id, client_secret } => {
-                let config = GoogleConfig::desktop(client_id.clone()).with_endpoints(GoogleEndpoints::live());
-                match client_secret {
-                    Some(secret) => config.with_client_secret(secret.clone()),
-                    None => config,
+    /// Adds the services' connectors to the hub, and their limits to those that are kept.
+    pub(super) fn join(&self, mut hub: HubBuilder, mut limits: LocalAdmission) -> Result<(HubBuilder, LocalAdmission)> {
+        for service in &self.services {
+            (hub, limits) = match service {
+                Service::Google => joined(hub, limits, Google::new(self.google()?.with_quota(self.quota.gmail))?),
+                Service::Microsoft => {
+                    joined(hub, limits, Microsoft::new(self.microsoft()?.with_quota(self.quota.outlook))?)
                 }
-            }
-            Kind::Ours { origin, .. } | Kind::Running { far: Remote { origin, .. }, .. } => {
-                GoogleConfig::desktop(DEFAULT_CLIENT).with_endpoints(GoogleEndpoints::below(origin)?)
-            }
-        };
-        Google::new(config.with_quota(self.quota))
+            };
+        }
+        Ok((hub, limits))
     }
 
-    pub(super) fn app(&self) -> AppId {
-        AppId::new("google")
+    fn google(&self) -> Result<GoogleConfig> {
+        match &self.kind {
+            Kind::Live(registration) => Ok(registration.google()),
+            Kind::Ours { origin, .. } | Kind::Running { far: Remote { origin, .. }, .. } => {
+                Ok(GoogleConfig::desktop(DEFAULT_CLIENT).with_endpoints(GoogleEndpoints::below(origin)?))
+            }
+        }
+    }
+
+    fn microsoft(&self) -> Result<MicrosoftConfig> {
+        match &self.kind {
+            Kind::Live(registration) => Ok(registration.microsoft()),
+            Kind::Ours { origin, .. } | Kind::Running { far: Remote { origin, .. }, .. } => {
+                let endpoints = MicrosoftEndpoints::below(origin, Cloud::Global)?;
+                Ok(MicrosoftConfig::desktop(DEFAULT_APP).with_endpoints(endpoints))
+            }
+        }
     }
 
     pub(super) fn own_domains(&self) -> Vec<String> {
         match self.kind {
-            Kind::Live { .. } => Vec::new(),
+            Kind::Live(_) => Vec::new(),
             Kind::Ours { .. } | Kind::Running { .. } => vec!["northwind-sales.example".to_owned()],
         }
     }
 
     /// The redirect to ask for, and who follows the authorisation to it.
-    pub(super) async fn browser(&self) -> Result<(String, Browser)> {
+    pub(super) async fn browser(&self, service: Service) -> Result<(String, Browser)> {
+        // Google knows the loopback address by its number, Microsoft by its name.
+        let host = match service {
+            Service::Google => "127.0.0.1",
+            Service::Microsoft => "localhost",
+        };
         let (far, person) = match &self.kind {
-            Kind::Live { .. } => {
+            Kind::Live(_) => {
                 let loopback = Loopback::bind().await?;
-                return Ok((loopback.redirect()?, Browser::Person(loopback)));
+                return Ok((loopback.redirect(host)?, Browser::Person(loopback)));
             }
             Kind::Ours { origin, .. } => (Remote::new(origin)?, Some(OWNER)),
             Kind::Running { far, mail } => (far.clone(), (!mail.is_empty()).then_some(OWNER)),
         };
-        Ok(("http://127.0.0.1:1/callback".to_owned(), Browser::Simulated(far, person)))
+        Ok((format!("http://{host}:1/callback"), Browser::Simulated(far, person)))
     }
 
     /// Keeps what the simulated service knows: whoever is killed after this goes on with it.
@@ -134,19 +200,39 @@ impl FarSide {
     }
 }
 
+fn joined(hub: HubBuilder, limits: LocalAdmission, connector: impl Connector) -> (HubBuilder, LocalAdmission) {
+    let profile = connector.profile();
+    let limits = limits.with_table(profile.app.clone(), profile.quota.clone());
+    (hub.with_connector(connector), limits)
+}
+
 /// A sandbox on a free loopback port; what it served is kept in a file beside the database.
-async fn ours(arguments: &Arguments, quota: GmailQuota, mail: Vec<Named>) -> Result<Kind> {
+async fn ours(arguments: &Arguments, quota: Quotas, mail: &[Named]) -> Result<Kind> {
     let state = arguments.db.with_extension("sandbox.json");
     let mut settings = SandboxSettings::default();
-    settings.gmail.quota = match quota {
-        GmailQuota::Gmail2026 => QuotaPreset::Gmail2026,
-        GmailQuota::GmailClassic => QuotaPreset::Classic,
-        _ => QuotaPreset::Off,
+    settings.gmail.quota = match quota.gmail {
+        GmailQuota::Gmail2026 => gmail::QuotaPreset::Gmail2026,
+        GmailQuota::GmailClassic => gmail::QuotaPreset::Classic,
+        _ => gmail::QuotaPreset::Off,
+    };
+    settings.graph.quota = match quota.outlook {
+        OutlookQuota::Off => graph::QuotaPreset::Off,
+        _ => graph::QuotaPreset::Outlook,
     };
     let sandbox = Sandbox::google().with_settings(settings).with_state_file(&state).build();
     let sandbox = sandbox.map_err(|error| wrong(error.to_string()))?;
-    sandbox.register_person(OWNER, "Ada");
-    sandbox.gmail().mailbox(OWNER).sync_folder(mail, sandbox.now());
+    for service in &arguments.services {
+        match service {
+            Service::Google => {
+                sandbox.register_person(OWNER, "Ada");
+                sandbox.gmail().mailbox(OWNER).sync_folder(mail.to_vec(), sandbox.now());
+            }
+            Service::Microsoft => {
+                sandbox.microsoft().register_person(OWNER, "Ada");
+                sandbox.microsoft().graph().mailbox(OWNER).sync_folder(mail.to_vec(), sandbox.now());
+            }
+        }
+    }
     let served = sandbox.serve(([127, 0, 0, 1], 0).into()).await;
     let served = served.map_err(|error| wrong(format!("the sandbox finds no free port: {error}")))?;
     let origin = Url::parse(&format!("http://{}", served.addr())).map_err(|error| wrong(error.to_string()))?;

@@ -5,6 +5,7 @@ mod ask;
 mod complaint;
 mod far_side;
 mod report;
+mod service;
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,7 +13,7 @@ use integration_core::{
     Error, ErrorKind, Result,
     activity::{Directory, EmptyDirectory},
     clock::{Clock, SystemClock},
-    connection::{Capability, Connection, Connector},
+    connection::{Capability, Connection},
     error::Retry,
     event::EventListener,
     http::{LocalAdmission, ReqwestTransport},
@@ -26,6 +27,7 @@ use integration_core::{
 pub use self::{
     arguments::{Arguments, Asked, HELP, USAGE},
     complaint::complaint,
+    service::{Quotas, Service},
 };
 use self::{far_side::FarSide, report::Report};
 use crate::{
@@ -56,10 +58,7 @@ pub async fn run(arguments: &Arguments) -> Result<bool> {
     let mut far_side = FarSide::start(arguments, files).await?;
     let tally = Arc::new(Tally::new(arguments.json));
     let meter = Arc::new(Meter::default());
-    let connector = far_side.connector()?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let admission = LocalAdmission::new(Arc::clone(&clock))
-        .with_table(connector.profile().app.clone(), connector.profile().quota.clone());
     let mut options = SyncOptions::default();
     options.own_domains = far_side.own_domains();
     let people: Arc<dyn Directory> = match &directory {
@@ -68,25 +67,30 @@ pub async fn run(arguments: &Arguments) -> Result<bool> {
     };
     let hub = Hub::builder(Stores::from_one(Arc::clone(&store)), Arc::new(key))
         .with_transport(Arc::new(MeteredTransport(Arc::new(ReqwestTransport::new()?), Arc::clone(&meter))))
-        .with_admission(Arc::new(MeteredAdmission(Arc::new(admission), Arc::clone(&meter))))
         .with_directory(people)
         .with_events(Arc::clone(&tally) as Arc<dyn EventListener>)
         .with_sync(options)
-        .with_clock(clock)
-        .with_connector(connector)
-        .build()?;
+        .with_clock(Arc::clone(&clock));
+    let (hub, limits) = far_side.join(hub, LocalAdmission::new(clock))?;
+    let hub = hub.with_admission(Arc::new(MeteredAdmission(Arc::new(limits), Arc::clone(&meter)))).build()?;
     let visit = Visit { hub: &hub, tenant: TenantId::new("demo"), far_side: &far_side };
     let asked = arguments.why.is_some() || arguments.audit;
     let done = match &arguments.why {
-        Some(message) => visit.why(message, arguments.json).await.map(|()| true),
+        Some(message) => visit.why(message, arguments).await.map(|()| true),
         None => visit.bring_up_to_date(arguments).await,
     };
     tally.end();
     let shown = match &done {
         Ok(_) if asked => Ok(()),
         Ok(up_to_date) => {
-            let (took, quota) = (begun.elapsed(), arguments.quota.unwrap_or_default());
-            let report = Report { counts: tally.counts(), meter: &meter, took, quota, up_to_date: *up_to_date };
+            let report = Report {
+                counts: tally.counts(),
+                meter: &meter,
+                took: begun.elapsed(),
+                quota: arguments.quota.unwrap_or_default(),
+                services: &arguments.services,
+                up_to_date: *up_to_date,
+            };
             report.print(&hub, &visit.tenant, arguments, directory.as_ref()).await
         }
         Err(_) => Ok(()),
@@ -123,48 +127,57 @@ impl Visit<'_> {
     /// True when up to date (and compared, if that was asked for), false when it was asked to stop.
     async fn bring_up_to_date(&self, arguments: &Arguments) -> Result<bool> {
         let stop = stop_on_interrupt();
+        for service in &arguments.services {
+            if !self.bring_one_up_to_date(*service, arguments, &stop).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    async fn bring_one_up_to_date(&self, service: Service, arguments: &Arguments, stop: &Shutdown) -> Result<bool> {
         let mut connection = tokio::select! {
-            connected = self.connect() => connected?,
+            connected = self.connect(service) => connected?,
             () = stop.stopped() => return Ok(false),
         };
         // What the far side knows by now, the database relies on from here.
         self.far_side.save()?;
-        let done = match self.sync(&connection, &stop).await {
+        let done = match self.sync(&connection, stop).await {
             Err(error) if matches!(error.kind(), ErrorKind::ReauthorisationNeeded | ErrorKind::NeedsConsent) => {
                 connection = tokio::select! {
-                    connected = self.sign_in(Some(&connection)) => connected?,
+                    connected = self.sign_in(service, Some(&connection)) => connected?,
                     () = stop.stopped() => return Ok(false),
                 };
                 self.far_side.save()?;
-                self.sync(&connection, &stop).await
+                self.sync(&connection, stop).await
             }
             done => done,
         };
         match done {
-            Ok(true) if arguments.audit => self.audit(&stop, arguments.json).await,
+            Ok(true) if arguments.audit => self.audit(&connection, stop, arguments.json).await,
             done => done,
         }
     }
 
     /// The connection of an earlier run, or a new one, with its mailbox as it is to be.
-    async fn connect(&self) -> Result<Connection> {
+    async fn connect(&self, service: Service) -> Result<Connection> {
         let known = self.hub.connections(&self.tenant).await?;
-        let known = known.into_iter().find(|known| known.app == self.far_side.app());
-        self.far_side.load(known.as_ref()).await?;
+        let known = known.into_iter().find(|known| known.app == service.app());
+        self.far_side.load(service, known.as_ref()).await?;
         match known {
             Some(known) => Ok(known),
-            None => self.sign_in(None).await,
+            None => self.sign_in(service, None).await,
         }
     }
 
     /// Connects an account; with `again`, the same once more.
-    async fn sign_in(&self, again: Option<&Connection>) -> Result<Connection> {
-        let (redirect, browser) = self.far_side.browser().await?;
+    async fn sign_in(&self, service: Service, again: Option<&Connection>) -> Result<Connection> {
+        let (redirect, browser) = self.far_side.browser(service).await?;
         let mut ask = Authorise::new([Capability::Identity, Capability::MailRead], redirect);
         if let Some(connection) = again {
             ask = ask.with_reconnect(connection.id.clone()).with_login_hint(&connection.account.label);
         }
-        let authorisation = self.hub.authorise(&self.tenant, &self.far_side.app(), ask).await?;
+        let authorisation = self.hub.authorise(&self.tenant, &service.app(), ask).await?;
         let query = browser.visit(&authorisation.url).await?;
         let completion = self.hub.complete(&CallbackQuery::parse(&query)?, &authorisation.binding).await?;
         match completion.outcome {

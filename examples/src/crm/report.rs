@@ -12,9 +12,8 @@ use integration_core::{
     hub::Hub,
     ids::TenantId,
 };
-use integration_google::GmailQuota;
 
-use super::Arguments;
+use super::{Arguments, Quotas, Service};
 use crate::{meter::Meter, people::CsvDirectory, tally::Counts};
 
 /// A run's numbers.
@@ -23,7 +22,8 @@ pub(super) struct Report<'a> {
     pub(super) counts: Counts,
     pub(super) meter: &'a Meter,
     pub(super) took: Duration,
-    pub(super) quota: GmailQuota,
+    pub(super) quota: Quotas,
+    pub(super) services: &'a [Service],
     pub(super) up_to_date: bool,
 }
 
@@ -95,17 +95,25 @@ impl Report<'_> {
              {} quarantined{gone}",
             counts.messages, counts.activities, counts.quarantined,
         );
-        let allowed: u32 = if self.quota == GmailQuota::GmailClassic { 15_000 } else { 6_000 };
-        #[allow(clippy::cast_precision_loss, reason = "a time shown to a person")]
-        let minutes = self.meter.units() as f64 / f64::from(allowed);
+        let spent: Vec<String> = self.services.iter().map(|service| self.spent_at(*service)).collect();
         let _ = writeln!(
             text,
-            "{} requests, {} quota units: {minutes:.1} minutes at Google's {allowed} units a minute; {} ms here{}",
+            "{} requests, {}; {} ms here{}",
             self.meter.requests(),
-            self.meter.units(),
+            spent.join(", "),
             self.took.as_millis(),
             if self.up_to_date { "; up to date" } else { "" },
         );
+    }
+}
+
+impl Report<'_> {
+    /// The units that a run took of a service, and the time they would take there.
+    fn spent_at(&self, service: Service) -> String {
+        let (units, allowed) = (self.meter.units_of(&service.app()), self.quota.units_a_minute(service));
+        #[allow(clippy::cast_precision_loss, reason = "a time shown to a person")]
+        let minutes = units as f64 / f64::from(allowed);
+        format!("{units} quota units: {minutes:.1} minutes at {}'s {allowed} units a minute", service.title())
     }
 }
 

@@ -24,9 +24,11 @@ fn wrong_usage_is_named_with_exit_code_2() {
     for (arguments, wanted) in [
         ("--male mail", "crm_sync: unknown option --male (--help lists the options)"),
         ("--mail", "--mail needs a value"),
-        ("--quota lots", "gmail-2026, gmail-classic or off"),
+        ("--quota lots", "gmail-2026, gmail-classic, outlook or off"),
         ("--sandbox nowhere", "--sandbox nowhere is no URL"),
-        ("--live bing", "--live knows only google"),
+        ("--live bing", "--live does not know bing: it is google or microsoft"),
+        ("--service yahoo", "--service"),
+        ("--live google --service all", "--live google goes with no other --service"),
         ("--live google --mail mail", "--live goes with neither"),
     ] {
         let mut command = example("crm_sync");
@@ -40,6 +42,8 @@ fn live_without_a_client_says_what_to_set() {
     let place = Place::new();
     let mut command = example("crm_sync");
     run(command.current_dir(place.path()).args(["--live", "google"])).complains(1, "GOOGLE_CLIENT_ID");
+    let mut command = example("crm_sync");
+    run(command.current_dir(place.path()).args(["--live", "microsoft"])).complains(1, "MICROSOFT_CLIENT_ID");
 }
 
 #[test]

@@ -126,6 +126,108 @@ fn a_quota_preset_is_kept_without_being_refused() {
     }
 }
 
+/// `crm_sync` at a service, on a database of its own.
+fn at(place: &Place, service: &str) -> Command {
+    let mut command = place.sync();
+    command.args(["--service", service]);
+    command
+}
+
+#[test]
+fn an_outlook_mailbox_becomes_a_timeline_and_a_second_run_finds_nothing_new() {
+    let place = Place::new();
+    let mut command = example("crm_sync");
+    command.current_dir(place.path()).args(["--json", "--db", "crm.db", "--service", "microsoft"]);
+    let first = run(&mut command).json();
+    assert!((100..=250).contains(&number(&first, "messages")), "{first}");
+    assert!(number(&first, "contacts_matched") > 0 && number(&first, "deals_matched") > 0, "{first}");
+    assert_eq!(first["up_to_date"], true);
+    let second = run(&mut command).json();
+    assert_eq!((number(&second, "messages"), &second["up_to_date"]), (0, &true.into()), "{second}");
+    println!("first {first}, second {second}");
+}
+
+#[test]
+fn a_mail_in_both_mailboxes_is_one_line_of_the_timeline() {
+    let place = Place::with_letters(4);
+    let counts = run(&mut at(&place, "all")).json();
+    assert_eq!(number(&counts, "messages"), 8, "each mailbox has its own copies: {counts}");
+    let again = run(&mut at(&place, "all")).json();
+    assert_eq!((number(&again, "messages"), &again["up_to_date"]), (0, &true.into()), "{again}");
+    let mut plain = example("crm_sync");
+    let shown = run(plain.current_dir(place.path()).args(["--db", "crm.db", "--mail", "mail", "--service", "all"])).out;
+    for number in 0..4 {
+        let lines = shown.lines().filter(|line| line.contains(&format!("Letter {number}"))).count();
+        assert_eq!(lines, 1, "{shown}");
+    }
+    println!("{counts}");
+}
+
+#[test]
+fn a_mailbox_added_later_brings_only_what_the_other_has_not() {
+    let place = Place::with_letters(3);
+    assert_eq!(number(&run(&mut at(&place, "google")).json(), "activities"), 3);
+    place.letter(3);
+    let all = run(&mut at(&place, "all")).json();
+    assert_eq!(number(&all, "messages"), 1 + 4, "{all}");
+    let shown = run(at(&place, "microsoft").args(["--why", "<3@acme.example>"])).out;
+    assert!(shown.contains("logged"), "{shown}");
+}
+
+#[test]
+fn an_outlook_audit_agrees_and_why_explains_a_message_shown_or_not() {
+    let place = Place::with_letters(3);
+    let asked = |service: &str, words: &[&str]| {
+        let mut command = example("crm_sync");
+        command.current_dir(place.path()).args(["--db", "crm.db", "--people", "people.csv", "--mail", "mail"]);
+        run(command.args(["--service", service]).args(words))
+    };
+    let text = asked("microsoft", &["--audit"]).out;
+    assert!(text.contains("audit: 3 of 3: 3 on the timeline"), "{text}");
+    let json: serde_json::Value = serde_json::from_str(&asked("microsoft", &["--audit", "--json"]).out).unwrap();
+    assert_eq!((&json["complete"], number(&json, "listed"), number(&json["missing"], "count")), (&true.into(), 3, 0));
+    for service in ["microsoft", "all"] {
+        let shown = asked(service, &["--why", "<0@acme.example>"]);
+        assert!(shown.out.starts_with("It is on the timeline: "), "{shown:?}");
+        let unknown = asked(service, &["--why", "nobody@acme.example", "--json"]);
+        assert_eq!(unknown.out.trim(), r#"{"answer":"unknown"}"#);
+    }
+    let both = asked("all", &["--audit", "--json"]).out;
+    let reports: Vec<serde_json::Value> = both.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let agree = |report: &serde_json::Value| report["complete"] == true && number(report, "listed") == 3;
+    assert!(reports.len() == 2 && reports.iter().all(agree), "{both}");
+}
+
+#[tokio::test]
+async fn requests_and_units_are_those_in_the_books_of_both_services() {
+    let place = Place::with_letters(25);
+    let sandbox = Sandbox::start(&[]);
+    let (mut calls, mut units) = (0, 0);
+    for service in ["microsoft", "microsoft", "all"] {
+        let counts = run(at(&place, service).args(["--sandbox", &sandbox.origin])).json();
+        calls += number(&counts, "requests");
+        units += number(&counts, "quota_units");
+        assert_eq!(sandbox.books().await, (calls, units), "{service}");
+        println!("{service}: {counts}");
+    }
+}
+
+#[test]
+fn files_added_to_an_outlook_mailbox_arrive_and_files_gone_are_deleted() {
+    let place = Place::with_letters(3);
+    assert_eq!(number(&run(&mut at(&place, "microsoft")).json(), "activities"), 3);
+    place.letter(3);
+    let second = run(&mut at(&place, "microsoft")).json();
+    assert_eq!((number(&second, "messages"), number(&second, "activities")), (1, 1), "{second}");
+    fs::remove_file(place.at("mail/0001.eml")).unwrap();
+    let mut plain = example("crm_sync");
+    plain.current_dir(place.path()).args(["--db", "crm.db", "--mail", "mail", "--service", "microsoft"]);
+    let third = run(&mut plain);
+    assert!(third.out.contains("this run: 0 messages") && third.out.contains("1 gone from the mailbox"), "{third:?}");
+    let shown: Vec<bool> = (0..4).map(|number| third.out.contains(&format!("Letter {number}"))).collect();
+    assert_eq!(shown, [true, false, true, true], "{}", third.out);
+}
+
 /// Where the sample messages lie, if they are there.
 fn shared_mail() -> Option<PathBuf> {
     let beside = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared");

@@ -58,6 +58,8 @@ pub struct ScopeTable {
     pub aliases: Vec<(String, String)>,
     /// Asked for always (sign-in scopes).
     pub always: Vec<String>,
+    /// Scopes that answers may leave out although they were granted: never missed.
+    pub unanswered: Vec<String>,
 }
 
 impl ScopeTable {
@@ -79,6 +81,19 @@ impl ScopeTable {
     pub fn with_always(mut self, scopes: &[&str]) -> Self {
         self.always.extend(scopes.iter().map(|&scope| scope.to_owned()));
         self
+    }
+
+    /// Scopes that answers may leave out although they were granted.
+    #[must_use]
+    pub fn with_unanswered(mut self, scopes: &[&str]) -> Self {
+        self.unanswered.extend(scopes.iter().map(|&scope| scope.to_owned()));
+        self
+    }
+
+    /// What of `wanted` is not in `had`, as far as answers tell.
+    #[must_use]
+    pub fn missing(&self, wanted: &BTreeSet<String>, had: &BTreeSet<String>) -> BTreeSet<String> {
+        wanted.difference(had).filter(|scope| !self.unanswered.contains(scope)).cloned().collect()
     }
 
     /// A scope list in the spelling it is asked for.

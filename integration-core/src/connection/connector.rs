@@ -8,6 +8,7 @@ use url::Url;
 use super::{
     capability::{Capability, ScopeTable},
     model::RemoteAccount,
+    organisation::{AdminConsentEndpoint, TenantIssuers},
 };
 use crate::{
     email::EmailProvider,
@@ -34,11 +35,19 @@ pub trait Connector: fmt::Debug + Send + Sync + 'static {
         TokenFailureClass::standard(failure)
     }
 
-    /// The accounts a fresh grant opens.
+    /// The accounts a fresh grant opens. Who signed in, and which accounts the host named, is in the session
+    /// ([`GrantSession::identity`], [`GrantSession::named`]); an account that was named carries its name
+    /// ([`RemoteAccount::named`]), and one that cannot be opened is left out.
     ///
     /// # Errors
     /// What the service answers; `NotFound` if there is none.
     async fn accounts(&self, session: &GrantSession, callback: Option<&CallbackQuery>) -> Result<Vec<RemoteAccount>>;
+
+    /// The page at the service where a person takes back what was allowed; for services that cannot be told to.
+    fn removal_page(&self, account: &RemoteAccount) -> Option<Url> {
+        let _ = account;
+        None
+    }
 
     /// Mail on a connection.
     ///
@@ -109,15 +118,40 @@ pub struct OAuthEndpoints {
     pub revocation: Option<Url>,
     /// The OIDC discovery document, if the service has one: issuer and key set come from it.
     pub discovery: Option<Url>,
-    /// The issuers that are accepted in id tokens and callbacks. Empty: the service has no OIDC.
+    /// The issuers that are accepted in id tokens and callbacks. Empty, without `tenant_issuers`: the service has no OIDC.
     pub issuers: Vec<String>,
+    /// Issuers that are spelt differently for each organisation at the service.
+    pub tenant_issuers: Option<TenantIssuers>,
+    /// Where an administrator allows the app for an organisation, if the service has such a page.
+    pub admin_consent: Option<AdminConsentEndpoint>,
 }
 
 impl OAuthEndpoints {
     /// The two every service has.
     #[must_use]
     pub fn new(authorisation: Url, token: Url) -> Self {
-        Self { authorisation, token, revocation: None, discovery: None, issuers: Vec::new() }
+        Self {
+            authorisation,
+            token,
+            revocation: None,
+            discovery: None,
+            issuers: Vec::new(),
+            tenant_issuers: None,
+            admin_consent: None,
+        }
+    }
+
+    /// Does the service say who signed in?
+    #[must_use]
+    pub fn has_oidc(&self) -> bool {
+        !self.issuers.is_empty() || self.tenant_issuers.is_some()
+    }
+
+    /// Is `issuer` accepted, before it is known whose token it is?
+    #[must_use]
+    pub fn knows_issuer(&self, issuer: &str) -> bool {
+        let per_tenant = self.tenant_issuers.as_ref();
+        self.issuers.iter().any(|known| known == issuer) || per_tenant.is_some_and(|tenants| tenants.knows(issuer))
     }
 }
 
@@ -125,6 +159,13 @@ impl OAuthEndpoints {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum ClientAuthentication {
+    /// A certificate: every request carries a signed assertion (RFC 7523, PS256), good for some minutes.
+    Certificate {
+        /// The certificate in PEM; the service knows its hash (`x5t#S256`). Of several the first counts.
+        certificate: String,
+        /// Its RSA key in PEM.
+        private_key: SecretText,
+    },
     /// A public client: PKCE alone.
     None,
     /// Secret in the form body.
@@ -173,6 +214,13 @@ pub struct OAuthSettings {
     pub login_hint: Option<String>,
     /// Further parameters when scopes are added to a grant (`include_granted_scopes=true`).
     pub incremental: Vec<(String, String)>,
+    /// The claims of the id token that make up a person's stable id; `sub` unless set.
+    pub subject: Vec<String>,
+    /// A claims request (JSON) that goes with every authorisation and refresh; a challenge is merged into it.
+    pub claims: Option<String>,
+    /// Set: nobody signs in; the app acts on its own by the client credentials grant with this scope, and on the accounts
+    /// that the host names.
+    pub app_scope: Option<String>,
 }
 
 impl OAuthSettings {
@@ -188,7 +236,16 @@ impl OAuthSettings {
             consent: Vec::new(),
             login_hint: None,
             incremental: Vec::new(),
+            subject: vec!["sub".to_owned()],
+            claims: None,
+            app_scope: None,
         }
+    }
+
+    /// Does the app act without a person who signs in?
+    #[must_use]
+    pub fn acts_alone(&self) -> bool {
+        self.app_scope.is_some() || matches!(self.authentication, ClientAuthentication::ServiceAccount { .. })
     }
 }
 
@@ -204,6 +261,8 @@ pub struct TokenFailure<'a> {
     pub description: Option<&'a str>,
     /// The service's finer code (`error_subtype`, `suberror`).
     pub subtype: Option<&'a str>,
+    /// The service's numbers (`error_codes`).
+    pub codes: &'a [u64],
     /// How long ago the grant was given, for patterns such as "dies after 7 days".
     pub grant_age: Option<std::time::Duration>,
 }
@@ -212,7 +271,7 @@ impl<'a> TokenFailure<'a> {
     /// A failure with only its status; fill in what is known.
     #[must_use]
     pub fn new(status: http::StatusCode, error: Option<&'a str>, description: Option<&'a str>) -> Self {
-        Self { status, error, description, subtype: None, grant_age: None }
+        Self { status, error, description, subtype: None, codes: &[], grant_age: None }
     }
 }
 
@@ -220,6 +279,8 @@ impl<'a> TokenFailure<'a> {
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum TokenFailureClass {
+    /// An administrator has to allow the app first.
+    AdminConsent(Remedy),
     /// An administrator forbids it.
     AdminPolicy(Remedy),
     /// The app's own registration is wrong: the operator's alarm, never the person's.

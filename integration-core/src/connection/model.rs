@@ -25,18 +25,35 @@ pub struct RemoteAccount {
     /// What the connector keeps about it (base URL, region, realm).
     #[serde(default)]
     pub details: BTreeMap<String, String>,
+    /// How the host named it, where a grant opens what the host names; absent for what a sign-in opens by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub named: Option<String>,
 }
 
 impl RemoteAccount {
     /// An account with the service's key and a label.
     pub fn new(id: impl Into<String>, label: impl Into<String>) -> Self {
-        Self { id: id.into(), label: label.into(), addresses: Vec::new(), details: BTreeMap::new() }
+        Self { id: id.into(), label: label.into(), addresses: Vec::new(), details: BTreeMap::new(), named: None }
     }
 
     /// Adds one of the account's own addresses.
     #[must_use]
     pub fn with_address(mut self, address: &str) -> Self {
         self.addresses.push(address.to_lowercase());
+        self
+    }
+
+    /// Keeps something the connector has to know about it.
+    #[must_use]
+    pub fn with_detail(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.details.insert(name.into(), value.into());
+        self
+    }
+
+    /// Keeps how the host named it.
+    #[must_use]
+    pub fn with_named(mut self, name: impl Into<String>) -> Self {
+        self.named = Some(name.into());
         self
     }
 }

@@ -149,6 +149,9 @@ pub struct EmailCapabilities {
     pub drafts: bool,
     /// A message keeps its id when it moves.
     pub stable_ids: bool,
+    /// A fetched message has exactly what its raw text has. Otherwise the service keeps a form of its own: one form of a
+    /// text, from which the other is made; sizes of files that are estimates; names for files without one.
+    pub exact_content: bool,
 }
 
 /// How much of a message to fetch.

@@ -20,12 +20,12 @@ use super::{
     failure::{AuthAction, Failure, HttpFailure},
     quota::QuotaScope,
     retry::{RetryDecision, RetryState},
-    session::{AccessToken, SessionParts},
+    session::{AccessToken, SessionParts, consent_needed},
     transport::{TransportError, TransportErrorKind},
 };
 use crate::{
     clock::Clock,
-    error::{Actor, Error, ErrorKind, Remedy, Result, Retry},
+    error::{Error, ErrorKind, Result, Retry},
 };
 
 /// What of a refusal is read: enough for every error map, not enough to hurt.
@@ -52,6 +52,8 @@ struct Setback {
 }
 
 enum Kind {
+    /// The token does not meet these claims: once more with one that does.
+    Challenged(AccessToken, String),
     /// Repeating will not help, or must be left to the schedule.
     Final,
     /// The token was refused: once more with another.
@@ -84,6 +86,8 @@ pub(super) struct Run<'a> {
     began: DateTime<Utc>,
     waited_for_quota: Duration,
     rejected: Option<AccessToken>,
+    /// The claims that the rejected token did not meet.
+    challenge: Option<String>,
     request_id: Option<String>,
 }
 
@@ -105,6 +109,7 @@ impl<'a> Run<'a> {
             began: parts.clock.now(),
             waited_for_quota: Duration::ZERO,
             rejected: None,
+            challenge: None,
             request_id: None,
         }
     }
@@ -137,11 +142,7 @@ impl<'a> Run<'a> {
                 Err(setback) => setback,
             };
             tracing::debug!(attempt, error = %setback.error, "the attempt failed");
-            if let Kind::Refused(token) = setback.kind {
-                // A refused token is no failed attempt: nothing was done, and the repeat differs.
-                self.rejected = Some(token);
-                continue;
-            }
+            let Some(setback) = self.with_another_token(setback) else { continue };
             let wait = self.next(attempt, setback).await?;
             metrics::counter!(
                 "integration_http_retries_total",
@@ -153,12 +154,22 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// A refused token is no failed attempt: nothing was done, and the repeat differs.
+    fn with_another_token(&mut self, setback: Setback) -> Option<Setback> {
+        match setback.kind {
+            Kind::Challenged(token, claims) => (self.rejected, self.challenge) = (Some(token), Some(claims)),
+            Kind::Refused(token) => self.rejected = Some(token),
+            _ => return Some(setback),
+        }
+        None
+    }
+
     /// The wait before the next attempt, or the error if there is none.
     async fn next(&self, attempt: u32, setback: Setback) -> Result<Duration> {
         let now = self.parts.clock.now();
         let safe = !matches!(self.call.repeat, Repeat::Never);
         let (repeatable, asked, scope) = match setback.kind {
-            Kind::Final | Kind::Refused(_) => return Err(setback.error),
+            Kind::Challenged(..) | Kind::Final | Kind::Refused(_) => return Err(setback.error),
             Kind::Throttled { until, scope } => (true, until.map(|until| until_from(now, until)), Some(scope)),
             Kind::Transient { may_have_taken_effect } => {
                 (safe || !may_have_taken_effect, setback.error.retry_after(), None)
@@ -260,7 +271,11 @@ impl<'a> Run<'a> {
         if !self.call.authorised {
             return Ok(None);
         }
-        let token = self.parts.credentials.access(self.rejected.as_ref()).await;
+        let credentials = &self.parts.credentials;
+        let token = match (&self.rejected, &self.challenge) {
+            (Some(rejected), Some(claims)) => credentials.meet(rejected, claims).await,
+            (rejected, _) => credentials.access(rejected.as_ref()).await,
+        };
         // Without a token nothing was sent: whatever is temporary about it may be tried again.
         token.map(Some).map_err(|error| match error.retryable() {
             true => Setback { error, kind: Kind::Transient { may_have_taken_effect: false } },
@@ -339,7 +354,11 @@ impl<'a> Run<'a> {
                 };
                 Setback { error, kind: Kind::Transient { may_have_taken_effect: true } }
             }
-            Failure::Unauthorised(error, AuthAction::Challenge(claims)) => Setback::last(consent_needed(error, claims)),
+            Failure::Unauthorised(error, AuthAction::Challenge(claims)) => match token {
+                // One that was obtained for a challenge and is challenged again would go on for ever.
+                Some(token) if self.challenge.is_none() => Setback { error, kind: Kind::Challenged(token, claims) },
+                _ => Setback::last(challenged(error, &claims)),
+            },
             Failure::Unauthorised(error, AuthAction::Refresh) => match token {
                 Some(token) if self.rejected.is_none() => Setback { error, kind: Kind::Refused(token) },
                 _ => Setback::last(error),
@@ -403,13 +422,13 @@ fn out_of_time() -> Error {
     Error::new(ErrorKind::Timeout, "the time for this work is over").with_retry(Retry::Exhausted)
 }
 
-fn consent_needed(error: Error, claims: String) -> Error {
-    let remedy = error.remedy().cloned().unwrap_or_else(|| {
-        let cause = "The service asks for a further proof before it goes on.";
-        Remedy::new(cause, Actor::Person, "Connect the account again.")
-    });
-    let message = "the service asks for a new authorisation";
-    Error::new(ErrorKind::NeedsConsent, message).with_remedy(remedy.with_claims(claims)).with_source(error)
+fn challenged(error: Error, claims: &str) -> Error {
+    let needed = consent_needed(claims);
+    let needed = match error.remedy().cloned() {
+        Some(remedy) => needed.with_remedy(remedy.with_claims(claims)),
+        None => needed,
+    };
+    needed.with_source(error)
 }
 
 fn transport_error(error: TransportError) -> Error {

@@ -18,8 +18,8 @@ use super::{
 };
 use crate::{
     clock::{Clock, Random},
-    connection::{Connector, RemoteAccount},
-    error::{Error, ErrorKind, Result},
+    connection::{Connector, Identity, RemoteAccount},
+    error::{Actor, Error, ErrorKind, Remedy, Result},
     ids::{AppId, ConnectionId, GrantId, TenantId},
     secret::SecretText,
     store::forbid_reentry,
@@ -52,6 +52,22 @@ pub trait Credentials: fmt::Debug + Send + Sync + 'static {
     /// `ReauthorisationNeeded`, `NeedsConsent`, `AdminPolicy` or `Misconfigured` with a remedy where somebody must act;
     /// otherwise temporary.
     async fn access(&self, rejected: Option<&AccessToken>) -> Result<AccessToken>;
+
+    /// A token in place of `rejected` that meets the service's claims challenge. Absent: only a new authorisation meets one.
+    ///
+    /// # Errors
+    /// `NeedsConsent`, the claims in its remedy, where the person has to meet it; otherwise as [`Credentials::access`].
+    async fn meet(&self, rejected: &AccessToken, claims: &str) -> Result<AccessToken> {
+        let _ = rejected;
+        Err(consent_needed(claims))
+    }
+}
+
+/// A challenge that only a new authorisation meets.
+pub(super) fn consent_needed(claims: &str) -> Error {
+    let cause = "The service asks for a further proof before it goes on.";
+    let remedy = Remedy::new(cause, Actor::Person, "Connect the account again.").with_claims(claims);
+    Error::new(ErrorKind::NeedsConsent, "the service asks for a new authorisation").with_remedy(remedy)
 }
 
 /// Everything a session is made of.
@@ -234,19 +250,49 @@ const BATCH_BACKOFF: TimeDelta = TimeDelta::seconds(2);
 
 /// A session of a grant, before its accounts are known.
 #[derive(Clone, Debug)]
-pub struct GrantSession(Session);
+pub struct GrantSession {
+    session: Session,
+    identity: Option<Identity>,
+    named: Vec<String>,
+}
 
 impl GrantSession {
     /// A grant's session; `parts.connection` is `None`.
     #[must_use]
     pub fn new(parts: SessionParts) -> Self {
-        Self(Session::new(parts))
+        Self { session: Session::new(parts), identity: None, named: Vec::new() }
+    }
+
+    /// With who signed in.
+    #[must_use]
+    pub fn with_identity(mut self, identity: Option<Identity>) -> Self {
+        self.identity = identity;
+        self
+    }
+
+    /// With the accounts that the host named.
+    #[must_use]
+    pub fn with_named(mut self, names: Vec<String>) -> Self {
+        self.named = names;
+        self
+    }
+
+    /// Who signed in, from the verified id token; `None` where nobody did, or the service has none.
+    #[must_use]
+    pub fn identity(&self) -> Option<&Identity> {
+        self.identity.as_ref()
+    }
+
+    /// The accounts that the host named, besides what the sign-in opens by itself; as it wrote them.
+    #[must_use]
+    pub fn named(&self) -> &[String] {
+        &self.named
     }
 
     /// What it is made of.
     #[must_use]
     pub fn parts(&self) -> &SessionParts {
-        self.0.parts()
+        self.session.parts()
     }
 
     /// As [`Session::send`].
@@ -254,6 +300,6 @@ impl GrantSession {
     /// # Errors
     /// As [`Session::send`].
     pub async fn send(&self, call: Call) -> Result<Response> {
-        self.0.send(call).await
+        self.session.send(call).await
     }
 }

@@ -12,8 +12,8 @@ use crate::{
     http::{Breaker, BreakerSettings, Credentials, GrantSession, Priority},
     ids::{AppId, ConnectionId, GrantId, TenantId},
     oauth::{
-        AppOnly, Authorisation, Authorise, BrowserBinding, Callback, CallbackQuery, Completion, ConnectOutcome,
-        Disconnected, Forget, Revocation, SignInHost,
+        AdminConsent, AdminConsentAsk, AppOnly, Authorisation, Authorise, BrowserBinding, Callback, CallbackQuery,
+        Completion, ConnectOutcome, Disconnected, Forget, Revocation, SignInHost, SignedIn,
     },
     store::{StateKey, StateQuery},
     sync::Job,
@@ -56,6 +56,28 @@ impl Hub {
         let completion = self.0.sign_in.connect_app_only(tenant, self.connector(app)?, &ask, self).await?;
         self.queue_first(tenant, &completion.outcome).await?;
         Ok(completion)
+    }
+
+    /// Asks for an administrator's consent: the record, with the address to hand on. The answer comes to [`Hub::complete`],
+    /// in anybody's browser; a sign-in that is refused for lack of it makes the same record by itself.
+    ///
+    /// # Errors
+    /// `Misconfigured` for an unknown app; `Unsupported` if the service has no such consent; `InvalidInput`; `Store`.
+    pub async fn request_admin_consent(
+        &self,
+        tenant: &TenantId,
+        app: &AppId,
+        ask: &AdminConsentAsk,
+    ) -> Result<AdminConsent> {
+        self.0.sign_in.request_admin_consent(tenant, self.connector(app)?, ask).await
+    }
+
+    /// Every administrator's consent that the tenant waits for, or waited for.
+    ///
+    /// # Errors
+    /// `Store` if the storage fails.
+    pub async fn admin_consents(&self, tenant: &TenantId) -> Result<Vec<AdminConsent>> {
+        self.0.sign_in.admin_consents(tenant).await
     }
 
     /// Revokes at the service (with the last connection of a grant) and forgets: the secrets, or everything synced too; the
@@ -164,10 +186,12 @@ impl SignInHost for Hub {
         connector: &Arc<dyn Connector>,
         grant: &Grant,
         credentials: Arc<dyn Credentials>,
-        callback: Option<&CallbackQuery>,
+        known: &SignedIn<'_>,
     ) -> Result<Vec<RemoteAccount>> {
         let breaker = Arc::new(Breaker::new(BreakerSettings::default()));
-        let session = GrantSession::new(self.parts(grant, None, breaker, Priority::Interactive, credentials)?);
-        connector.accounts(&session, callback).await
+        let session = GrantSession::new(self.parts(grant, None, breaker, Priority::Interactive, credentials)?)
+            .with_identity(known.identity.clone())
+            .with_named(known.named.clone());
+        connector.accounts(&session, known.callback).await
     }
 }

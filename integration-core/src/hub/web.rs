@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Hub, read::decoded};
 use crate::{
-    connection::ConnectorProfile,
+    connection::{Connection, ConnectorProfile},
     error::{Error, ErrorKind, Result},
     ids::{AppId, TenantId},
     secret::SecretBytes,
@@ -39,6 +39,22 @@ struct FormKeyRow {
 impl Hub {
     pub(crate) fn profile(&self, app: &AppId) -> Option<&ConnectorProfile> {
         self.0.connectors.get(app).map(|connector| connector.profile())
+    }
+
+    /// Where a person takes back what was allowed, if the service cannot be told by us.
+    pub(crate) fn removal_page(&self, connection: &Connection) -> Option<url::Url> {
+        let connector = self.0.connectors.get(&connection.app)?;
+        let by_hand = connector.profile().oauth.endpoints.revocation.is_none();
+        by_hand.then(|| connector.removal_page(&connection.account)).flatten()
+    }
+
+    /// Can an administrator allow the app in advance?
+    pub(crate) fn asks_administrators(&self, app: &AppId) -> bool {
+        self.profile(app).is_some_and(|profile| profile.oauth.endpoints.admin_consent.is_some())
+    }
+
+    pub(crate) fn now(&self) -> chrono::DateTime<chrono::Utc> {
+        self.0.clock.now()
     }
 
     /// 32 random bytes as text.

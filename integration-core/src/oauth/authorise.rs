@@ -4,17 +4,19 @@ use std::{collections::BTreeSet, fmt, sync::Arc};
 
 use chrono::{DateTime, Utc};
 use oauth2::{CsrfToken, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, Scope};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 use url::Url;
 
 use super::{
+    admin_consent::{ADDRESSES, Address},
+    claims,
     connection_store::{self, Stored},
     engine::SignIn,
     token_endpoint,
 };
 use crate::{
-    connection::{AuthorisationStyle, Capability, ClientAuthentication, Connection, Connector, Grant, GrantStatus},
+    connection::{AuthorisationStyle, Capability, Connection, Connector, Grant, GrantStatus},
     error::{Error, ErrorKind, Result},
     ids::{AppId, ConnectionId, TenantId},
     secret::{SecretBytes, SecretText},
@@ -50,6 +52,8 @@ pub struct Authorise {
     /// A claims challenge ([`Remedy::claims`](crate::error::Remedy)) to meet; sent as `claims`. Absent with `reconnect`: what the
     /// grant's status holds.
     pub claims: Option<String>,
+    /// Further accounts to connect, which the sign-in does not open by itself (shared ones), as the service knows them.
+    pub accounts: Vec<String>,
     /// The binding this browser has already, so that sign-ins in two tabs do not disturb each other.
     pub binding: Option<BrowserBinding>,
 }
@@ -66,6 +70,7 @@ impl Authorise {
             context: None,
             force_consent: false,
             claims: None,
+            accounts: Vec::new(),
             binding: None,
         }
     }
@@ -109,6 +114,13 @@ impl Authorise {
     #[must_use]
     pub fn with_claims(mut self, claims: impl Into<String>) -> Self {
         self.claims = Some(claims.into());
+        self
+    }
+
+    /// Connects a further account, which the sign-in does not open by itself.
+    #[must_use]
+    pub fn with_account(mut self, name: impl Into<String>) -> Self {
+        self.accounts.push(name.into());
         self
     }
 
@@ -175,6 +187,8 @@ pub(super) struct Pending {
     pub(super) reconnect: Option<ConnectionId>,
     pub(super) another_account_allowed: bool,
     pub(super) context: Option<String>,
+    #[serde(default)]
+    pub(super) accounts: Vec<String>,
     pub(super) binding: String,
     /// PKCE verifier and nonce, sealed.
     sealed: Vec<u8>,
@@ -202,8 +216,8 @@ impl SignIn {
     ) -> Result<Authorisation> {
         forbid_reentry("beginning a sign-in")?;
         let profile = connector.profile();
-        if matches!(profile.oauth.authentication, ClientAuthentication::ServiceAccount { .. }) {
-            let message = "this app has a service account: it connects without a browser";
+        if profile.oauth.acts_alone() {
+            let message = "this app acts on its own: it connects without a browser";
             return Err(Error::new(ErrorKind::Unsupported, message).with_service(profile.service));
         }
         let redirect = redirect(&ask.redirect_uri)?;
@@ -223,6 +237,7 @@ impl SignIn {
             reconnect: ask.reconnect.clone(),
             another_account_allowed: ask.another_account_allowed,
             context: ask.context.clone(),
+            accounts: named(ask, before.as_ref()),
             binding: binding.digest(),
             sealed: self.seal(tenant, &state, Secrets { verifier, nonce }).await?,
             expires_at,
@@ -233,27 +248,33 @@ impl SignIn {
         Ok(Authorisation { url, binding, expires_at })
     }
 
-    /// Deletes sign-ins that were used or expired more than a day ago, and says how many; for the host's daily upkeep.
+    /// Deletes sign-ins that were used or expired more than a day ago, and administrators' addresses likewise, and says how
+    /// many; for the host's daily upkeep.
     ///
     /// # Errors
     /// `Store` if the storage fails.
     pub async fn forget_old_authorisations(&self) -> Result<u64> {
         let limit = self.engine.now() - REMEMBERED;
-        self.forget_authorisations(|row| row.expires_at < limit).await
+        let sign_ins = self.forget_where(AUTHORISATIONS, |row: Pending| row.expires_at < limit).await?;
+        Ok(sign_ins + self.forget_where(ADDRESSES, |row: Address| row.expires_at < limit).await?)
     }
 
     /// Deletes the sign-ins that a tenant began: they lie apart, because a callback does not say whose it is.
     pub(crate) async fn erase_authorisations(&self, tenant: &TenantId) -> Result<u64> {
-        self.forget_authorisations(|row| row.tenant == *tenant).await
+        let sign_ins = self.forget_where(AUTHORISATIONS, |row: Pending| row.tenant == *tenant).await?;
+        Ok(sign_ins + self.forget_where(ADDRESSES, |row: Address| row.tenant == *tenant).await?)
     }
 
-    async fn forget_authorisations(&self, gone: impl Fn(&Pending) -> bool + Send + Sync) -> Result<u64> {
+    async fn forget_where<T: DeserializeOwned>(
+        &self,
+        space: Space,
+        gone: impl Fn(T) -> bool + Send + Sync,
+    ) -> Result<u64> {
         let (mut deleted, mut after) = (0, None);
         loop {
-            let (space, prefix) = (AUTHORISATIONS, String::new());
-            let query = StateQuery::Range { tenant: pending_tenant(), space, prefix, after, limit: 200 };
+            let query = StateQuery::Range { tenant: pending_tenant(), space, prefix: String::new(), after, limit: 200 };
             let page = self.engine.parts.stores.sync.read(&query).await?;
-            let old = |bytes| connection_store::decode::<Pending>(space, bytes).is_ok_and(|row| gone(&row));
+            let old = |bytes| connection_store::decode::<T>(space, bytes).is_ok_and(&gone);
             let writes: Vec<StateWrite> = page
                 .iter()
                 .filter(|row| old(&row.bytes))
@@ -342,7 +363,7 @@ impl Plan {
             asked = profile.scopes.allowed(&had);
         }
         let wanted = profile.scopes.request(&asked);
-        let missing: BTreeSet<String> = wanted.difference(&had).cloned().collect();
+        let missing = profile.scopes.missing(&wanted, &had);
         let incremental = works && !missing.is_empty();
         let requested = match profile.oauth.style {
             AuthorisationStyle::Additive if incremental => {
@@ -355,7 +376,8 @@ impl Plan {
             GrantStatus::NeedsAttention { remedy, .. } => remedy.claims.clone(),
             _ => None,
         });
-        let claims = ask.claims.clone().or(standing);
+        let claims = ask.claims.as_deref().or(standing.as_deref());
+        let claims = claims::merged(profile.oauth.claims.as_deref(), claims);
         let address = before.and_then(|(connection, _)| connection.account.addresses.first());
         let hint = ask.login_hint.clone().or_else(|| address.cloned());
         Self { asked, requested, hint, claims, incremental, consent }
@@ -388,7 +410,7 @@ impl Plan {
         if let Some(claims) = &self.claims {
             set("claims", claims);
         }
-        if !oauth.endpoints.issuers.is_empty() {
+        if oauth.endpoints.has_oidc() {
             set("nonce", nonce);
         }
         let client = token_endpoint::client(oauth).set_redirect_uri(redirect);
@@ -403,8 +425,16 @@ impl Plan {
     }
 }
 
+/// The accounts the host names now, and the one to reauthorise if it was named.
+fn named(ask: &Authorise, before: Option<&(Connection, Option<Grant>)>) -> Vec<String> {
+    let again = before.and_then(|(connection, _)| connection.account.named.clone());
+    let mut names = ask.accounts.clone();
+    names.extend(again.filter(|again| !ask.accounts.contains(again)));
+    names
+}
+
 /// Checks the redirect and keeps it as it was given: services compare it byte by byte.
-fn redirect(text: &str) -> Result<RedirectUrl> {
+pub(super) fn redirect(text: &str) -> Result<RedirectUrl> {
     let wrong = |why: &str| Error::new(ErrorKind::InvalidInput, format!("the redirect address {why}"));
     let url = Url::parse(text).map_err(|_| wrong("is not an absolute URL"))?;
     let loopback = match url.host() {
@@ -422,11 +452,11 @@ fn redirect(text: &str) -> Result<RedirectUrl> {
     RedirectUrl::new(text.to_owned()).map_err(|_| wrong("is not an absolute URL"))
 }
 
-fn pending_tenant() -> TenantId {
+pub(super) fn pending_tenant() -> TenantId {
     TenantId::new(PENDING)
 }
 
-fn key(state: &str) -> String {
+pub(super) fn key(state: &str) -> String {
     hashed("state", state)
 }
 

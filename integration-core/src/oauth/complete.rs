@@ -17,13 +17,17 @@ use super::{
 };
 use crate::{
     connection::{
-        Capability, Connector, ConnectorProfile, Grant, GrantKind, RemoteAccount, TokenFailure, TokenFailureClass,
+        Capability, Connector, ConnectorProfile, Grant, GrantKind, Identity, RemoteAccount, TokenFailure,
+        TokenFailureClass,
     },
     error::{Actor, ErrorKind, Remedy, Result},
     http::Credentials,
     ids::AppId,
     store::forbid_reentry,
 };
+
+/// What of a refusal's description is looked at.
+const LONGEST_DESCRIPTION: usize = 300;
 
 /// What completing a sign-in needs of the hub.
 #[async_trait]
@@ -34,8 +38,8 @@ pub trait SignInHost: Send + Sync {
     /// `Misconfigured` if there is none (any more).
     fn connector(&self, app: &AppId) -> Result<Arc<dyn Connector>>;
 
-    /// The accounts a fresh grant opens: makes a [`GrantSession`](crate::http::GrantSession) with `credentials` and asks
-    /// [`Connector::accounts`]. `grant` is not stored yet.
+    /// The accounts a fresh grant opens: makes a [`GrantSession`](crate::http::GrantSession) with `credentials` and what is
+    /// `known`, and asks [`Connector::accounts`]. `grant` is not stored yet.
     ///
     /// # Errors
     /// What the connector reports.
@@ -44,8 +48,20 @@ pub trait SignInHost: Send + Sync {
         connector: &Arc<dyn Connector>,
         grant: &Grant,
         credentials: Arc<dyn Credentials>,
-        callback: Option<&CallbackQuery>,
+        known: &SignedIn<'_>,
     ) -> Result<Vec<RemoteAccount>>;
+}
+
+/// What is known of a sign-in before its accounts are.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct SignedIn<'a> {
+    /// What the service's redirect brought back; `None` for an app that acts on its own.
+    pub callback: Option<&'a CallbackQuery>,
+    /// Who signed in, from the verified id token.
+    pub identity: Option<Identity>,
+    /// The accounts that the host named.
+    pub named: Vec<String>,
 }
 
 /// A callback as it arrived.
@@ -79,6 +95,8 @@ impl Callback {
 pub(super) struct Arrived {
     pub(super) kind: GrantKind,
     pub(super) subject: Option<String>,
+    pub(super) identity: Option<Identity>,
+    pub(super) named: Vec<String>,
     pub(super) asked: BTreeSet<Capability>,
     pub(super) requested: BTreeSet<String>,
     pub(super) assertion: Option<Assertion>,
@@ -98,7 +116,11 @@ impl SignIn {
         // States are 43 characters: anything longer is not one of ours.
         let state = callback.query.get("state").filter(|state| state.len() <= 64);
         let Some(state) = state else { return Ok(foreign(mismatched(MismatchReason::State))) };
-        let Some(row) = self.pending(state).await? else { return Ok(foreign(mismatched(MismatchReason::State))) };
+        let Some(row) = self.pending(state).await? else {
+            // An administrator comes in a browser of their own: what it brings back is looked at, and authorises nothing.
+            let consent = self.admin_answered(state, &callback.query, host).await?;
+            return Ok(consent.unwrap_or_else(|| foreign(mismatched(MismatchReason::State))));
+        };
         let pending = &row.value;
         if !callback.binding.as_ref().is_some_and(|binding| same(&binding.digest(), &pending.binding)) {
             // The sign-in stays open for the browser that began it.
@@ -141,29 +163,17 @@ impl SignIn {
             return Ok(ConnectOutcome::Replayed);
         }
         if let Some(error) = callback.query.get("error") {
-            return Ok(refused_at_consent(&*connector, error, pending));
+            return match refused_at_consent(&*connector, error, callback.query.get("error_description"), pending) {
+                Refusal::Said(outcome) => Ok(outcome),
+                Refusal::AdminConsent(remedy) => self.await_admin(&*connector, pending, remedy).await,
+            };
         }
         let Some(code) = callback.query.get("code") else {
             return Ok(ConnectOutcome::Mismatched { reason: MismatchReason::State });
         };
-        let (verifier, nonce) = self.secrets(state, pending).await?;
-        let endpoint = self.endpoint();
-        let oauth = &connector.profile().oauth;
-        let answer = match endpoint.exchange(oauth, code, &pending.redirect_uri, &verifier).await {
-            Ok(answer) => answer,
-            Err(error) => return Ok(service_error(&*connector, &error)),
-        };
-        let subject = match self.subject(connector.profile(), pending, &answer, &nonce).await {
-            Ok(subject) => subject,
+        let arrived = match self.redeem(&*connector, state, pending, code).await? {
+            Ok(arrived) => arrived,
             Err(outcome) => return Ok(outcome),
-        };
-        let arrived = Arrived {
-            kind: GrantKind::Delegated,
-            subject,
-            asked: pending.asked.clone(),
-            requested: pending.requested.clone(),
-            assertion: None,
-            answer,
         };
         let target = Target {
             tenant: &pending.tenant,
@@ -174,14 +184,46 @@ impl SignIn {
         self.settle(&target, arrived, Some(&callback.query), host).await
     }
 
+    /// What a code brings, and whose it is; the inner error is how the sign-in ends otherwise.
+    async fn redeem(
+        &self,
+        connector: &dyn Connector,
+        state: &str,
+        pending: &Pending,
+        code: &str,
+    ) -> Result<Result<Arrived, ConnectOutcome>> {
+        let (verifier, nonce) = self.secrets(state, pending).await?;
+        let oauth = &connector.profile().oauth;
+        let answer = match self.endpoint().exchange(oauth, code, &pending.redirect_uri, &verifier).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                return Ok(Err(match error.classify(connector, None) {
+                    TokenFailureClass::AdminConsent(remedy) => self.await_admin(connector, pending, remedy).await?,
+                    _ => service_error(connector, &error),
+                }));
+            }
+        };
+        let identity = self.identity(connector.profile(), pending, &answer, &nonce).await;
+        Ok(identity.map(|identity| Arrived {
+            kind: GrantKind::Delegated,
+            subject: identity.as_ref().map(|identity| identity.subject.clone()),
+            identity,
+            named: pending.accounts.clone(),
+            asked: pending.asked.clone(),
+            requested: pending.requested.clone(),
+            assertion: None,
+            answer,
+        }))
+    }
+
     /// RFC 9207: an issuer that answers must be the one that was asked; one that promises to name itself must do so.
     async fn issuer_matches(&self, profile: &ConnectorProfile, query: &CallbackQuery) -> bool {
         let endpoints = &profile.oauth.endpoints;
-        if endpoints.issuers.is_empty() {
+        if !endpoints.has_oidc() {
             return true;
         }
         if let Some(issuer) = query.get("iss") {
-            return endpoints.issuers.iter().any(|known| known == issuer);
+            return endpoints.knows_issuer(issuer);
         }
         let Some(discovery) = &endpoints.discovery else { return true };
         // Out of reach: then the id token, which names its issuer too, has to do.
@@ -190,14 +232,14 @@ impl SignIn {
     }
 
     /// Who signed in, by the id token; `None` where the service has none.
-    async fn subject(
+    async fn identity(
         &self,
         profile: &ConnectorProfile,
         pending: &Pending,
         answer: &TokenAnswer,
         nonce: &str,
-    ) -> Result<Option<String>, ConnectOutcome> {
-        if profile.oauth.endpoints.issuers.is_empty() {
+    ) -> Result<Option<Identity>, ConnectOutcome> {
+        if !profile.oauth.endpoints.has_oidc() {
             return Ok(None);
         }
         let Some(token) = &answer.id_token else {
@@ -222,8 +264,7 @@ impl SignIn {
     }
 
     pub(super) fn endpoint(&self) -> TokenEndpoint<'_> {
-        let parts = &self.engine.parts;
-        TokenEndpoint { transport: &*parts.transport, clock: &*parts.clock, timeout: parts.settings.token_timeout() }
+        self.engine.endpoint()
     }
 }
 
@@ -232,6 +273,9 @@ impl ConnectOutcome {
     #[must_use]
     pub fn word(&self) -> &'static str {
         match self {
+            Self::AdminAllowed => "admin_allowed",
+            Self::AdminDeclined => "admin_declined",
+            Self::AwaitingAdminConsent { .. } => "awaiting_admin_consent",
             Self::Expired => "expired",
             Self::Granted { .. } => "granted",
             Self::GrantedInPart { .. } => "granted_in_part",
@@ -246,17 +290,34 @@ impl ConnectOutcome {
     }
 }
 
-/// The service sent the browser back with an error instead of a code.
-fn refused_at_consent(connector: &dyn Connector, error: &str, pending: &Pending) -> ConnectOutcome {
-    if error == "access_denied" {
-        return ConnectOutcome::Refused { missing: pending.asked.clone() };
+/// Why a browser came back with an error instead of a code.
+enum Refusal {
+    AdminConsent(Remedy),
+    Said(ConnectOutcome),
+}
+
+/// Anyone can write this query: only what looks like a code is shown, and the description never is.
+fn refused_at_consent(connector: &dyn Connector, error: &str, description: Option<&str>, pending: &Pending) -> Refusal {
+    let error = shown_code(error);
+    let description: Option<String> = description.map(|text| text.chars().take(LONGEST_DESCRIPTION).collect());
+    let class = |description| {
+        connector.classify_token(&TokenFailure::new(http::StatusCode::BAD_REQUEST, Some(&error), description))
+    };
+    let (plain, full) = (class(None), class(description.as_deref()));
+    match full {
+        TokenFailureClass::AdminConsent(remedy) => Refusal::AdminConsent(remedy),
+        // Unless the description says more than that somebody said no.
+        full if error == "access_denied" && full == plain => {
+            Refusal::Said(ConnectOutcome::Refused { missing: pending.asked.clone() })
+        }
+        full => Refusal::Said(ConnectOutcome::ServiceError { error, remedy: remedy_of(full) }),
     }
-    // Anyone can write this query: only what looks like a code is shown, and the description never is.
+}
+
+/// What of an `error` in a query may be shown.
+pub(super) fn shown_code(error: &str) -> String {
     let shown = |letter: &char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-' | '.');
-    let error: String = error.chars().filter(shown).take(64).collect();
-    let failure = TokenFailure::new(http::StatusCode::BAD_REQUEST, Some(&error), None);
-    let remedy = remedy_of(connector.classify_token(&failure));
-    ConnectOutcome::ServiceError { error, remedy }
+    error.chars().filter(shown).take(64).collect()
 }
 
 /// The token endpoint did not give tokens.
@@ -276,9 +337,10 @@ pub(super) fn service_error(connector: &dyn Connector, error: &TokenCallError) -
     ConnectOutcome::ServiceError { error: error.code().to_owned(), remedy }
 }
 
-fn remedy_of(class: TokenFailureClass) -> Remedy {
+pub(super) fn remedy_of(class: TokenFailureClass) -> Remedy {
     match class {
-        TokenFailureClass::AdminPolicy(remedy)
+        TokenFailureClass::AdminConsent(remedy)
+        | TokenFailureClass::AdminPolicy(remedy)
         | TokenFailureClass::Misconfigured(remedy)
         | TokenFailureClass::NeedsConsent(remedy)
         | TokenFailureClass::Revoked(remedy) => remedy,

@@ -219,11 +219,22 @@ pub(super) fn put<T: Serialize>(
     value: &T,
     expect: Option<u64>,
 ) -> Result<StateWrite> {
+    put_at(tenant, space, StateKey::new([id]), value, expect)
+}
+
+/// As [`put`], for keys of several parts.
+pub(super) fn put_at<T: Serialize>(
+    tenant: &TenantId,
+    space: Space,
+    key: StateKey,
+    value: &T,
+    expect: Option<u64>,
+) -> Result<StateWrite> {
     let row = Row { format: FORMAT, value };
     let unwritable = |error| Error::new(ErrorKind::Validation, "a row cannot be written as JSON").with_source(error);
     let bytes = serde_json::to_vec(&row).map_err(unwritable)?;
     let expect = expect.map_or(Expect::Absent, Expect::Version);
-    Ok(StateWrite::put(tenant, space, StateKey::new([id]), bytes).expecting(expect))
+    Ok(StateWrite::put(tenant, space, key, bytes).expecting(expect))
 }
 
 const FORMAT: u8 = 1;

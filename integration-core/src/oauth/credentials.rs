@@ -103,6 +103,10 @@ impl Credentials for GrantCredentials {
         let need = rejected.map_or(Need::Usable, |rejected| Need::Other(rejected.token.clone()));
         self.obtain(need).await
     }
+
+    async fn meet(&self, rejected: &AccessToken, claims: &str) -> Result<AccessToken> {
+        self.obtain(Need::Meeting(rejected.token.clone(), claims.to_owned())).await
+    }
 }
 
 impl fmt::Debug for GrantCredentials {

@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
+use url::Url;
 
 use super::{
     connection_store::{CONNECTIONS, GRANTS, Stored, put},
     engine::SignIn,
-    token_endpoint::form_request,
+    token_endpoint::{client_header, form_request},
     token_set::TokenSet,
 };
 use crate::{
-    connection::{ClientAuthentication, Connection, ConnectionStatus, Connector, GrantStatus, OAuthSettings},
+    connection::{Connection, ConnectionStatus, Connector, GrantStatus, OAuthSettings},
     error::{Error, ErrorKind, Result},
     ids::{ConnectionId, GrantId, TenantId},
     store::{LeaseKey, StateKey, StateWrite, forbid_reentry},
@@ -37,6 +37,9 @@ pub struct Disconnected {
     pub connection: Connection,
     /// What became of the grant at the service.
     pub revocation: Revocation,
+    /// Where the person can take back at the service what was allowed; absent where that has been done, or there is no such
+    /// page. The app keeps its rights there until then, but here nothing is left to use them with.
+    pub remove_at: Option<Url>,
 }
 
 /// What became of a grant at its service.
@@ -53,7 +56,7 @@ pub enum Revocation {
     Revoked,
     /// Other connections live on the same grant: it stays.
     StillUsed,
-    /// The service has no revocation.
+    /// The service has no revocation: the person takes it back there ([`Disconnected::remove_at`]).
     Unsupported,
 }
 
@@ -100,7 +103,9 @@ impl SignIn {
             Revocation::StillUsed
         };
         self.write_down(row, &siblings, last, forget).await?;
-        Ok(Disconnected { connection, revocation })
+        let stands = matches!(revocation, Revocation::Failed | Revocation::Unsupported);
+        let remove_at = stands.then(|| connector.removal_page(&connection.account)).flatten();
+        Ok(Disconnected { connection, revocation, remove_at })
     }
 
     /// Revokes a grant at the service; what is stored here stays as it is.
@@ -129,6 +134,7 @@ impl SignIn {
             let body =
                 url::form_urlencoded::Serializer::new(String::new()).append_pair("token", token.expose()).finish();
             let mut request = form_request(url.as_str(), body);
+            // Services that want the client here get it in the form they get it in elsewhere: the header.
             if let Some(header) = client_header(oauth) {
                 request.headers_mut().insert(http::header::AUTHORIZATION, header);
             }
@@ -180,14 +186,4 @@ impl SignIn {
             }
         }
     }
-}
-
-/// Services that want the client at the revocation endpoint get it in the form they get it in elsewhere: the header.
-fn client_header(oauth: &OAuthSettings) -> Option<http::HeaderValue> {
-    let ClientAuthentication::SecretInHeader(secret) = &oauth.authentication else { return None };
-    let encode = |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
-    let pair = zeroize::Zeroizing::new(format!("{}:{}", encode(&oauth.client_id), encode(secret.expose())));
-    let mut value = http::HeaderValue::from_str(&format!("Basic {}", STANDARD.encode(pair.as_bytes()))).ok()?;
-    value.set_sensitive(true);
-    Some(value)
 }

@@ -11,7 +11,10 @@ use std::{
 use chrono::{DateTime, Utc};
 use futures_util::future::{Either, select};
 
-use super::{connection_store::ConnectionStore, key_cache::KeyCache, refresh::Slot, token_set::TokenSet};
+use super::{
+    connection_store::ConnectionStore, key_cache::KeyCache, refresh::Slot, token_endpoint::TokenEndpoint,
+    token_set::TokenSet,
+};
 use crate::{
     clock::{Clock, Random},
     error::{Error, ErrorKind, Result, Retry},
@@ -65,6 +68,8 @@ impl OAuthParts {
 pub struct SignInSettings {
     /// How long a person may take to consent; 10 minutes.
     pub authorisation_lifetime: Duration,
+    /// How long an administrator may take to allow an app; 180 days.
+    pub admin_consent_lifetime: Duration,
     /// How long one request to a sign-in endpoint may take, but never longer than four fifths of the lease; 20 s.
     pub request_timeout: Duration,
     /// How long a refresh holds its lease; 30 s. A holder stopped for longer is replaced.
@@ -89,6 +94,7 @@ impl Default for SignInSettings {
     fn default() -> Self {
         Self {
             authorisation_lifetime: Duration::from_secs(600),
+            admin_consent_lifetime: Duration::from_secs(180 * 24 * 3600),
             request_timeout: Duration::from_secs(20),
             lease_ttl: Duration::from_secs(30),
             poll_interval: Duration::from_millis(50),
@@ -154,6 +160,17 @@ pub(super) struct Engine {
 impl Engine {
     pub(super) fn now(&self) -> DateTime<Utc> {
         self.parts.clock.now()
+    }
+
+    /// The service's sign-in endpoints, through our transport.
+    pub(super) fn endpoint(&self) -> TokenEndpoint<'_> {
+        let parts = &self.parts;
+        TokenEndpoint {
+            transport: &*parts.transport,
+            clock: &*parts.clock,
+            random: &*parts.random,
+            timeout: parts.settings.token_timeout(),
+        }
     }
 
     /// The one slot of a grant in this process.

@@ -1,12 +1,15 @@
 //! Who signed in: validation of id tokens (OpenID Connect Core 3.1.3.7).
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::{key_cache::KeyCache, token_endpoint::TokenEndpoint};
 use crate::{
-    connection::ConnectorProfile,
+    connection::{ConnectorProfile, Identity, OAuthEndpoints, OAuthSettings},
     error::{Actor, Error, ErrorKind, Remedy, Result},
 };
 
@@ -14,6 +17,8 @@ use crate::{
 const SKEW: i64 = 60;
 /// No sign-in takes a day: an older token was kept from somewhere else.
 const OLDEST: i64 = 24 * 3600;
+/// No id and no address is longer; whatever is, is left out.
+const LONGEST_CLAIM: usize = 255;
 
 #[derive(Deserialize)]
 struct Claims {
@@ -24,6 +29,8 @@ struct Claims {
     exp: i64,
     iat: i64,
     nonce: Option<String>,
+    #[serde(flatten)]
+    others: BTreeMap<String, Value>,
 }
 
 #[derive(Deserialize)]
@@ -33,7 +40,7 @@ enum Audience {
     One(String),
 }
 
-/// The signed-in person's id (`sub`), if the token is genuine, current, ours, and for this very sign-in.
+/// The signed-in person, if the token is genuine, current, ours, and for this very sign-in.
 ///
 /// # Errors
 /// `Validation` if it is not; `Unavailable` if the keys are out of reach; `Misconfigured` without a discovery document.
@@ -43,7 +50,7 @@ pub(super) async fn verify(
     profile: &ConnectorProfile,
     token: &str,
     nonce: &str,
-) -> Result<String> {
+) -> Result<Identity> {
     let oauth = &profile.oauth;
     let discovery = oauth.endpoints.discovery.as_ref().ok_or_else(|| {
         let remedy = Remedy::new(
@@ -54,7 +61,7 @@ pub(super) async fn verify(
         Error::new(ErrorKind::Misconfigured, "there is no discovery document").with_remedy(remedy)
     })?;
     let document = keys.discovery(endpoint, discovery).await?;
-    if !oauth.endpoints.issuers.contains(&document.issuer) {
+    if !oauth.endpoints.knows_issuer(&document.issuer) {
         return Err(refused("the discovery document names another issuer"));
     }
     let header = jsonwebtoken::decode_header(token).map_err(|_| refused("it is not a signed token"))?;
@@ -66,8 +73,34 @@ pub(super) async fn verify(
     let key = key.ok_or_else(|| refused("it is signed with an unknown key"))?;
     let claims =
         signed_claims(token, header.alg, &DecodingKey::from_jwk(&key).map_err(|_| refused("its key is unusable"))?)?;
-    check(&claims, &oauth.endpoints.issuers, &oauth.client_id, nonce, endpoint.clock.now())?;
-    Ok(claims.sub)
+    if !issued_by(&claims, &oauth.endpoints, &document.issuer) {
+        return Err(refused("it comes from another issuer"));
+    }
+    check(&claims, &oauth.client_id, nonce, endpoint.clock.now())?;
+    identity(claims, oauth)
+}
+
+/// One of the plain issuers, or the one of the token's own organisation; of that alone, if the document is of one alone.
+fn issued_by(claims: &Claims, endpoints: &OAuthEndpoints, document: &str) -> bool {
+    if endpoints.issuers.contains(&claims.iss) {
+        return true;
+    }
+    let Some(tenants) = &endpoints.tenant_issuers else { return false };
+    let organisation = claims.others.get(&tenants.claim).and_then(Value::as_str);
+    let templated = tenants.templates.iter().any(|template| template == document);
+    (templated || claims.iss == document) && organisation.is_some_and(|id| tenants.vouches(&claims.iss, id))
+}
+
+fn identity(claims: Claims, oauth: &OAuthSettings) -> Result<Identity> {
+    let texts = claims.others.into_iter().filter_map(|(name, value)| Some((name, value.as_str()?.to_owned())));
+    let mut texts: BTreeMap<String, String> = texts.filter(|(_, text)| text.len() <= LONGEST_CLAIM).collect();
+    texts.insert("sub".to_owned(), claims.sub);
+    texts.insert("iss".to_owned(), claims.iss);
+    let identity = Identity { subject: String::new(), claims: texts };
+    let parts = oauth.subject.iter().map(|name| identity.claim(name));
+    let parts: Option<Vec<&str>> = parts.collect();
+    let subject = parts.filter(|parts| !parts.is_empty()).ok_or_else(|| refused("it names nobody"))?.join("/");
+    Ok(Identity { subject, ..identity })
 }
 
 /// Checks the signature only: every claim is checked by [`check`], by our own clock.
@@ -82,16 +115,14 @@ fn signed_claims(token: &str, algorithm: Algorithm, key: &DecodingKey) -> Result
     Ok(data.map_err(|_| refused("its signature or form is wrong"))?.claims)
 }
 
-fn check(claims: &Claims, issuers: &[String], client: &str, nonce: &str, now: DateTime<Utc>) -> Result<()> {
+fn check(claims: &Claims, client: &str, nonce: &str, now: DateTime<Utc>) -> Result<()> {
     let now = now.timestamp();
     let (for_us, several) = match &claims.aud {
         Audience::Many(all) => (all.iter().any(|audience| audience == client), all.len() > 1),
         Audience::One(audience) => (audience == client, false),
     };
     let authorised = claims.azp.as_deref().map_or(!several, |party| party == client);
-    if !issuers.contains(&claims.iss) {
-        Err(refused("it comes from another issuer"))
-    } else if !for_us || !authorised {
+    if !for_us || !authorised {
         Err(refused("it is meant for another app"))
     } else if claims.exp.saturating_add(SKEW) <= now {
         Err(refused("it has expired"))
@@ -99,7 +130,7 @@ fn check(claims: &Claims, issuers: &[String], client: &str, nonce: &str, now: Da
         Err(refused("it was issued at another time"))
     } else if claims.nonce.as_deref() != Some(nonce) {
         Err(refused("it belongs to another sign-in"))
-    } else if claims.sub.is_empty() || claims.sub.len() > 255 {
+    } else if claims.sub.is_empty() || claims.sub.len() > LONGEST_CLAIM {
         Err(refused("it names nobody"))
     } else {
         Ok(())

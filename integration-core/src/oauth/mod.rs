@@ -6,6 +6,7 @@
 //! authorise → the person consents → complete → grant and connections
 //!                                              └ credentials: an access token that is good now, refreshed ahead of its end
 //! connect_app_only: the same without a person        disconnect: revoked at the service, then forgotten
+//! request_admin_consent: where an administrator has to allow the app first
 //! ```
 //!
 //! A refresh is single-flight in the process (one task per grant) and over processes (a lease, then compare-and-set):
@@ -13,10 +14,16 @@
 //! that an answer may have been lost, and tries the old refresh token once more.
 
 #[cfg(feature = "oauth")]
+mod admin_consent;
+#[cfg(feature = "oauth")]
 mod app_only;
+#[cfg(feature = "oauth")]
+mod assertion;
 #[cfg(feature = "oauth")]
 mod authorise;
 mod callback;
+#[cfg(feature = "oauth")]
+mod claims;
 #[cfg(feature = "oauth")]
 mod complete;
 #[cfg(feature = "oauth")]
@@ -47,9 +54,10 @@ mod token_set;
 
 #[cfg(feature = "oauth")]
 pub use self::{
+    admin_consent::{AdminConsent, AdminConsentAsk, AdminConsentState},
     app_only::AppOnly,
     authorise::{Authorisation, Authorise, BrowserBinding},
-    complete::{Callback, SignInHost},
+    complete::{Callback, SignInHost, SignedIn},
     connection_store::{ConnectionStore, Stored},
     credentials::{GrantCredentials, KeptAlive},
     disconnect::{Disconnected, Forget, Revocation},

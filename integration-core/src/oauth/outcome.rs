@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use chrono::{DateTime, Utc};
 use serde::Serialize;
+use url::Url;
 
 use crate::{
     connection::{Capability, Connection},
@@ -18,7 +20,7 @@ pub struct Completion {
     pub outcome: ConnectOutcome,
     /// Whose sign-in it was; absent unless the browser was the one that began it.
     pub tenant: Option<TenantId>,
-    /// With which app; absent likewise.
+    /// With which app; absent likewise, but named after an administrator's answer.
     pub app: Option<AppId>,
     /// What the host gave along ([`Authorise::context`](super::Authorise::context)); absent likewise.
     pub context: Option<String>,
@@ -29,6 +31,20 @@ pub struct Completion {
 #[serde(rename_all = "snake_case", tag = "outcome")]
 #[non_exhaustive]
 pub enum ConnectOutcome {
+    /// An administrator says that the app is allowed now. Nothing is connected and nothing is proved by it: whoever wanted to
+    /// connect can try again.
+    AdminAllowed,
+    /// An administrator did not allow the app.
+    AdminDeclined,
+    /// An administrator has to allow the app first; kept as a record ([`AdminConsent`](super::AdminConsent)).
+    AwaitingAdminConsent {
+        /// Where the administrator does; to be handed on.
+        url: Url,
+        /// Why, and what to do.
+        remedy: Remedy,
+        /// Until when the address is good.
+        expires_at: DateTime<Utc>,
+    },
     /// The person took too long.
     Expired,
     /// Everything that was asked for.

@@ -8,9 +8,9 @@ use std::{
 use chrono::{DateTime, Utc};
 
 use super::{
-    app_only,
+    claims,
     engine::Engine,
-    token_endpoint::{TokenAnswer, TokenCallError, TokenEndpoint},
+    token_endpoint::{TokenAnswer, TokenCallError},
     token_set::{Intent, Refused, TokenSet, Trouble, TroubleKind},
 };
 use crate::{
@@ -72,6 +72,8 @@ impl Slot {
 /// What kind of token is needed.
 #[derive(Clone, Debug)]
 pub(super) enum Need {
+    /// Another than this one, that meets the service's claims challenge.
+    Meeting(SecretText, String),
     /// One obtained after this instant.
     NewerThan(DateTime<Utc>),
     /// Another than this one, which the service refused.
@@ -84,7 +86,7 @@ impl Need {
     fn allows(&self, token: &SecretText) -> bool {
         match self {
             Self::NewerThan(_) => false,
-            Self::Other(rejected) => rejected != token,
+            Self::Meeting(rejected, _) | Self::Other(rejected) => rejected != token,
             Self::Usable => true,
         }
     }
@@ -92,8 +94,12 @@ impl Need {
     fn met_by(&self, set: &TokenSet) -> bool {
         match self {
             Self::NewerThan(instant) => set.refreshed_at > *instant,
-            Self::Other(_) | Self::Usable => self.allows(&set.access),
+            Self::Meeting(..) | Self::Other(_) | Self::Usable => self.allows(&set.access),
         }
+    }
+
+    fn claims(&self) -> Option<&str> {
+        if let Self::Meeting(_, claims) = self { Some(claims) } else { None }
     }
 }
 
@@ -171,23 +177,20 @@ impl Refresher {
         let Saved::Stored(version) = self.engine.save_tokens(&self.key, Some(version), &set).await? else {
             return Ok(None);
         };
-        match self.ask(&set).await? {
+        match self.ask(&set, need).await? {
             Ok(answer) => self.keep(version, set, &answer).await,
             Err(error) => self.failed(version, set, &error, Asked { need, interrupted }).await,
         }
     }
 
-    async fn ask(&self, set: &TokenSet) -> Result<Result<TokenAnswer, TokenCallError>> {
-        let parts = &self.engine.parts;
-        let timeout = parts.settings.token_timeout();
-        let endpoint = TokenEndpoint { transport: &*parts.transport, clock: &*parts.clock, timeout };
-        let oauth = &self.connector.profile().oauth;
+    async fn ask(&self, set: &TokenSet, need: &Need) -> Result<Result<TokenAnswer, TokenCallError>> {
+        let (endpoint, oauth) = (self.engine.endpoint(), &self.connector.profile().oauth);
+        let claims = claims::merged(oauth.claims.as_deref(), need.claims());
         if let Some(assertion) = &set.assertion {
-            let signed = app_only::sign(oauth, assertion, self.engine.now())?;
-            return Ok(endpoint.assert(oauth, signed.expose()).await);
+            return Ok(endpoint.alone(oauth, assertion, claims.as_deref()).await);
         }
         let Some(refresh) = &set.refresh else { return Err(self.no_refresh_token()) };
-        Ok(endpoint.refresh(oauth, refresh).await)
+        Ok(endpoint.refresh(oauth, refresh, claims.as_deref()).await)
     }
 
     /// Stores an answer; only then is its token handed out.
@@ -251,8 +254,12 @@ impl Refresher {
             set.intent = None;
         }
         match class {
-            TokenFailureClass::Revoked(remedy) => self.refuse(&mut set, remedy, false, interrupted),
-            TokenFailureClass::NeedsConsent(remedy) => self.refuse(&mut set, remedy, true, interrupted),
+            TokenFailureClass::Revoked(remedy) => {
+                self.refuse(&mut set, unmet(remedy, need), need.claims().is_some(), interrupted);
+            }
+            TokenFailureClass::AdminConsent(remedy) | TokenFailureClass::NeedsConsent(remedy) => {
+                self.refuse(&mut set, unmet(remedy, need), true, interrupted);
+            }
             TokenFailureClass::AdminPolicy(remedy) => {
                 self.trouble(&mut set, TroubleKind::AdminPolicy, Some(remedy), Some(POLICY_PAUSE));
             }
@@ -481,8 +488,17 @@ fn same_kind(one: &GrantStatus, other: &GrantStatus) -> bool {
     }
 }
 
+/// What was refused was a challenge: the person meets it with the same claims, unless the service named others.
+fn unmet(remedy: Remedy, need: &Need) -> Remedy {
+    match need.claims() {
+        Some(claims) if remedy.claims.is_none() => remedy.with_claims(claims),
+        _ => remedy,
+    }
+}
+
 fn word(class: &TokenFailureClass) -> &'static str {
     match class {
+        TokenFailureClass::AdminConsent(_) => "admin_consent",
         TokenFailureClass::AdminPolicy(_) => "admin_policy",
         TokenFailureClass::Misconfigured(_) => "misconfigured",
         TokenFailureClass::NeedsConsent(_) => "needs_consent",

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
     callback::CallbackQuery,
-    complete::{Arrived, SignInHost, try_again},
+    complete::{Arrived, SignInHost, SignedIn, try_again},
     connection_store::{CONNECTIONS, GRANTS, Stored, grant_events, put},
     credentials::FixedCredentials,
     engine::SignIn,
@@ -13,7 +13,8 @@ use super::{
 };
 use crate::{
     connection::{
-        AuthorisationStyle, Capability, Connection, ConnectionStatus, Connector, Grant, GrantStatus, RemoteAccount,
+        AuthorisationStyle, Capability, Connection, ConnectionStatus, Connector, Grant, GrantKind, GrantStatus,
+        RemoteAccount,
     },
     error::{Actor, Error, ErrorKind, Remedy, Result, Retry},
     event::EventKind,
@@ -67,8 +68,11 @@ impl SignIn {
         let stored = self.store(target, &arriving).await;
         self.engine.release(guard).await;
         let (grant, connections, lasts) = stored?;
+        self.admin_proved(target, arriving.arrived.identity.as_ref()).await;
         Ok(if !lasts {
             ConnectOutcome::NeedsAttention { grant, connections, remedy: no_refresh_token() }
+        } else if arriving.unopened() {
+            ConnectOutcome::NeedsAttention { grant, connections, remedy: not_all_opened() }
         } else if missing.is_empty() {
             ConnectOutcome::Granted { grant, connections }
         } else {
@@ -110,7 +114,8 @@ impl SignIn {
         grant.subject.clone_from(&arrived.subject);
         let token = TokenSet::granted(&arrived.answer, scopes.clone(), self.engine.now()).token();
         let credentials = Arc::new(FixedCredentials(token));
-        let accounts = host.accounts(target.connector, &grant, credentials, callback).await?;
+        let known = SignedIn { callback, identity: arrived.identity.clone(), named: arrived.named.clone() };
+        let accounts = host.accounts(target.connector, &grant, credentials, &known).await?;
         if accounts.is_empty() {
             return Err(Error::new(ErrorKind::NotFound, "the sign-in opens no account"));
         }
@@ -185,7 +190,17 @@ impl SignIn {
                 return Ok(Some(grant));
             }
         }
-        Ok(None)
+        self.own_grant(target, arriving).await
+    }
+
+    /// An app has one grant of its own for whom it acts for, however many accounts it is given one after the other.
+    async fn own_grant(&self, target: &Target<'_>, arriving: &Arriving) -> Result<Option<Stored<Grant>>> {
+        if arriving.arrived.kind == GrantKind::Delegated {
+            return Ok(None);
+        }
+        let (app, kind) = (&target.connector.profile().app, &arriving.arrived.kind);
+        let grants = self.engine.connections.list_grants(target.tenant).await?;
+        Ok(grants.into_iter().find(|row| row.value.app == *app && row.value.kind == *kind))
     }
 
     /// Seals and stores the tokens. A refresh that is under way elsewhere loses: these are newer.
@@ -243,8 +258,9 @@ impl SignIn {
             connections.push(connection);
         }
         for mut row in known {
-            if arriving.loses(&row.value, grant) {
-                row.value.status = ConnectionStatus::NeedsAttention;
+            let lost = arriving.loses(&row.value, grant);
+            if lost || arriving.revives(&row.value, grant) {
+                row.value.status = if lost { ConnectionStatus::NeedsAttention } else { ConnectionStatus::Active };
                 writes.push(put(target.tenant, CONNECTIONS, row.value.id.as_str(), &row.value, Some(row.version))?);
             }
         }
@@ -265,10 +281,29 @@ impl Arriving {
         self.accounts.iter().any(|known| known.id == account)
     }
 
-    /// Does a working connection of the grant no longer open?
+    /// Does a working connection of the grant no longer open? What was not named this time was not tried.
     fn loses(&self, connection: &Connection, grant: &Grant) -> bool {
-        let of_grant = connection.grant == grant.id && connection.app == grant.app;
-        of_grant && !self.opens(&connection.account.id) && connection.status == ConnectionStatus::Active
+        self.untouched(connection, grant) && self.tried(connection) && connection.status == ConnectionStatus::Active
+    }
+
+    /// Does a connection that was not tried follow its grant, which lives again?
+    fn revives(&self, connection: &Connection, grant: &Grant) -> bool {
+        let waits = connection.status == ConnectionStatus::NeedsAttention;
+        self.untouched(connection, grant) && !self.tried(connection) && waits
+    }
+
+    fn untouched(&self, connection: &Connection, grant: &Grant) -> bool {
+        connection.grant == grant.id && connection.app == grant.app && !self.opens(&connection.account.id)
+    }
+
+    fn tried(&self, connection: &Connection) -> bool {
+        connection.account.named.as_ref().is_none_or(|name| self.arrived.named.contains(name))
+    }
+
+    /// Was an account named that is not among those that open?
+    fn unopened(&self) -> bool {
+        let opened = |name: &String| self.accounts.iter().any(|account| account.named.as_ref() == Some(name));
+        !self.arrived.named.iter().all(opened)
     }
 }
 
@@ -301,6 +336,11 @@ fn accounts_error(error: &Error) -> ConnectOutcome {
 fn no_refresh_token() -> Remedy {
     let cause = "The service gave access for a short time only (no refresh token).";
     Remedy::new(cause, Actor::Operator, "Let the app ask for offline access, then connect the account again.")
+}
+
+fn not_all_opened() -> Remedy {
+    let cause = "Not every account that was named can be opened with this sign-in.";
+    Remedy::new(cause, Actor::Administrator, "Check the names of those that are missing, and the rights to them.")
 }
 
 fn busy() -> Error {

@@ -5,6 +5,7 @@
 
 use std::{borrow::Cow, fmt, future::Future, pin::Pin, time::Duration};
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use http::StatusCode;
 use oauth2::{
@@ -16,9 +17,11 @@ use oauth2::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::{assertion, token_set::Assertion};
 use crate::{
-    clock::Clock,
+    clock::{Clock, Random},
     connection::{ClientAuthentication, Connector, OAuthSettings, TokenFailure, TokenFailureClass},
+    error::Error,
     http::{Body, HttpFailure, Transport, TransportError, TransportErrorKind},
     secret::SecretText,
 };
@@ -86,6 +89,8 @@ impl From<Response> for TokenAnswer {
 /// Why there is no token answer.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum TokenCallError {
+    #[error("the app cannot prove itself")]
+    Unproved(#[source] Error),
     #[error("the token endpoint's answer could not be understood")]
     Malformed,
     #[error("the token endpoint refused")]
@@ -103,6 +108,7 @@ pub(super) struct Refusal {
     pub(super) error: Option<String>,
     description: Option<String>,
     subtype: Option<String>,
+    codes: Vec<u64>,
     claims: Option<String>,
     retry_after: Option<Duration>,
 }
@@ -110,10 +116,15 @@ pub(super) struct Refusal {
 impl TokenCallError {
     /// What the connector makes of it.
     pub(super) fn classify(&self, connector: &dyn Connector, grant_age: Option<Duration>) -> TokenFailureClass {
-        let Self::Refused(refusal) = self else { return TokenFailureClass::Transient };
+        let refusal = match self {
+            Self::Refused(refusal) => refusal,
+            Self::Unproved(error) => return unproved(error),
+            Self::Malformed | Self::Timeout | Self::Transport(_) => return TokenFailureClass::Transient,
+        };
         let (error, description) = (refusal.error.as_deref(), refusal.description.as_deref());
         let mut failure = TokenFailure::new(refusal.status, error, description);
         failure.subtype = refusal.subtype.as_deref();
+        failure.codes = &refusal.codes;
         failure.grant_age = grant_age;
         match (connector.classify_token(&failure), &refusal.claims) {
             (TokenFailureClass::NeedsConsent(remedy), Some(claims)) if remedy.claims.is_none() => {
@@ -130,6 +141,7 @@ impl TokenCallError {
     /// A short word for logs and pages: the service's code, or ours.
     pub(super) fn code(&self) -> &str {
         match self {
+            Self::Unproved(_) => "unusable_key",
             Self::Malformed => "malformed_answer",
             Self::Refused(refusal) => refusal.error.as_deref().unwrap_or("refused"),
             Self::Timeout => "timeout",
@@ -141,7 +153,7 @@ impl TokenCallError {
     pub(super) fn gave_nothing(&self) -> bool {
         match self {
             Self::Malformed | Self::Timeout => false,
-            Self::Refused(_) => true,
+            Self::Unproved(_) | Self::Refused(_) => true,
             Self::Transport(error) => !error.may_have_taken_effect(),
         }
     }
@@ -155,6 +167,7 @@ impl TokenCallError {
 pub(super) struct TokenEndpoint<'a> {
     pub(super) transport: &'a dyn Transport,
     pub(super) clock: &'a dyn Clock,
+    pub(super) random: &'a dyn Random,
     pub(super) timeout: Duration,
 }
 
@@ -168,12 +181,15 @@ impl TokenEndpoint<'_> {
         verifier: &SecretText,
     ) -> Result<TokenAnswer, TokenCallError> {
         let redirect = RedirectUrl::new(redirect_uri.to_owned()).map_err(|_| TokenCallError::Malformed)?;
-        let client = client(oauth);
+        let (client, proof) = (client(oauth), self.proof(oauth)?);
         let request = || {
-            client
+            let request = client
                 .exchange_code(AuthorizationCode::new(code.to_owned()))
                 .set_pkce_verifier(PkceCodeVerifier::new(verifier.expose().clone()))
-                .set_redirect_uri(Cow::Borrowed(&redirect))
+                .set_redirect_uri(Cow::Borrowed(&redirect));
+            let claims = oauth.claims.iter().map(|claims| ("claims", claims));
+            let proof = proof.iter().map(|(name, value)| (*name, value.expose()));
+            proof.chain(claims).fold(request, |request, (name, value)| request.add_extra_param(name, value.as_str()))
         };
         match request().request_async(self).await.map(TokenAnswer::from).map_err(TokenCallError::from) {
             // A code is good for one try only, but a request that never arrived was none.
@@ -182,25 +198,65 @@ impl TokenEndpoint<'_> {
         }
     }
 
-    /// Asks for a fresh access token.
+    /// Asks for a fresh access token, which `claims` may put conditions on.
     pub(super) async fn refresh(
         &self,
         oauth: &OAuthSettings,
         token: &SecretText,
+        claims: Option<&str>,
     ) -> Result<TokenAnswer, TokenCallError> {
-        let token = RefreshToken::new(token.expose().clone());
-        Ok(client(oauth).exchange_refresh_token(&token).request_async(self).await?.into())
+        let (token, client, proof) = (RefreshToken::new(token.expose().clone()), client(oauth), self.proof(oauth)?);
+        let mut request = client.exchange_refresh_token(&token);
+        for (name, value) in &proof {
+            request = request.add_extra_param(*name, value.expose().as_str());
+        }
+        if let Some(claims) = claims {
+            request = request.add_extra_param("claims", claims);
+        }
+        Ok(request.request_async(self).await?.into())
     }
 
-    /// Trades a signed assertion (RFC 7523) for an access token.
-    pub(super) async fn assert(&self, oauth: &OAuthSettings, assertion: &str) -> Result<TokenAnswer, TokenCallError> {
-        let body = url::form_urlencoded::Serializer::new(String::new())
-            .append_pair("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer")
-            .append_pair("assertion", assertion)
-            .finish();
-        let response = self.answer(form_request(oauth.endpoints.token.as_str(), body)).await?;
+    /// Trades what an app signs or knows by itself for an access token: a service account's assertion (RFC 7523), or the
+    /// client credentials grant.
+    pub(super) async fn alone(
+        &self,
+        oauth: &OAuthSettings,
+        assertion: &Assertion,
+        claims: Option<&str>,
+    ) -> Result<TokenAnswer, TokenCallError> {
+        let Some(scope) = &oauth.app_scope else {
+            let signed = assertion::for_service_account(oauth, assertion, self.clock.now());
+            let signed = signed.map_err(TokenCallError::Unproved)?;
+            let grant = ("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer");
+            return self.form(oauth, &[grant, ("assertion", signed.expose())]).await;
+        };
+        let proof = self.proof(oauth)?;
+        let mut fields = vec![("grant_type", "client_credentials"), ("scope", scope.as_str())];
+        fields.push(("client_id", &oauth.client_id));
+        fields.extend(proof.iter().map(|(name, value)| (*name, value.expose().as_str())));
+        if let ClientAuthentication::SecretInBody(secret) = &oauth.authentication {
+            fields.push(("client_secret", secret.expose()));
+        }
+        fields.extend(claims.map(|claims| ("claims", claims)));
+        let mut answer = self.form(oauth, &fields).await?;
+        // What comes back is the scope that stands for all rights of the app, not those rights.
+        answer.scopes = None;
+        Ok(answer)
+    }
+
+    async fn form(&self, oauth: &OAuthSettings, fields: &[(&str, &str)]) -> Result<TokenAnswer, TokenCallError> {
+        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+        let mut request = form_request(oauth.endpoints.token.as_str(), body);
+        if let Some(header) = client_header(oauth) {
+            request.headers_mut().insert(http::header::AUTHORIZATION, header);
+        }
+        let response = self.answer(request).await?;
         let response: Response = serde_json::from_slice(response.body()).map_err(|_| TokenCallError::Malformed)?;
         Ok(response.into())
+    }
+
+    fn proof(&self, oauth: &OAuthSettings) -> Result<assertion::Proof, TokenCallError> {
+        assertion::for_client(oauth, self.clock.now(), self.random).map_err(TokenCallError::Unproved)
     }
 
     /// Sends a request to a sign-in endpoint; status, headers and the capped body, whatever the status.
@@ -243,6 +299,7 @@ impl TokenEndpoint<'_> {
             error: text(&["error"]),
             description: text(&["error_description", "error_message"]),
             subtype: text(&["error_subtype", "suberror"]),
+            codes: json.map(codes).unwrap_or_default(),
             // Passed on whole or not at all.
             claims: json.and_then(|json| json.get("claims")?.as_str()).map(str::to_owned),
             retry_after: failure.retry_after().and_then(|until| (until - now).to_std().ok()),
@@ -271,6 +328,32 @@ impl From<RequestTokenError<Self, BasicErrorResponse>> for TokenCallError {
     }
 }
 
+/// The service's numbers, where it gives some.
+fn codes(json: &Value) -> Vec<u64> {
+    let numbers = json.get("error_codes").and_then(Value::as_array);
+    numbers.into_iter().flatten().filter_map(Value::as_u64).take(16).collect()
+}
+
+/// The app's own key is no use: nobody else can do anything about it.
+fn unproved(error: &Error) -> TokenFailureClass {
+    use crate::error::{Actor, Remedy};
+    let remedy = error
+        .remedy()
+        .cloned()
+        .unwrap_or_else(|| Remedy::new("The app cannot prove itself.", Actor::Operator, "Check the app's key."));
+    TokenFailureClass::Misconfigured(remedy)
+}
+
+/// The client in the header, for apps that prove themselves so.
+pub(super) fn client_header(oauth: &OAuthSettings) -> Option<http::HeaderValue> {
+    let ClientAuthentication::SecretInHeader(secret) = &oauth.authentication else { return None };
+    let encode = |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+    let pair = zeroize::Zeroizing::new(format!("{}:{}", encode(&oauth.client_id), encode(secret.expose())));
+    let mut value = http::HeaderValue::from_str(&format!("Basic {}", STANDARD.encode(pair.as_bytes()))).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
 /// A POST of a form.
 pub(super) fn form_request(url: &str, body: String) -> http::Request<Body> {
     let mut request = http::Request::new(Body::from(body));
@@ -295,9 +378,9 @@ pub(super) fn client(oauth: &OAuthSettings) -> Client<EndpointSet> {
     match &oauth.authentication {
         ClientAuthentication::SecretInBody(secret) => with(AuthType::RequestBody, secret),
         ClientAuthentication::SecretInHeader(secret) => with(AuthType::BasicAuth, secret),
-        ClientAuthentication::None | ClientAuthentication::ServiceAccount { .. } => {
-            client.set_auth_type(AuthType::RequestBody)
-        }
+        ClientAuthentication::Certificate { .. }
+        | ClientAuthentication::None
+        | ClientAuthentication::ServiceAccount { .. } => client.set_auth_type(AuthType::RequestBody),
     }
 }
 

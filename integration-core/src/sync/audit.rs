@@ -63,6 +63,12 @@ impl Gap {
         }
     }
 
+    fn join(&mut self, other: &Self) {
+        self.count += other.count;
+        let room = NAMED.saturating_sub(self.keys.len());
+        self.keys.extend(other.keys.iter().take(room).cloned());
+    }
+
     /// It came by the ordinary way meanwhile: it was no gap.
     pub(crate) fn retract(&mut self, key: &ItemKey) {
         if self.keys.remove(key) {
@@ -74,6 +80,28 @@ impl Gap {
 impl AuditReport {
     pub(crate) fn of(partition: &PartitionId) -> Self {
         Self { partition: Some(partition.clone()), ..Self::default() }
+    }
+
+    /// What audits found in several partitions, as one: begun with the first and ended with the last of them (`None` while one
+    /// runs, and without any). Of no partition in particular.
+    #[must_use]
+    pub fn total(parts: &[Self]) -> Self {
+        let mut total = Self::default();
+        for part in parts {
+            total.listed += part.listed;
+            total.applied += part.applied;
+            total.skipped += part.skipped;
+            total.quarantined += part.quarantined;
+            total.pending += part.pending;
+            total.missing.join(&part.missing);
+            total.undecided.join(&part.undecided);
+            total.effect_lost.join(&part.effect_lost);
+            total.unlisted.join(&part.unlisted);
+        }
+        total.begun = parts.iter().filter_map(|part| part.begun).min();
+        let all_ended = parts.iter().all(|part| part.ended.is_some());
+        total.ended = parts.iter().filter_map(|part| part.ended).max().filter(|_| all_ended);
+        total
     }
 
     /// What the service has and we did not have in its place.

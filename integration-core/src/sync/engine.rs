@@ -485,7 +485,10 @@ impl<I: SyncItem> Engine<I> {
     }
 
     async fn count(&self, space: &'static str) -> Result<u64> {
-        let prefix = self.keys.feed().below();
+        self.count_below(space, self.keys.feed().below()).await
+    }
+
+    async fn count_below(&self, space: &'static str, prefix: String) -> Result<u64> {
         let rows = self.store.read(&StateQuery::Count { tenant: self.keys.tenant.clone(), space, prefix }).await?;
         Ok(rows.first().map_or(0, |row| row.version))
     }

@@ -1,6 +1,7 @@
 //! Keeping up with a service: feeds, cursors, jobs, and the one engine that drives every feed.
 
 mod audit;
+mod batch;
 mod change;
 mod cursor;
 mod feed;
@@ -8,6 +9,7 @@ mod job;
 mod mail;
 
 pub use audit::{AuditCost, AuditReport, Gap};
+pub use batch::{BatchOutcome, Batches};
 pub use change::{Body, Change, ChangePage, Fetched, Next, Reason, Removal, Revision};
 pub use cursor::{Cursor, Fingerprint, Window};
 pub use feed::{Feed, FeedCapabilities, Partition, PartitionPage, SyncItem};

@@ -75,8 +75,8 @@ pub(crate) struct MemberRow {
     /// It lies in quarantine.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) quarantined: bool,
-    /// It was told to have left the partition. It stays here until another partition is known to have it, so that nothing
-    /// is without a place to be missed from.
+    /// It was told to have left the partition, or the last enumeration did not see it. It stays here until another
+    /// partition is known to have it, so that nothing is without a place to be missed from.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) left: bool,
     /// What the service resets together with it.

@@ -28,7 +28,13 @@ pub(super) async fn ask(visit: Visit) -> Result<Response, Problem> {
     let body = html! {
         section.card {
             h1 { (title) }
-            p { (fill(&strings.disconnect_lead, &service)) }
+            @match visit.web.hub.removal_page(&connection) {
+                Some(page) => {
+                    p { (fill(&strings.disconnect_by_hand, &service)) }
+                    p { a href=(page) rel="noreferrer" target="_blank" { (fill(&strings.disconnect_page, &service)) } }
+                }
+                None => { p { (fill(&strings.disconnect_lead, &service)) } }
+            }
             form method="post" action=(visit.web.options.path("disconnect")) {
                 (hidden(&[(CODE, &code), ("connection", connection.id.as_str())]))
                 fieldset {

@@ -152,7 +152,7 @@ impl Web {
         self.document(strings, None, &Page::new(title, body))
     }
 
-    fn document(&self, strings: &Strings, visit: Option<&Visit>, page: &Page<'_>) -> Markup {
+    pub(super) fn document(&self, strings: &Strings, visit: Option<&Visit>, page: &Page<'_>) -> Markup {
         html! {
             (DOCTYPE)
             html lang=(strings.language) {

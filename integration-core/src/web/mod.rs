@@ -33,6 +33,7 @@
 //! | path | what it is |
 //! |---|---|
 //! | `GET connect`, `POST connect` | the services to choose, what each will ask and why; on to the service |
+//! | `POST administrator` | makes the address for an administrator, where the service has such a consent; the status page shows it |
 //! | `GET callback` | where the service sends the browser back to; a page for every way it can end |
 //! | `GET status` | the accounts and how they are; keeps itself up to date while something is syncing |
 //! | `GET status.json` | the same as [`Status`] |
@@ -72,13 +73,13 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse, Redirect, Response},
-    routing::get,
+    routing::{get, post},
 };
 use futures_util::FutureExt;
 
 pub use host::{Refusal, Visitor, WebHost};
 pub use options::{Offer, WebOptions};
-pub use status::{AccountStatus, Status};
+pub use status::{AccountStatus, AwaitingAdmin, Status};
 pub use strings::{Strings, Text};
 
 use self::{
@@ -125,6 +126,7 @@ pub fn router(hub: Hub, host: Arc<dyn WebHost>, options: WebOptions) -> Result<R
     Ok(Router::new()
         .route("/", get(home))
         .route("/connect", get(connect::choose).post(connect::begin))
+        .route("/administrator", post(connect::ask_administrator))
         .route("/callback", get(callback::end))
         .route("/reconnect", get(connect::choose_again).post(connect::begin_again))
         .route("/disconnect", get(disconnect::ask).post(disconnect::carry_out))

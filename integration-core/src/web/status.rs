@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use axum::{Json, response::Response};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use url::Url;
 
 use super::{layout::Page, problem::Problem, request::Visit};
 use crate::{
@@ -16,6 +17,7 @@ use crate::{
     health::HealthState,
     hub::Hub,
     ids::{AppId, ConnectionId},
+    oauth::AdminConsentState,
 };
 
 /// So many accounts are shown at once.
@@ -35,6 +37,27 @@ pub struct Status {
     pub page: usize,
     /// How many pages there are; at least 1.
     pub pages: usize,
+    /// Apps that an administrator has to allow first; on the first page, left out where there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub awaiting: Vec<AwaitingAdmin>,
+}
+
+/// An app that an administrator has to allow before somebody can connect.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct AwaitingAdmin {
+    /// The app.
+    pub app: AppId,
+    /// What people call the service; absent if the app is no longer offered.
+    pub service: Option<String>,
+    /// How it stands.
+    pub state: AdminConsentState,
+    /// Where an administrator allows it.
+    pub url: Url,
+    /// Why, and what to do; in English.
+    pub remedy: Remedy,
+    /// Until when the address is good (RFC 3339, UTC).
+    pub expires_at: DateTime<Utc>,
 }
 
 /// How one account is: what [`Hub::health`] says, as far as it concerns a person.
@@ -108,7 +131,24 @@ async fn read(visit: &Visit) -> Result<Status, Problem> {
         accounts.push(account);
     }
     let busy = accounts.iter().any(|account| account.state == HealthState::Loading);
-    Ok(Status { version: 1, accounts, busy, page, pages })
+    let awaiting = if page == 1 { awaiting(visit).await? } else { Vec::new() };
+    Ok(Status { version: 1, accounts, busy, page, pages, awaiting })
+}
+
+/// What is neither proved nor over.
+async fn awaiting(visit: &Visit) -> Result<Vec<AwaitingAdmin>, Problem> {
+    let (web, now) = (&visit.web, visit.web.hub.now());
+    let records = web.hub.admin_consents(&visit.visitor.tenant).await?.into_iter();
+    let open = records.filter(|record| record.state != AdminConsentState::Proved && now < record.expires_at);
+    let shown = open.map(|record| AwaitingAdmin {
+        service: web.options.offer(&record.app).map(|offer| offer.name.clone()),
+        app: record.app,
+        state: record.state,
+        url: record.url,
+        remedy: record.remedy,
+        expires_at: record.expires_at,
+    });
+    Ok(shown.collect())
 }
 
 /// The one place that turns what the hub knows of a connection into what the pages say of it. Asks no service.

@@ -1,9 +1,6 @@
 //! Getting messages, in batches, each with an answer of its own.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-};
+use std::collections::HashMap;
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
@@ -11,8 +8,7 @@ use integration_core::{
     Error, ErrorKind, Result,
     email::{Depth, Message},
     http::{Failure, HttpFailure},
-    ids::ItemKey,
-    sync::{Fetched, Reason, Revision},
+    sync::{self, Batches, Fetched, Reason},
 };
 use serde_json::error::Category;
 
@@ -23,12 +19,7 @@ use crate::{
 };
 
 /// What came of one message.
-pub(super) enum Outcome {
-    Gone,
-    Malformed(Bytes, Reason),
-    NotYet(Error),
-    Present(Revision, Box<Message>),
-}
+type Outcome = sync::BatchOutcome<Box<Message>>;
 
 /// Gets messages; each id is answered once.
 ///
@@ -40,58 +31,11 @@ pub(super) async fn fetch<T>(
     depth: Depth,
     item: impl Fn(Message) -> T,
 ) -> Result<Vec<Fetched<T>>> {
-    let mut seen = HashSet::new();
-    // What cannot be an id is no message of this mailbox, and must not spoil the batch of those that are.
-    let (ids, never): (Vec<&str>, Vec<&str>) = ids.into_iter().filter(|id| seen.insert(*id)).partition(|id| is_id(id));
-    let mut outcomes: Vec<Outcome> = Vec::with_capacity(ids.len());
-    for chunk in ids.chunks(gmail.client.batch_size) {
-        match get(gmail, chunk, depth).await {
-            Ok(answers) => outcomes.extend(answers),
-            Err(error) if outcomes.is_empty() => return Err(error),
-            Err(error) => {
-                // What came before is kept; the rest waits for the next call, which will say the same if it lasts.
-                outcomes.push(Outcome::NotYet(error));
-                break;
-            }
-        }
+    let mut batches = Batches::of(ids, is_id);
+    while let Some(batch) = batches.ahead(gmail.client.batch_size) {
+        batches.take(get(gmail, &batch, depth).await)?;
     }
-    let stopped = || Error::new(ErrorKind::Unavailable, "an earlier batch failed").with_service("google");
-    outcomes.resize_with(ids.len(), || Outcome::NotYet(stopped()));
-    if let Some(error) = refused_altogether(&mut outcomes) {
-        return Err(error);
-    }
-    let answers = ids.into_iter().zip(outcomes).chain(never.into_iter().map(|id| (id, Outcome::Gone)));
-    Ok(answers.map(|(id, outcome)| answer(id, outcome, &item)).collect())
-}
-
-fn answer<T>(id: &str, outcome: Outcome, item: impl Fn(Message) -> T) -> Fetched<T> {
-    let key = ItemKey::new(id);
-    match outcome {
-        Outcome::Gone => Fetched::Gone(key),
-        Outcome::Malformed(raw, reason) => Fetched::Malformed { key, raw, reason },
-        Outcome::NotYet(error) => Fetched::NotYet(key, Arc::new(error)),
-        Outcome::Present(revision, message) => Fetched::Present { key, revision, item: item(*message) },
-    }
-}
-
-/// The error of a fetch that was refused as a whole (a missing scope, a policy): every inner call says so.
-fn refused_altogether(outcomes: &mut Vec<Outcome>) -> Option<Error> {
-    let lasting = |outcome: &Outcome| match outcome {
-        Outcome::NotYet(error) => matches!(
-            error.kind(),
-            ErrorKind::AdminPolicy
-                | ErrorKind::MissingScope
-                | ErrorKind::Misconfigured
-                | ErrorKind::NeedsConsent
-                | ErrorKind::PermissionDenied
-                | ErrorKind::ReauthorisationNeeded
-        ),
-        _ => false,
-    };
-    if outcomes.is_empty() || !outcomes.iter().all(lasting) {
-        return None;
-    }
-    outcomes.drain(..).find_map(|outcome| if let Outcome::NotYet(error) = outcome { Some(error) } else { None })
+    batches.finish(|message: Box<Message>| item(*message))
 }
 
 async fn get(gmail: &Gmail, ids: &[&str], depth: Depth) -> Result<Vec<Outcome>> {

@@ -50,6 +50,7 @@ impl Gmail {
         capabilities.raw = true;
         capabilities.folders = true;
         capabilities.stable_ids = true;
+        capabilities.exact_content = true;
         Self { session, client, capabilities }
     }
 }

@@ -8,7 +8,8 @@ use http::{Method, Request, StatusCode};
 use url::Url;
 
 use super::{
-    ApiAnswer, Google, answers,
+    ApiAnswer, Google,
+    answers::{self, document, escape},
     register::{AppRegistration, Code, Grant, Register},
     scopes,
 };
@@ -333,15 +334,4 @@ fn consent_page(register: &Register, ask: &Ask, suggested: &str, query: &str) ->
          <button name=\"decision\" value=\"allow\">Allow</button>\n</form>"
     );
     document("Sign in (sandbox)", &body)
-}
-
-fn document(title: &str, body: &str) -> String {
-    format!(
-        "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title}</title></head>\n\
-         <body>\n{body}\n</body></html>\n"
-    )
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

@@ -4,7 +4,6 @@ mod answers;
 pub mod call;
 mod consent;
 pub mod gmail;
-mod keys;
 mod oauth;
 mod oidc;
 mod register;
@@ -18,24 +17,28 @@ use std::{
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use http::{Request, header::AUTHORIZATION};
+use http::Request;
 use integration_core::clock::{Clock, Random};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use url::Url;
 
-pub(crate) use self::oauth::{Form, JWT_BEARER};
+pub(crate) use self::oauth::JWT_BEARER;
 pub use self::{
     call::{ApiAnswer, ApiCall},
     consent::{Consent, ErrorPage},
     gmail::{Gmail, GmailSettings},
-    keys::SigningKey,
     register::{AppRegistration, Person, ServiceAccount},
 };
 use self::{
     gmail::{Bearer, Validator},
-    keys::KeyRing,
     register::{Grant, Register},
+};
+pub use crate::keys::SigningKey;
+use crate::{
+    exchange::{Arrived, Service},
+    form,
+    keys::KeyRing,
 };
 
 /// The client id that is registered from the start: an installed app without a secret.
@@ -180,10 +183,7 @@ impl Google {
     }
 
     pub(crate) fn rotate_keys(&self) {
-        let mut keys = crate::lock(&self.keys);
-        // A key that nobody has seen yet would not be worth rotating away from.
-        keys.current();
-        keys.rotate();
+        crate::lock(&self.keys).advance();
     }
 
     pub(crate) fn set_jwks_outage(&self, on: bool) {
@@ -223,25 +223,10 @@ impl Google {
         self.register().live_refresh_tokens(address, now)
     }
 
-    /// Whom a request's access token stands for.
-    pub(crate) fn bearer(&self, request: &Request<Bytes>, now: DateTime<Utc>) -> Option<Caller> {
-        let header = request.headers().get(AUTHORIZATION)?.to_str().ok()?;
-        let (scheme, token) = header.split_once(' ')?;
-        if !scheme.eq_ignore_ascii_case("bearer") {
-            return None;
-        }
-        self.register().access(token.trim(), now).map(|token| Caller(token.grant.clone()))
-    }
-
     /// Answers everything except the mail API.
-    pub(crate) fn answer(
-        &self,
-        request: &Request<Bytes>,
-        caller: Option<&Caller>,
-        origin: &str,
-        now: DateTime<Utc>,
-    ) -> ApiAnswer {
-        let grant = caller.map(|caller| &caller.0);
+    fn answer_sign_in(&self, request: &Request<Bytes>, arrived: &Arrived<'_, Self>) -> ApiAnswer {
+        let (origin, now) = (arrived.origin, arrived.now);
+        let grant = arrived.caller.map(|caller| &caller.0);
         match request.uri().path() {
             "/o/oauth2/v2/auth" => self.authorise(request, now),
             "/token" => self.token(request, origin, now),
@@ -253,26 +238,6 @@ impl Google {
             "/oauth2/v2/userinfo" | "/userinfo/v2/me" => self.userinfo_v2(grant),
             _ => answers::nowhere(),
         }
-    }
-
-    /// Answers the mail API to a caller that was let in.
-    pub(crate) fn answer_mail(
-        &self,
-        request: &Request<Bytes>,
-        caller: &Caller,
-        held: Option<&gmail::InFlight>,
-        now: DateTime<Utc>,
-    ) -> ApiAnswer {
-        let grant = &caller.0;
-        let call = ApiCall { account: &grant.address, app: &grant.client_id, scopes: &grant.scopes, now, request };
-        match held {
-            Some(held) => self.gmail.answer_holding(&call, held),
-            None => self.gmail.too_many_concurrent(&call),
-        }
-    }
-
-    pub(crate) fn unauthenticated() -> ApiAnswer {
-        answers::unauthenticated()
     }
 
     pub(crate) fn export(&self) -> Value {
@@ -300,16 +265,45 @@ impl Google {
 #[derive(Clone, Debug)]
 pub(crate) struct Caller(Grant);
 
-impl Caller {
-    pub(crate) fn account(&self) -> &str {
-        &self.0.address
-    }
-}
+impl Service for Google {
+    const NAME: &'static str = "google";
+    type Caller = Caller;
+    type Held = gmail::InFlight;
 
-/// Is the path one of the mail API?
-pub(crate) fn is_mail(path: &str) -> bool {
-    ["/gmail/v1/", "/upload/gmail/v1/", "/resumable/upload/gmail/v1/"].iter().any(|base| path.starts_with(base))
-        || path == "/batch/gmail/v1"
+    fn caller(&self, request: &Request<Bytes>, now: DateTime<Utc>) -> Option<Caller> {
+        let token = form::bearer(request)?;
+        self.register().access(token, now).map(|token| Caller(token.grant.clone()))
+    }
+
+    fn account<'a>(&self, caller: &'a Caller) -> &'a str {
+        &caller.0.address
+    }
+
+    fn is_mail(&self, path: &str) -> bool {
+        ["/gmail/v1/", "/upload/gmail/v1/", "/resumable/upload/gmail/v1/"].iter().any(|base| path.starts_with(base))
+            || path == "/batch/gmail/v1"
+    }
+
+    fn is_token_endpoint(&self, path: &str) -> bool {
+        path == "/token"
+    }
+
+    fn enter(&self, caller: &Caller, request: &Request<Bytes>) -> Option<gmail::InFlight> {
+        self.gmail.enter(&caller.0.address, self.gmail.slots(request))
+    }
+
+    fn answer(&self, request: &Request<Bytes>, arrived: &Arrived<'_, Self>) -> ApiAnswer {
+        if !self.is_mail(request.uri().path()) {
+            return self.answer_sign_in(request, arrived);
+        }
+        let Some(Caller(grant)) = arrived.caller else { return answers::unauthenticated() };
+        let (account, app) = (&grant.address, &grant.client_id);
+        let call = ApiCall { account, app, scopes: &grant.scopes, now: arrived.now, request };
+        match arrived.held {
+            Some(held) => self.gmail.answer_holding(&call, held),
+            None => self.gmail.too_many_concurrent(&call),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,23 +1,19 @@
 //! The token endpoint and revocation.
 
-use aws_lc_rs::digest::{SHA256, digest};
-use base64::{
-    Engine,
-    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
-};
+use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use http::{
-    Method, Request, StatusCode,
-    header::{AUTHORIZATION, CONTENT_TYPE},
-};
+use http::{Method, Request, StatusCode};
 use serde_json::{Value, json};
 
 use super::{
     ApiAnswer, Google, answers,
-    keys::Assertion,
     register::{Grant, Issued, Register},
     scopes,
+};
+use crate::{
+    form::{Form, credentials, is_form, verifies},
+    keys::Assertion,
 };
 
 /// The grant type of service accounts.
@@ -28,25 +24,6 @@ const AUDIENCE: &str = "https://oauth2.googleapis.com/token";
 const ASSERTION_LIFE: i64 = 3_600;
 /// Seconds by which clocks may differ.
 const SKEW: i64 = 300;
-
-/// A form body.
-#[derive(Debug)]
-pub(crate) struct Form(Vec<(String, String)>);
-
-impl Form {
-    pub(crate) fn parse(body: &[u8]) -> Self {
-        Self(url::form_urlencoded::parse(body).into_owned().collect())
-    }
-
-    /// A field that is there and not empty.
-    pub(crate) fn one(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(key, value)| key == name && !value.is_empty()).map(|(_, value)| value.as_str())
-    }
-
-    fn required(&self, name: &str) -> Result<&str, Refusal> {
-        self.one(name).ok_or_else(|| bad_request("A required parameter is missing."))
-    }
-}
 
 /// The endpoint says no.
 #[derive(Debug)]
@@ -66,28 +43,13 @@ fn invalid_grant(description: &'static str) -> Refusal {
     Refusal(StatusCode::BAD_REQUEST, "invalid_grant", description)
 }
 
-fn is_form(request: &Request<Bytes>) -> bool {
-    let kind = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    kind.starts_with("application/x-www-form-urlencoded")
-}
-
-/// Id and secret, out of the form or the `Authorization` header.
-fn client(request: &Request<Bytes>, form: &Form) -> (Option<String>, Option<String>) {
-    let basic = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Basic "));
-    let pair = basic.and_then(|text| String::from_utf8(STANDARD.decode(text).ok()?).ok());
-    if let Some((id, secret)) = pair.as_deref().and_then(|pair| pair.split_once(':')) {
-        let decode = |text: &str| {
-            // Both halves are form-encoded before they are joined (RFC 6749, 2.3.1).
-            url::form_urlencoded::parse(format!("v={text}").as_bytes()).next().map(|(_, value)| value.into_owned())
-        };
-        return (decode(id), decode(secret));
-    }
-    (form.one("client_id").map(str::to_owned), form.one("client_secret").map(str::to_owned))
+fn required<'a>(form: &'a Form, name: &str) -> Result<&'a str, Refusal> {
+    form.one(name).ok_or_else(|| bad_request("A required parameter is missing."))
 }
 
 /// The client's id, if it is who it says.
 fn authenticate(register: &Register, request: &Request<Bytes>, form: &Form) -> Result<String, Refusal> {
-    let (id, secret) = client(request, form);
+    let (id, secret) = credentials(request, form);
     let id = id.ok_or_else(|| bad_request("Could not determine client ID from request."))?;
     let refused = |text: &'static str| Refusal(StatusCode::UNAUTHORIZED, "invalid_client", text);
     let app = register.app(&id).ok_or_else(|| refused("The OAuth client was not found."))?;
@@ -114,7 +76,7 @@ impl Google {
             Some("refresh_token") => self.refresh(request, &form, now),
             Some(JWT_BEARER) => self.exchange_assertion(&form, origin, now),
             Some(_) => Err(Refusal(StatusCode::BAD_REQUEST, "unsupported_grant_type", "Invalid grant_type")),
-            None => form.required("grant_type").map(|_| Value::Null),
+            None => required(&form, "grant_type").map(|_| Value::Null),
         };
         match answer {
             Ok(body) => answers::uncached(answers::json(StatusCode::OK, &body)),
@@ -125,8 +87,8 @@ impl Google {
     fn exchange_code(&self, request: &Request<Bytes>, form: &Form, now: DateTime<Utc>) -> Result<Value, Refusal> {
         let mut register = self.register();
         let client_id = authenticate(&register, request, form)?;
-        let text = form.required("code")?.to_owned();
-        let redirect = form.required("redirect_uri")?;
+        let text = required(form, "code")?.to_owned();
+        let redirect = required(form, "redirect_uri")?;
         let code = register.code(&text).ok_or_else(|| invalid_grant("Malformed auth code."))?;
         if code.grant.client_id != client_id {
             return Err(invalid_grant("Malformed auth code."));
@@ -159,7 +121,7 @@ impl Google {
     fn refresh(&self, request: &Request<Bytes>, form: &Form, now: DateTime<Utc>) -> Result<Value, Refusal> {
         let mut register = self.register();
         let client_id = authenticate(&register, request, form)?;
-        let text = form.required("refresh_token")?;
+        let text = required(form, "refresh_token")?;
         let settings = self.settings();
         let (mut grant, next) = register
             .use_refresh(text, &client_id, &*self.random, now, &settings)
@@ -194,7 +156,7 @@ impl Google {
     }
 
     fn exchange_assertion(&self, form: &Form, origin: &str, now: DateTime<Utc>) -> Result<Value, Refusal> {
-        let assertion = Assertion::parse(form.required("assertion")?)
+        let assertion = Assertion::parse(required(form, "assertion")?)
             .ok_or_else(|| invalid_grant("Invalid JWT: it cannot be decoded."))?;
         let mut register = self.register();
         let claims = &assertion.claims;
@@ -250,15 +212,9 @@ impl Google {
 }
 
 fn check_verifier(challenge: Option<&(String, bool)>, verifier: Option<&str>) -> Result<(), Refusal> {
-    let (Some((challenge, hashed)), verifier) = (challenge, verifier) else { return Ok(()) };
+    let Some(challenge) = challenge else { return Ok(()) };
     let verifier = verifier.ok_or_else(|| invalid_grant("Missing code verifier."))?;
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-    let shown =
-        if *hashed { URL_SAFE_NO_PAD.encode(digest(&SHA256, verifier.as_bytes())) } else { verifier.to_owned() };
-    if !(43..=128).contains(&verifier.len()) || !verifier.bytes().all(allowed) || shown != *challenge {
-        return Err(invalid_grant("Invalid code verifier."));
-    }
-    Ok(())
+    verifies(verifier, challenge).then_some(()).ok_or_else(|| invalid_grant("Invalid code verifier."))
 }
 
 fn check_times(claims: &Value, now: DateTime<Utc>) -> Result<(), Refusal> {

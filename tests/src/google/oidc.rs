@@ -12,10 +12,10 @@ use serde_json::{Value, json};
 
 use super::{
     ApiAnswer, Google, GoogleUrls, answers,
-    oauth::Form,
     register::{Grant, Person},
     scopes,
 };
+use crate::form::Form;
 
 impl Google {
     /// An id token for a grant, signed with the newest key.

@@ -95,7 +95,9 @@ async fn an_id_token_is_signed_with_a_published_key_also_after_a_rotation() {
     let keys = seen.json();
     let kids: Vec<_> = [new, old]
         .iter()
-        .map(|answer| keys::Assertion::parse(answer["id_token"].as_str().unwrap()).unwrap().header["kid"].clone())
+        .map(|answer| {
+            crate::keys::Assertion::parse(answer["id_token"].as_str().unwrap()).unwrap().header["kid"].clone()
+        })
         .collect();
     assert_eq!([&keys["keys"][0]["kid"], &keys["keys"][1]["kid"]], [&kids[0], &kids[1]]);
     sandbox.jwks_outage(true);

@@ -1,23 +1,34 @@
 //! Checks every exchange with the sandbox against the service's own descriptions.
 //!
-//! Calls under an API base URL are held against the discovery documents, which are read at run time from the folder of
-//! shared facts (`INTEGRATION_SHARED`, else `../shared` beside the checkout) and are no part of this package. Without
+//! Calls under an API base URL are held against Google's discovery documents and Graph's OpenAPI document, which are read at
+//! run time from the folder of shared facts (`INTEGRATION_SHARED`, else `../shared` beside the checkout), once in a process,
+//! and are no part of this package. Without
 //! them those checks are off, and [`Sandbox::validation`](crate::Sandbox::validation) says so. Sign-in endpoints and the
 //! batch envelope have no such document; the tables for them are in here.
 
 mod discovery;
+mod instance;
+mod openapi;
 mod schema;
 mod signin;
 
-use std::{fmt, path::PathBuf, sync::Mutex};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, OnceLock},
+};
 
 use bytes::Bytes;
 use http::{Request, header::CONTENT_TYPE};
 use serde::Serialize;
 use serde_json::Value;
 
-use self::discovery::{Discovery, Method};
-use crate::google::ApiAnswer;
+use self::{
+    discovery::{Discovery, Method},
+    openapi::OpenApi,
+};
+use crate::{call::ApiAnswer, microsoft};
 
 /// How many violations are kept; more of the same teach nothing.
 const KEPT: usize = 1_000;
@@ -75,9 +86,25 @@ pub fn shared_folder() -> PathBuf {
 /// The descriptions in force and what was found against them.
 #[derive(Debug)]
 pub(crate) struct Validator {
-    discovery: Option<Discovery>,
+    discovery: Option<Arc<Discovery>>,
     validation: Validation,
+    graph: OnceLock<Option<Arc<OpenApi>>>,
+    graph_folder: PathBuf,
     violations: Mutex<Vec<Violation>>,
+}
+
+/// Documents that were read, by folder.
+type Shelf<T> = Mutex<BTreeMap<PathBuf, Arc<T>>>;
+
+/// The document in a folder, read by the first in this process who asks for it.
+fn shelved<T>(shelf: &Shelf<T>, folder: &Path, load: impl FnOnce(&Path) -> Option<T>) -> Option<Arc<T>> {
+    let mut shelf = crate::lock(shelf);
+    if let Some(known) = shelf.get(folder) {
+        return Some(Arc::clone(known));
+    }
+    let read = Arc::new(load(folder)?);
+    shelf.insert(folder.to_owned(), Arc::clone(&read));
+    Some(read)
 }
 
 /// What a path means.
@@ -87,11 +114,24 @@ pub(crate) struct Place {
 }
 
 impl Validator {
-    pub(crate) fn load(folder: &std::path::Path) -> Self {
+    pub(crate) fn load(folder: &Path) -> Self {
+        static SHELF: Shelf<Discovery> = Mutex::new(BTreeMap::new());
         let looked_at = folder.join("specs/google");
-        let discovery = Discovery::load(&looked_at);
+        let discovery = shelved(&SHELF, &looked_at, Discovery::load);
         let validation = if discovery.is_some() { Validation::On } else { Validation::Off { looked_at } };
-        Self { discovery, validation, violations: Mutex::default() }
+        let graph_folder = folder.join("specs/microsoft");
+        Self { discovery, validation, graph: OnceLock::new(), graph_folder, violations: Mutex::default() }
+    }
+
+    /// Graph's description, read when the first call needs it.
+    fn graph(&self) -> Option<&OpenApi> {
+        static SHELF: Shelf<OpenApi> = Mutex::new(BTreeMap::new());
+        self.graph.get_or_init(|| shelved(&SHELF, &self.graph_folder, OpenApi::load)).as_deref()
+    }
+
+    pub(crate) fn graph_validation(&self) -> Validation {
+        let looked_at = || self.graph_folder.clone();
+        if self.graph().is_some() { Validation::On } else { Validation::Off { looked_at: looked_at() } }
     }
 
     pub(crate) fn validation(&self) -> &Validation {
@@ -114,7 +154,12 @@ impl Validator {
     /// The operation and path template of a call, for books and faults.
     pub(crate) fn place(&self, method: &str, path: &str) -> Place {
         if let Some((name, _)) = signin::endpoint(path) {
-            return Place { operation: name.to_owned(), template: path.to_owned() };
+            let template = microsoft::sign_in(path)
+                .map_or_else(|| path.to_owned(), |(_, segment)| path.replacen(segment, "{tenant}", 1));
+            return Place { operation: name.to_owned(), template };
+        }
+        if let Some(operation) = is_graph(path).then(|| self.graph()).flatten().and_then(|all| all.find(method, path)) {
+            return Place { operation: operation.id.clone(), template: operation.template.clone() };
         }
         let found = self.discovery.as_ref().and_then(|discovery| discovery.find(method, path));
         found.map_or_else(
@@ -130,14 +175,17 @@ impl Validator {
             self.report(Side::Request, name, signin::check(endpoint, request));
             return;
         }
+        if is_graph(path) {
+            self.check_graph(request, answer);
+            return;
+        }
         if !is_api(path) {
             return;
         }
         let Some(discovery) = &self.discovery else { return };
         let verb = request.method().as_str();
         let Some((method, _)) = discovery.find(verb, path) else {
-            let message = if discovery.knows_path(path) { "the method is unknown here" } else { "the path is unknown" };
-            self.report(Side::Request, &format!("{verb} {}", template(path)), [message.to_owned()]);
+            self.report(Side::Request, &format!("{verb} {}", template(path)), [unknown(discovery.knows_path(path))]);
             return;
         };
         self.report(Side::Request, &method.id, discovery.check_query(method, path, request.uri().query()));
@@ -146,6 +194,28 @@ impl Validator {
             self.report(Side::Answer, &method.id, check_answer(discovery, method, answer));
         }
     }
+
+    fn check_graph(&self, request: &Request<Bytes>, answer: Option<&ApiAnswer>) {
+        let Some(graph) = self.graph() else { return };
+        let (verb, path) = (request.method().as_str(), request.uri().path());
+        let Some(operation) = graph.find(verb, path) else {
+            self.report(Side::Request, &format!("{verb} {}", template(path)), [unknown(graph.knows_path(path))]);
+            return;
+        };
+        self.report(Side::Request, &operation.id, graph.check_request(operation, request));
+        if let Some(answer) = answer {
+            self.report(Side::Answer, &operation.id, graph.check_answer(operation, answer));
+        }
+    }
+}
+
+fn unknown(knows_path: bool) -> String {
+    if knows_path { "the method is unknown here" } else { "the path is unknown" }.to_owned()
+}
+
+/// Is the path one of Graph?
+fn is_graph(path: &str) -> bool {
+    path.starts_with("/v1.0/")
 }
 
 /// Is the path one of an API that the descriptions cover?
@@ -223,7 +293,7 @@ fn template(path: &str) -> String {
         .split('/')
         .enumerate()
         .map(|(index, part)| {
-            let version = part.len() <= 2;
+            let version = part.len() <= 2 || part == "v1.0";
             let id = part.contains('@') || (!version && part.bytes().any(|byte| byte.is_ascii_digit()));
             if id && index > 0 { "{id}" } else { part }
         })
@@ -231,5 +301,7 @@ fn template(path: &str) -> String {
     parts.join("/")
 }
 
+#[cfg(test)]
+mod graph_tests;
 #[cfg(test)]
 mod tests;

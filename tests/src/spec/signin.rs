@@ -3,13 +3,18 @@
 use bytes::Bytes;
 use http::Request;
 
+use crate::microsoft;
+
+/// Fields of a token endpoint: grant type, required, optional.
+type Grant = (&'static str, &'static [&'static str], &'static [&'static str]);
+
 /// One endpoint of the table.
 #[derive(Debug)]
 pub(super) enum Endpoint {
     /// Parameters in the query.
     Query { verbs: &'static [&'static str], required: &'static [&'static str], optional: &'static [&'static str] },
     /// Parameters in a form body, by `grant_type`.
-    Token,
+    Token(&'static [Grant]),
     /// One token in a form body.
     Revocation,
     /// A `multipart/mixed` body of HTTP requests.
@@ -38,11 +43,62 @@ const USERINFO: Endpoint = Endpoint::Query { verbs: &["GET", "POST"], required: 
 const TOKENINFO: Endpoint =
     Endpoint::Query { verbs: &["GET", "POST"], required: &[], optional: &["access_token", "id_token"] };
 
-/// Fields of the token endpoint: grant type, required, optional.
-const GRANTS: [(&str, &[&str], &[&str]); 3] = [
+const GRANTS: [Grant; 3] = [
     ("authorization_code", &["code", "redirect_uri"], &["client_id", "client_secret", "code_verifier"]),
     ("refresh_token", &["refresh_token"], &["client_id", "client_secret", "scope"]),
     ("urn:ietf:params:oauth:grant-type:jwt-bearer", &["assertion"], &[]),
+];
+
+const ENTRA_AUTHORISATION: Endpoint = Endpoint::Query {
+    verbs: &["GET", "POST"],
+    required: &["client_id", "redirect_uri", "response_type", "scope"],
+    optional: &[
+        "claims",
+        "code_challenge",
+        "code_challenge_method",
+        "domain_hint",
+        "login_hint",
+        "nonce",
+        "prompt",
+        "response_mode",
+        "state",
+    ],
+};
+const ADMIN_CONSENT: Endpoint = Endpoint::Query {
+    verbs: &["GET", "POST"],
+    required: &["client_id", "redirect_uri", "scope"],
+    optional: &["state"],
+};
+const LOGOUT: Endpoint = Endpoint::Query {
+    verbs: &["GET"],
+    required: &[],
+    optional: &["id_token_hint", "logout_hint", "post_logout_redirect_uri", "state"],
+};
+
+const ENTRA_GRANTS: [Grant; 3] = [
+    (
+        "authorization_code",
+        &["code", "redirect_uri"],
+        &[
+            "claims",
+            "client_assertion",
+            "client_assertion_type",
+            "client_id",
+            "client_secret",
+            "code_verifier",
+            "scope",
+        ],
+    ),
+    (
+        "refresh_token",
+        &["refresh_token"],
+        &["claims", "client_assertion", "client_assertion_type", "client_id", "client_secret", "scope"],
+    ),
+    (
+        "client_credentials",
+        &["scope"],
+        &["claims", "client_assertion", "client_assertion_type", "client_id", "client_secret"],
+    ),
 ];
 
 /// The most inner calls a batch may have.
@@ -50,9 +106,20 @@ const BATCH_LIMIT: usize = 100;
 
 /// The endpoint at `path`, with the name its calls have in the books.
 pub(super) fn endpoint(path: &str) -> Option<(&'static str, &'static Endpoint)> {
+    if let Some((kind, _)) = microsoft::sign_in(path) {
+        return Some(match kind {
+            microsoft::Endpoint::AdminConsent => ("oauth.adminconsent", &ADMIN_CONSENT),
+            microsoft::Endpoint::Authorise => ("oauth.authorise", &ENTRA_AUTHORISATION),
+            microsoft::Endpoint::Discovery => ("oidc.discovery", &READ),
+            microsoft::Endpoint::Keys => ("oidc.keys", &READ),
+            microsoft::Endpoint::Logout => ("oauth.logout", &LOGOUT),
+            microsoft::Endpoint::Token => ("oauth.token", &Endpoint::Token(&ENTRA_GRANTS)),
+        });
+    }
     Some(match path {
+        "/oidc/userinfo" => ("oidc.userinfo", &USERINFO),
         "/o/oauth2/v2/auth" => ("oauth.authorise", &AUTHORISATION),
-        "/token" => ("oauth.token", &Endpoint::Token),
+        "/token" => ("oauth.token", &Endpoint::Token(&GRANTS)),
         "/revoke" => ("oauth.revoke", &Endpoint::Revocation),
         "/tokeninfo" => ("oauth.tokeninfo", &TOKENINFO),
         "/.well-known/openid-configuration" => ("oidc.discovery", &READ),
@@ -74,7 +141,7 @@ pub(super) fn check(endpoint: &Endpoint, request: &Request<Bytes>) -> Vec<String
         Endpoint::Query { required, optional, .. } => {
             names(request.uri().query().unwrap_or_default().as_bytes(), required, optional)
         }
-        Endpoint::Token => form(request).map_or_else(|wrong| vec![wrong], token),
+        Endpoint::Token(grants) => form(request).map_or_else(|wrong| vec![wrong], |body| token(body, grants)),
         Endpoint::Revocation => match request.uri().query() {
             Some(query) => names(query.as_bytes(), &["token"], &[]),
             None => form(request).map_or_else(|wrong| vec![wrong], |body| names(body, &["token"], &[])),
@@ -96,10 +163,10 @@ fn form(request: &Request<Bytes>) -> Result<&[u8], String> {
     Ok(request.body())
 }
 
-fn token(body: &[u8]) -> Vec<String> {
+fn token(body: &[u8], grants: &[Grant]) -> Vec<String> {
     let grant_type = url::form_urlencoded::parse(body).find(|(name, _)| name == "grant_type").map(|(_, value)| value);
     let Some(grant_type) = grant_type else { return vec!["the parameter grant_type is missing".into()] };
-    match GRANTS.iter().find(|(name, ..)| *name == grant_type) {
+    match grants.iter().find(|(name, ..)| *name == grant_type) {
         Some((_, required, optional)) => {
             let required: Vec<&str> = required.iter().copied().chain(["grant_type"]).collect();
             names(body, &required, optional)

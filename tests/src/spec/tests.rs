@@ -27,7 +27,7 @@ fn validator() -> Validator {
             "notes": {"type": "array", "items": {"$ref": "Note"}}
         }}}
     }));
-    Validator { discovery: Some(discovery), validation: Validation::On, violations: Mutex::default() }
+    Validator { discovery: Some(Arc::new(discovery)), ..Validator::load(Path::new("/nowhere")) }
 }
 
 fn request(method: &str, path: &str, content_type: &str, body: &str) -> Request<Bytes> {
@@ -145,8 +145,10 @@ fn a_batch_envelope_is_held_against_its_rules() {
 
 #[test]
 fn without_the_documents_validation_is_off_and_says_so() {
-    let validator = Validator::load(std::path::Path::new("/nowhere"));
+    let validator = Validator::load(Path::new("/nowhere"));
     assert!(matches!(validator.validation(), Validation::Off { .. }));
+    assert!(matches!(validator.graph_validation(), Validation::Off { .. }));
+    validator.check(&get("/v1.0/anything"), None);
     validator.check(&get("/gmail/v1/anything"), None);
     assert!(validator.violations().is_empty());
 }

@@ -12,6 +12,7 @@ use serde_json::Value;
 use crate::{
     far::FarSandbox,
     mailbox::{self, OWNER},
+    service::{Change, Service},
     storm::{ended_token, token_record},
     worker::{self, dump},
 };
@@ -24,7 +25,7 @@ fn messages() -> u64 {
 
 /// A process whose leases run out soon.
 fn command(role: &str, database: &Path, sandbox: &FarSandbox) -> Command {
-    let mut command = worker::command(role, database, &sandbox.origin);
+    let mut command = sandbox.worker(role, database);
     command.env(worker::LEASE, "300").env(worker::SIGN_IN_LEASE, "3");
     command
 }
@@ -72,16 +73,15 @@ async fn at_every_write(sandbox: &FarSandbox, fresh: impl Fn(&str) -> PathBuf, e
 
 /// Some of everything that a head can bring.
 async fn change(sandbox: &FarSandbox, count: u64) {
-    let listed = sandbox.ask("GET", &format!("messages?account={OWNER}"), "").await;
-    let ids: Vec<&str> = listed["ids"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
-    for (index, change) in ["add=STARRED", "add=TRASH&remove=INBOX", "remove=UNREAD"].iter().enumerate() {
-        sandbox.ask("POST", &format!("label?account={OWNER}&id={}&{change}", ids[index]), "").await;
-    }
-    for id in &ids[4..7] {
-        sandbox.ask("POST", &format!("remove?account={OWNER}&id={id}"), "").await;
+    let ids = sandbox.messages(OWNER).await;
+    let deleted = [Change::Delete; 3];
+    for (change, id) in
+        [Change::Star, Change::Trash, Change::Read].into_iter().zip(&ids).chain(deleted.into_iter().zip(&ids[4..]))
+    {
+        sandbox.ask("POST", &sandbox.service.change(change, OWNER, id), "").await;
     }
     for index in count..count + count / 2 {
-        sandbox.ask("POST", &format!("deliver?account={OWNER}"), &mailbox::message(index)).await;
+        sandbox.steer("POST", &format!("deliver?account={OWNER}"), &mailbox::message(index)).await;
     }
 }
 
@@ -149,18 +149,29 @@ async fn interrupted_refresh(sandbox: &FarSandbox, database: &Path, fate: &str) 
 async fn a_refresh_aborted_around_its_saves_leaves_the_grant_alive() {
     let place = tempfile::tempdir().unwrap();
     let sandbox = FarSandbox::start(place.path());
-    // Saved before the question: nothing was asked. Saved before the answer: asked twice. Saved: no more questions.
-    let fates = [("tokens 1 before", 1), ("tokens 1 after", 1), ("tokens 2 before", 2), ("tokens 2 after", 1)];
     for (tokens, rotation) in [("plain", "on=false"), ("rotating with grace", "on=true&grace_milliseconds=60000")] {
         sandbox.ask("POST", &format!("rotation?{rotation}"), "").await;
-        for (fate, requests) in fates {
-            let database = place.path().join(format!("{tokens} {fate}.db"));
-            let (outcome, asked) = interrupted_refresh(&sandbox, &database, fate).await;
-            assert_eq!((outcome, asked), (Value::Null, requests), "{tokens}, {fate}");
-            worker::assert_alive(&database, &sandbox.origin).await;
-        }
+        around_the_saves(&sandbox, place.path(), tokens).await;
     }
-    println!("aborted around the saves of a refresh ({} ways, twice): grant alive each time", fates.len());
+}
+
+async fn around_the_saves(sandbox: &FarSandbox, place: &Path, tokens: &str) {
+    // Saved before the question: nothing was asked. Saved before the answer: asked twice. Saved: no more questions.
+    let fates = [("tokens 1 before", 1), ("tokens 1 after", 1), ("tokens 2 before", 2), ("tokens 2 after", 1)];
+    for (fate, requests) in fates {
+        let database = place.join(format!("{tokens} {fate}.db"));
+        let (outcome, asked) = interrupted_refresh(sandbox, &database, fate).await;
+        assert_eq!((outcome, asked), (Value::Null, requests), "{tokens}, {fate}");
+        worker::assert_alive(&database, &sandbox.origin).await;
+    }
+    println!("aborted around the saves of a refresh with {tokens} tokens, {} ways: grant alive each time", fates.len());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refresh_aborted_around_its_saves_leaves_the_grant_alive_where_refresh_tokens_always_rotate() {
+    let place = tempfile::tempdir().unwrap();
+    let sandbox = FarSandbox::of(Service::Microsoft, place.path());
+    around_the_saves(&sandbox, place.path(), "Microsoft's").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -182,8 +193,8 @@ async fn without_grace_an_answer_lost_before_its_save_is_named_as_the_cause() {
 
     let hub = worker::hub(&database, &sandbox.origin).await;
     let connection = hub.connections(&worker::tenant()).await.unwrap().pop().unwrap();
-    let ask = worker::read_mail().with_reconnect(connection.id.clone());
-    let again = worker::sign_in(&hub, &sandbox.origin, ask).await;
+    let ask = sandbox.service.read_mail().with_reconnect(connection.id.clone());
+    let again = worker::sign_in(&hub, &sandbox.origin, sandbox.service, ask).await;
     assert_eq!(again.id, connection.id);
     assert!(token_record(&database).await.version > before.version);
     worker::assert_alive(&database, &sandbox.origin).await;

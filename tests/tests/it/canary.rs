@@ -29,7 +29,8 @@ use tracing_subscriber::fmt::format::FmtSpan;
 
 use crate::{
     far::{self, FarSandbox},
-    worker::{self, CALLBACK, KEY, Known, tenant},
+    service::Service,
+    worker::{self, KEY, Known, tenant},
 };
 
 /// Set: the process ends by telling everything it should not.
@@ -202,7 +203,10 @@ impl Host {
 
     /// A sign-in up to the moment at which the browser comes back.
     async fn callback(&self, decision: &str) -> (Authorisation, CallbackQuery) {
-        let ask = Authorise::new([Capability::Identity, Capability::MailRead, Capability::MailSend], CALLBACK);
+        let ask = Authorise::new(
+            [Capability::Identity, Capability::MailRead, Capability::MailSend],
+            Service::Google.callback(),
+        );
         let authorisation = self.hub.authorise(&tenant(), &AppId::new("google"), ask).await.unwrap();
         println!("{authorisation:?}");
         for (name, value) in authorisation.url.query_pairs() {
@@ -295,7 +299,7 @@ impl Host {
         let other = "YWJjZGVmZ2hpamtsbW5vcHFyc3R1dnd4eXowMTIzNDU=";
         let host = Box::pin(Self::new(&self.database, &self.origin, other)).await;
         let session = host.hub.session(&tenant(), &connection.id).await.unwrap();
-        show("another key", worker::ask_profile(&session, &self.origin).await.unwrap_err()).await;
+        show("another key", session.send(Service::Google.profile(&self.origin)).await.unwrap_err()).await;
     }
 
     async fn fault(&self, fault: Value) {
@@ -346,7 +350,7 @@ impl Told {
         let place = tempfile::tempdir().unwrap();
         let sandbox = FarSandbox::start(place.path());
         let app = json!({
-            "client_id": "web-client", "client_secret": "zqsecret", "redirect_uris": [CALLBACK], "desktop": false,
+            "client_id": "web-client", "client_secret": "zqsecret", "redirect_uris": [Service::Google.callback()], "desktop": false,
             "testing": false,
         });
         sandbox.ask("POST", "apps", &app.to_string()).await;

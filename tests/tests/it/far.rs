@@ -10,17 +10,29 @@ use std::{
 use integration_core::http::{Body, ReqwestTransport, Transport};
 use serde_json::Value;
 
+use crate::{place::StoreUrl, service::Service, worker};
+
 /// Killed when dropped.
 #[derive(Debug)]
+struct Running(Child);
+
+#[derive(Debug)]
 pub(crate) struct FarSandbox {
-    process: Child,
+    #[allow(dead_code, reason = "held so that it runs")]
+    process: Running,
     client: ReqwestTransport,
+    /// The service that the test is about; the sandbox has all.
+    pub(crate) service: Service,
     pub(crate) origin: String,
 }
 
 impl FarSandbox {
     pub(crate) fn start(mail: &Path) -> Self {
-        Self::with_quota(mail, "off")
+        Self::of(Service::Google, mail)
+    }
+
+    pub(crate) fn of(service: Service, mail: &Path) -> Self {
+        Self { service, ..Self::with_quota(mail, "off") }
     }
 
     pub(crate) fn with_quota(mail: &Path, quota: &str) -> Self {
@@ -41,11 +53,29 @@ impl FarSandbox {
             }
         };
         let origin = url::Url::parse(urls["token"].as_str().unwrap()).unwrap().origin().ascii_serialization();
-        Self { process, client: ReqwestTransport::new().unwrap(), origin }
+        Self { process: Running(process), client: ReqwestTransport::new().unwrap(), service: Service::Google, origin }
     }
 
     pub(crate) async fn ask(&self, method: &str, path: &str, body: &str) -> Value {
         steer(&self.client, &self.origin, method, path, body).await
+    }
+
+    /// Steers the service that the test is about.
+    pub(crate) async fn steer(&self, method: &str, path: &str, body: &str) -> Value {
+        self.ask(method, &format!("{}{path}", self.service.steering()), body).await
+    }
+
+    /// A process that does `role` with the service that the test is about.
+    pub(crate) fn worker(&self, role: &str, database: impl Into<StoreUrl>) -> Command {
+        let mut command = worker::command(role, database, &self.origin);
+        self.service.hand_to(&mut command);
+        command
+    }
+
+    /// The ids of a mailbox's messages, newest first.
+    pub(crate) async fn messages(&self, account: &str) -> Vec<String> {
+        let listed = self.steer("GET", &format!("messages?account={account}"), "").await;
+        serde_json::from_value(listed["ids"].clone()).unwrap()
     }
 
     pub(crate) async fn refreshes(&self) -> u64 {
@@ -60,7 +90,8 @@ impl FarSandbox {
     /// Every call of the mail API takes this long from now on.
     pub(crate) async fn slow_down(&self, delay: Duration) {
         let milliseconds = u64::try_from(delay.as_millis()).unwrap();
-        let fault = serde_json::json!({ "path": "gmail/v1", "action": { "delay": { "milliseconds": milliseconds } } });
+        let path = self.service.mail();
+        let fault = serde_json::json!({ "path": path, "action": { "delay": { "milliseconds": milliseconds } } });
         self.ask("POST", "faults", &fault.to_string()).await;
     }
 
@@ -70,10 +101,10 @@ impl FarSandbox {
     }
 }
 
-impl Drop for FarSandbox {
+impl Drop for Running {
     fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 

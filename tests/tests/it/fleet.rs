@@ -22,6 +22,7 @@ use serde_json::{Value, json};
 use crate::{
     far::FarSandbox,
     place::StoreUrl,
+    service::Service,
     worker::{self, FleetSettings},
 };
 
@@ -102,7 +103,7 @@ impl Fleet {
 
     async fn connect(&self, index: usize) -> Connection {
         self.sandbox.ask("POST", &format!("people?account={}&name=Somebody", address(index)), "").await;
-        let ask = worker::read_mail();
+        let ask = Service::Google.read_mail();
         let authorisation = self.hub.authorise(&tenant(index), &AppId::new("google"), ask).await.unwrap();
         let press = json!({ "url": authorisation.url, "decision": "grant", "as": address(index) }).to_string();
         let back: url::Url =

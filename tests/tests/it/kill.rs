@@ -8,6 +8,7 @@ use crate::{
     far::FarSandbox,
     mailbox::{self, OWNER},
     place::{Places, StoreUrl},
+    service::{Change, Service},
     worker::{self, dump, rows},
 };
 
@@ -34,9 +35,9 @@ async fn left(database: &StoreUrl) -> Option<Phase> {
         return Some(Phase::BeforeSignIn);
     }
     let partitions = rows(store, "partition").await;
-    let partition: Value = partitions.first().map_or(Value::Null, |row| serde_json::from_slice(&row.bytes).unwrap());
-    let listed = partition["complete"] == true || partition["snapshot"]["listing_done"] == true;
-    if !listed {
+    let partitions: Vec<Value> = partitions.iter().map(|row| serde_json::from_slice(&row.bytes).unwrap()).collect();
+    let listed = |one: &Value| one["complete"] == true || one["snapshot"]["listing_done"] == true;
+    if partitions.is_empty() || !partitions.iter().all(listed) {
         return Some(Phase::Listing);
     }
     // The third segment of a waiting item's key is its lane: 0 for what the head brought.
@@ -45,7 +46,7 @@ async fn left(database: &StoreUrl) -> Option<Phase> {
     match (lanes.contains(&true), lanes.contains(&false)) {
         (true, _) => Some(Phase::FollowingTheHead),
         (false, true) => Some(Phase::Fetching),
-        (false, false) => (partition["complete"] != true).then_some(Phase::Listing),
+        (false, false) => (!partitions.iter().all(|one| one["complete"] == true)).then_some(Phase::Listing),
     }
 }
 
@@ -63,7 +64,7 @@ async fn kill_after(sandbox: &FarSandbox, process: &mut Child, calls: u64, pause
 
 /// The killed processes' leases run out soon.
 fn start(role: &str, database: &StoreUrl, sandbox: &FarSandbox) -> Child {
-    worker::command(role, database, &sandbox.origin).env(worker::LEASE, "500").spawn().unwrap()
+    sandbox.worker(role, database).env(worker::LEASE, "500").spawn().unwrap()
 }
 
 fn finish(database: &StoreUrl, sandbox: &FarSandbox) {
@@ -81,21 +82,22 @@ struct Whole<'p> {
 }
 
 impl<'p> Whole<'p> {
-    async fn prepare(place: &Path, places: &'p Places) -> Self {
+    async fn prepare(service: Service, place: &Path, places: &'p Places) -> Self {
         let mail = place.join("mail");
         mailbox::fill(&mail, MESSAGES);
-        let sandbox = FarSandbox::start(&mail);
+        let sandbox = FarSandbox::of(service, &mail);
         sandbox.slow_down(CALL).await;
         let database = places.fresh("whole").await;
         finish(&database, &sandbox);
         let log = sandbox.ask("GET", "calls", "").await;
         // By path: where the service's description is not at hand, operations have other names.
         let paths: Vec<&str> = log.as_array().unwrap().iter().filter_map(|call| call["path"].as_str()).collect();
-        let sign_in = paths.iter().position(|path| path.ends_with("/messages")).unwrap();
+        let sign_in = paths.iter().position(|path| path.contains(service.first_call())).unwrap();
         let expected = dump(&database, &sandbox.origin).await;
         assert!(expected.len() as u64 > MESSAGES, "{} rows", expected.len());
         let quarantined = expected.iter().filter(|line| line.starts_with("Quarantined")).count();
-        assert_eq!(quarantined, 3, "the broken messages");
+        // What has no header field at all is a message like others to Graph, which gives it some.
+        assert_eq!(quarantined, if service == Service::Google { 3 } else { 0 }, "the broken messages");
         Self { places, sandbox, expected, calls: paths.len() as u64, sign_in: sign_in as u64 }
     }
 
@@ -123,16 +125,15 @@ struct Live {
 }
 
 impl Live {
-    async fn prepare(place: &Path, places: &Places) -> Self {
+    async fn prepare(service: Service, place: &Path, places: &Places) -> Self {
         let mail = place.join("live");
         mailbox::fill(&mail, 30);
-        let sandbox = FarSandbox::start(&mail);
+        let sandbox = FarSandbox::of(service, &mail);
         sandbox.slow_down(CALL).await;
         let (killed, undisturbed) = (places.fresh("killed").await, places.fresh("undisturbed").await);
         finish(&killed, &sandbox);
         finish(&undisturbed, &sandbox);
-        let listed = sandbox.ask("GET", &format!("messages?account={OWNER}"), "").await;
-        let ids = listed["ids"].as_array().unwrap().iter().map(|id| id.as_str().unwrap().to_owned()).collect();
+        let ids = sandbox.messages(OWNER).await;
         Self { sandbox, killed, undisturbed, ids, edits: 0 }
     }
 
@@ -141,20 +142,19 @@ impl Live {
         self.edits += 1;
         let edits = self.edits;
         let any = usize::try_from(edits * 7).unwrap() % self.ids.len();
-        let label = |id: &str, change: &str| format!("label?account={OWNER}&id={id}&{change}");
-        let path = match edits % 8 {
-            0 => label(&self.ids[any], "add=TRASH&remove=INBOX"),
-            1 => label(&self.ids[any], "add=STARRED"),
-            3 => label(&self.ids[any], "remove=UNREAD,TRASH&add=INBOX"),
-            5 => format!("remove?account={OWNER}&id={}", self.ids.remove(any)),
-            6 if self.ids.len() > 60 => format!("remove?account={OWNER}&id={}", self.ids.remove(0)),
+        let (change, id) = match edits % 8 {
+            0 => (Change::Trash, self.ids[any].clone()),
+            1 => (Change::Star, self.ids[any].clone()),
+            3 => (Change::Restore, self.ids[any].clone()),
+            5 => (Change::Delete, self.ids.remove(any)),
+            6 if self.ids.len() > 60 => (Change::Delete, self.ids.remove(0)),
             _ => {
                 let path = format!("deliver?account={OWNER}");
-                let arrived = self.sandbox.ask("POST", &path, &mailbox::message(1_000 + edits)).await;
+                let arrived = self.sandbox.steer("POST", &path, &mailbox::message(1_000 + edits)).await;
                 return self.ids.push(arrived["id"].as_str().unwrap().to_owned());
             }
         };
-        self.sandbox.ask("POST", &path, "").await;
+        self.sandbox.ask("POST", &self.sandbox.service.change(change, OWNER, &id), "").await;
     }
 
     async fn run(&mut self, run: u64) -> Phase {
@@ -194,26 +194,32 @@ impl Live {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_sync_ends_like_an_undisturbed_one() {
-    kill_again_and_again(&Places::files()).await;
+    kill_again_and_again(Service::Google, &Places::files()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_sync_of_many_folders_ends_like_an_undisturbed_one() {
+    kill_again_and_again(Service::Microsoft, &Places::files()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_sync_on_a_server_ends_like_an_undisturbed_one() {
     let Some(places) = Places::server().await else { return };
-    kill_again_and_again(&places).await;
+    kill_again_and_again(Service::Google, &places).await;
 }
 
-async fn kill_again_and_again(places: &Places) {
+async fn kill_again_and_again(service: Service, places: &Places) {
     let runs: u64 = std::env::var("INTEGRATION_KILL_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(20);
     let place = tempfile::tempdir().unwrap();
-    let (whole, mut live) = (Whole::prepare(place.path(), places).await, Live::prepare(place.path(), places).await);
+    let whole = Whole::prepare(service, place.path(), places).await;
+    let mut live = Live::prepare(service, place.path(), places).await;
     let mut phases: BTreeMap<Phase, u64> = BTreeMap::new();
     for run in 0..runs {
         // Three whole syncs, then two of a mailbox that is up to date and in which things happen.
         let phase = if run % 5 < 3 { whole.run(run, runs).await } else { live.run(run).await };
         *phases.entry(phase).or_default() += 1;
     }
-    println!("killed {runs} times, all ended equal; left when killed: {phases:?}");
+    println!("{}: killed {runs} times, all ended equal; left when killed: {phases:?}", service.name());
     println!("the mailbox that was followed had {} changes meanwhile", live.edits);
     whole.sandbox.conforms().await;
     live.sandbox.conforms().await;

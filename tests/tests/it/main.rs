@@ -4,6 +4,7 @@
 
 #[cfg(unix)]
 mod abort;
+mod audit;
 mod books;
 mod canary;
 mod conformance;
@@ -24,6 +25,7 @@ mod near;
 mod outbox;
 #[cfg(unix)]
 mod outbox_kill;
+mod outlook;
 mod place;
 #[cfg(unix)]
 mod postgres;
@@ -32,6 +34,7 @@ mod quota_page;
 mod reading;
 mod rematch;
 mod replies;
+mod service;
 mod steer;
 #[cfg(unix)]
 mod stopped;

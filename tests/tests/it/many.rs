@@ -14,11 +14,11 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use http::{HeaderValue, Request, Response, header::AUTHORIZATION};
 use integration_core::{
-    connection::{Capability, Connection},
+    connection::Connection,
     http::{Body, Transport, TransportError},
     hub::Hub,
     ids::{AppId, TenantId},
-    oauth::{Authorise, CallbackQuery, ConnectOutcome},
+    oauth::{CallbackQuery, ConnectOutcome},
     store::Stores,
     sync::{BundledScheduler, JobRunner, SchedulerOptions, Shutdown, SyncOptions},
     vault::KeyRing,
@@ -26,7 +26,7 @@ use integration_core::{
 use integration_google::{Google, GoogleConfig, GoogleEndpoints};
 use integration_testing::{CallRecord, Consent, ORIGIN, Sandbox, SandboxSettings};
 
-use crate::worker::{CALLBACK, KEY};
+use crate::{service::Service, worker::KEY};
 
 const CROWD: &str = "INTEGRATION_TEST_CROWD";
 const CONNECTIONS: usize = 2_000;
@@ -117,7 +117,7 @@ impl Crowd {
             );
             self.sandbox.gmail().mailbox(&address).deliver(mail, self.sandbox.now(), &["INBOX"]);
         }
-        let ask = Authorise::new([Capability::Identity, Capability::MailRead], CALLBACK);
+        let ask = Service::Google.read_mail();
         let authorisation = self.hub.authorise(&tenant(index), &AppId::new("google"), ask).await.unwrap();
         let back = self.sandbox.consent(&authorisation.url, Consent::As(&address)).unwrap();
         let query = CallbackQuery::parse(back.query().unwrap_or_default()).unwrap();

@@ -16,7 +16,8 @@ use integration_core::{
 
 use crate::{
     far::FarSandbox,
-    worker::{self, CALLBACK, tenant},
+    service::Service,
+    worker::{self, tenant},
 };
 
 const MAILS: usize = 40;
@@ -40,10 +41,11 @@ fn key(number: usize) -> IntentKey {
 
 /// What a process does: enqueues what is to be sent, as often as it is started, and works until all of it is finished.
 pub(crate) async fn work(hub: &Hub, database: &Path, origin: &str) {
-    let ask = Authorise::new([Capability::Identity, Capability::MailRead, Capability::MailSend], CALLBACK);
+    let ask =
+        Authorise::new([Capability::Identity, Capability::MailRead, Capability::MailSend], Service::Google.callback());
     let connection = match hub.connections(&tenant()).await.unwrap().pop() {
         Some(connection) => connection,
-        None => worker::sign_in(hub, origin, ask).await,
+        None => worker::sign_in(hub, origin, Service::Google, ask).await,
     };
     let store = SqliteStore::open(database).await.unwrap();
     for number in 0..MAILS {

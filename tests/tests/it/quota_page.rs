@@ -4,6 +4,7 @@ use std::{fmt::Write as _, path::Path};
 
 use integration_core::http::{QuotaScope, QuotaTable, QuotaUnit, QuotaWindow};
 use integration_google::{GmailCosts, GmailQuota};
+use integration_microsoft::OutlookQuota;
 
 fn thousands(number: u64) -> String {
     let digits = number.to_string();
@@ -79,6 +80,8 @@ fn the_quota_page_says_what_the_tables_say() {
     let found = std::fs::read_to_string(&path).unwrap();
     let tables: Vec<QuotaTable> = GmailQuota::ALL.iter().map(|preset| preset.table()).collect();
     let page = filled(&found, "gmail limits", &limits(&tables));
+    let tables: Vec<QuotaTable> = OutlookQuota::ALL.iter().map(|preset| preset.table()).collect();
+    let page = filled(&page, "outlook limits", &limits(&tables));
     let page = filled(&page, "gmail costs", &costs(&GmailCosts::default().rows()));
     if std::env::var_os("INTEGRATION_WRITE_DOCS").is_some() {
         std::fs::write(&path, page).unwrap();

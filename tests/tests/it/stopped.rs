@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::{
     far::FarSandbox,
     place::{Places, StoreUrl},
+    service::Service,
     storm::{ended_token, token_record},
     worker::{self, tenant},
 };
@@ -39,7 +40,7 @@ impl Story {
         sandbox.ask("POST", "token_delay?milliseconds=700", "").await;
         let before = sandbox.refreshes().await;
         let caller = || {
-            let mut command = worker::command("call", database, &sandbox.origin);
+            let mut command = sandbox.worker("call", database);
             command.env(worker::SIGN_IN_LEASE, "3").env(worker::SABOTAGE, sabotage);
             command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
         };
@@ -80,6 +81,13 @@ async fn a_holder_stopped_past_its_lease_is_replaced_and_changes_nothing_when_it
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_holder_stopped_past_its_lease_is_replaced_where_refresh_tokens_always_rotate() {
+    let place = tempfile::tempdir().unwrap();
+    let sandbox = FarSandbox::of(Service::Microsoft, place.path());
+    Story::ends_well(&sandbox, &Places::files(), "Microsoft's refresh tokens").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn on_one_server_too_a_stopped_holder_is_replaced_and_changes_nothing_when_it_wakes() {
     let Some(places) = Places::server().await else { return };
     let place = tempfile::tempdir().unwrap();
@@ -117,8 +125,8 @@ async fn without_grace_the_cause_names_the_interruption_and_signing_in_again_rep
 
     let hub = worker::hub(&database, &sandbox.origin).await;
     let before = hub.connections(&tenant()).await.unwrap().pop().unwrap();
-    let ask = worker::read_mail().with_reconnect(before.id.clone());
-    let again = worker::sign_in(&hub, &sandbox.origin, ask).await;
+    let ask = sandbox.service.read_mail().with_reconnect(before.id.clone());
+    let again = worker::sign_in(&hub, &sandbox.origin, sandbox.service, ask).await;
     assert_eq!(again.id, before.id);
     worker::assert_alive(&database, &sandbox.origin).await;
     println!("stopped past its lease, rotating without grace: {} token requests, cause: {cause}", story.requests);

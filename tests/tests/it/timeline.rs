@@ -8,8 +8,8 @@ use integration_core::{
         ReviewSubject, SkipReason, Suggest, Visibility,
     },
     hub::{DirectoryChange, Why},
-    store::{StateKey, StateQuery, StateWrite},
-    sync::{AuditReport, Job, SyncOptions, Window},
+    store::StateQuery,
+    sync::{Job, SyncOptions, Window},
 };
 use integration_testing::{Fault, FaultAction};
 
@@ -56,23 +56,6 @@ impl World {
 
     fn calls(&self) -> u64 {
         self.sandbox.books().calls
-    }
-
-    async fn audit(&self) -> AuditReport {
-        self.run(Job::audit(&self.tenant, &self.connection.id)).await;
-        self.sync().await;
-        self.hub.audit_reports(&self.tenant, &self.connection.id).await.unwrap().remove(0)
-    }
-
-    async fn delete_rows(&self, space: &'static str, below: &[&str], count: usize) {
-        let prefix = if below.is_empty() { String::new() } else { StateKey::new(below).below() };
-        let query = StateQuery::Range { tenant: self.tenant.clone(), space, prefix, after: None, limit: count };
-        let rows = self.store.read(&query).await.unwrap();
-        assert_eq!(rows.len(), count);
-        let writes: Vec<_> = rows.into_iter().map(|row| StateWrite::delete(&self.tenant, space, row.key)).collect();
-        let mut tx = self.store.begin(None).await.unwrap();
-        tx.write(&writes).await.unwrap();
-        tx.commit().await.unwrap();
     }
 }
 
@@ -450,69 +433,4 @@ async fn only_new_words_are_shown_and_a_signature_suggests_details() {
     assert_eq!(details.phones.len(), 1);
     world.policy(|_| {}).await;
     assert!(world.hub.suggestions(&world.tenant).await.unwrap().is_empty());
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_audit_names_what_is_amiss_repairs_it_and_then_agrees() {
-    let world = World::with_messages(60).await;
-    world.sync().await;
-    assert_eq!(world.shown(), 60);
-    let first = world.audit().await;
-    assert_eq!((first.listed, first.applied, first.gaps(), first.is_complete()), (60, 60, 0, true));
-    for number in 60..63 {
-        let hidden = deliver(&world.sandbox, number, "INBOX");
-        world.sandbox.gmail().mailbox(OWNER).hide_from_history(&hidden);
-    }
-    world.sync().await;
-    world.delete_rows("activity", &[], 5).await;
-    // The decisions to delete must not be those of the lost activities: take the last of the mailbox.
-    let shown: Vec<String> = world
-        .hub
-        .activities(&world.tenant)
-        .await
-        .unwrap()
-        .into_iter()
-        .map(|one| one.sightings.into_values().next().unwrap().into_keys().next().unwrap())
-        .collect();
-    let lost: Vec<_> = shown
-        .iter()
-        .take(2)
-        .map(|message| {
-            StateWrite::delete(&world.tenant, "decision", StateKey::new([world.connection.id.as_str(), message]))
-        })
-        .collect();
-    let mut tx = world.store.begin(None).await.unwrap();
-    tx.write(&lost).await.unwrap();
-    tx.commit().await.unwrap();
-    let cost = world.hub.audit_cost(&world.tenant, &world.connection.id).await.unwrap();
-    let units = world.sandbox.books().gmail["units"].as_u64();
-    let second = world.audit().await;
-    assert_eq!((second.effect_lost.count, second.undecided.count, second.missing.count), (5, 2, 3));
-    assert_eq!((second.gaps(), second.listed, second.unlisted.count), (10, 63, 0));
-    println!("known beforehand: {cost:?}; units before {units:?}, after {:?}", world.sandbox.books().gmail["units"]);
-    let third = world.audit().await;
-    assert_eq!((third.listed, third.applied, third.gaps(), third.is_complete()), (63, 63, 0, true));
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_audit_looks_for_what_the_service_did_not_list_before_believing_that_it_is_gone() {
-    let world = World::with_messages(5).await;
-    world.sync().await;
-    let mailbox = world.sandbox.gmail().mailbox(OWNER);
-    let gone = mailbox.ids().remove(0);
-    mailbox.remove(&gone, world.sandbox.now());
-    mailbox.hide_from_history(&gone);
-    let report = world.audit().await;
-    assert_eq!((report.listed, report.unlisted.count, world.shown()), (4, 1, 4));
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_audit_runs_by_itself_when_it_is_due() {
-    let world = World::with_messages(2).await;
-    world.sync().await;
-    assert!(world.hub.audit_reports(&world.tenant, &world.connection.id).await.unwrap().is_empty());
-    tokio::time::advance(Duration::from_secs(8 * 24 * 3600)).await;
-    world.sync().await;
-    let report = world.hub.audit_reports(&world.tenant, &world.connection.id).await.unwrap().remove(0);
-    assert!(report.is_complete() && report.listed == 2);
 }

@@ -11,25 +11,25 @@ use integration_core::{
     Result,
     activity::{Company, Directory, DirectoryAnswer, DirectoryQuery, Person},
     clock::SystemClock,
-    connection::{Capability, Connection},
-    http::{Call, Cost, Priority, Repeat, Session, SharedLimits},
+    connection::Connection,
+    http::{Call, Cost, Priority, Repeat, SharedLimits},
     hub::Hub,
-    ids::{AppId, ConnectionId, TenantId},
+    ids::{ConnectionId, TenantId},
     oauth::{Authorise, CallbackQuery, ConnectOutcome, SignInSettings},
     store::{StateQuery, StateRow, SyncStore},
     sync::{BundledScheduler, Job, JobOutcome, SchedulerOptions, Shutdown, SyncOptions},
     vault::KeyRing,
 };
-use integration_google::{GmailQuota, Google, GoogleConfig, GoogleEndpoints};
+use integration_google::{GmailQuota, Google};
+use integration_microsoft::OutlookQuota;
 
 use crate::{
     canary, far,
     fatal::{Fate, WayFirst},
     place::StoreUrl,
+    service::{self, Service},
 };
 
-/// Where browsers are sent back to; nobody listens there.
-pub(crate) const CALLBACK: &str = "http://127.0.0.1:1/callback";
 const ROLE: &str = "INTEGRATION_TEST_ROLE";
 const DATABASE: &str = "INTEGRATION_TEST_DATABASE";
 const ORIGIN: &str = "INTEGRATION_TEST_ORIGIN";
@@ -111,8 +111,6 @@ pub(crate) async fn hub(database: impl Into<StoreUrl>, origin: &str) -> Hub {
         Ok("tokens") => stores.tokens = opened.last_write_wins(),
         _ => {}
     }
-    let endpoints = GoogleEndpoints::below(&origin.parse().unwrap()).unwrap();
-    let config = GoogleConfig::desktop("sandbox-client").with_endpoints(endpoints).with_quota(GmailQuota::Off);
     let mut options = SyncOptions::default();
     // Long enough for a busy machine, short enough that a killed holder is soon replaced.
     options.lease = Duration::from_millis(setting(LEASE, 1_500));
@@ -123,8 +121,7 @@ pub(crate) async fn hub(database: impl Into<StoreUrl>, origin: &str) -> Hub {
     {
         builder = builder.with_outbox(crate::outbox_kill::quick());
     }
-    builder
-        .with_connector(Google::new(config).unwrap())
+    service::join(builder, origin, (GmailQuota::Off, OutlookQuota::Off))
         .with_directory(Arc::new(Known))
         .with_sync(options)
         .with_sign_in(SignInSettings::default().with_lease_ttl(sign_in))
@@ -151,26 +148,27 @@ impl Directory for Known {
     }
 }
 
-/// The tenant's connection; without one, somebody signs in first.
+/// The tenant's connection; without one, somebody signs in first, at the service that this process was told.
 pub(crate) async fn connect(hub: &Hub, origin: &str) -> Connection {
     if let Some(connection) = hub.connections(&tenant()).await.unwrap().pop() {
         return connection;
     }
-    sign_in(hub, origin, read_mail()).await
+    let service = Service::told();
+    sign_in(hub, origin, service, service.read_mail()).await
 }
 
-/// What the tests ask a person for.
-pub(crate) fn read_mail() -> Authorise {
-    Authorise::new([Capability::Identity, Capability::MailRead], CALLBACK)
-}
-
-pub(crate) async fn sign_in(hub: &Hub, origin: &str, ask: Authorise) -> Connection {
-    try_sign_in(hub, origin, ask).await.unwrap_or_else(|other| panic!("not granted: {other:?}"))
+pub(crate) async fn sign_in(hub: &Hub, origin: &str, service: Service, ask: Authorise) -> Connection {
+    try_sign_in(hub, origin, service, ask).await.unwrap_or_else(|other| panic!("not granted: {other:?}"))
 }
 
 /// Presses "allow" on the page that `ask` leads to; anything but a whole grant is an error.
-pub(crate) async fn try_sign_in(hub: &Hub, origin: &str, ask: Authorise) -> Result<Connection, Box<ConnectOutcome>> {
-    let authorisation = hub.authorise(&tenant(), &AppId::new("google"), ask).await.unwrap();
+pub(crate) async fn try_sign_in(
+    hub: &Hub,
+    origin: &str,
+    service: Service,
+    ask: Authorise,
+) -> Result<Connection, Box<ConnectOutcome>> {
+    let authorisation = hub.authorise(&tenant(), &service.app(), ask).await.unwrap();
     let press = serde_json::json!({ "url": authorisation.url, "decision": "grant" }).to_string();
     let back = far::ask(origin, "POST", "consent", &press).await;
     let back: url::Url = back["url"].as_str().unwrap().parse().unwrap();
@@ -285,8 +283,7 @@ async fn crowd(database: &StoreUrl, origin: &str) {
 /// A hub that keeps the limits of the newer quota together with all others on the database.
 pub(crate) async fn fleet_hub(database: &StoreUrl, origin: &str, settings: &FleetSettings) -> Hub {
     trace_if_asked();
-    let endpoints = GoogleEndpoints::below(&origin.parse().unwrap()).unwrap();
-    let config = GoogleConfig::desktop("sandbox-client").with_endpoints(endpoints).with_quota(GmailQuota::Gmail2026);
+    let config = service::google(origin).with_quota(GmailQuota::Gmail2026);
     let mut options = SyncOptions::default();
     (options.poll, options.lease) = (settings.poll, settings.lease);
     let builder = Hub::builder(database.stores().await, Arc::new(KeyRing::from_base64(KEY).unwrap()))
@@ -312,11 +309,11 @@ async fn fleet(database: &StoreUrl, origin: &str) {
 /// 250 tasks that all need a token at once.
 async fn storm(hub: &Hub, origin: &str) {
     let connection = connect(hub, origin).await;
-    let session = hub.session(&tenant(), &connection.id).await.unwrap();
+    let (session, service) = (hub.session(&tenant(), &connection.id).await.unwrap(), Service::of(&connection));
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..250 {
         let (session, origin) = (session.clone(), origin.to_owned());
-        tasks.spawn(async move { ask_profile(&session, &origin).await });
+        tasks.spawn(async move { session.send(service.profile(&origin)).await.map(drop) });
     }
     while let Some(done) = tasks.join_next().await {
         done.unwrap().unwrap();
@@ -327,7 +324,7 @@ async fn storm(hub: &Hub, origin: &str) {
 async fn call(hub: &Hub, origin: &str) {
     let connection = connect(hub, origin).await;
     let called = match hub.session(&tenant(), &connection.id).await {
-        Ok(session) => ask_profile(&session, origin).await,
+        Ok(session) => session.send(Service::of(&connection).profile(origin)).await.map(drop),
         Err(error) => Err(error),
     };
     let outcome = called.err().map(|error| {
@@ -340,18 +337,14 @@ async fn call(hub: &Hub, origin: &str) {
     println!("\n{OUTCOME}{}", serde_json::to_string(&outcome).unwrap());
 }
 
-/// The smallest call that needs a token.
-pub(crate) async fn ask_profile(session: &Session, origin: &str) -> Result<()> {
-    let request = http::Request::get(format!("{origin}/gmail/v1/users/me/profile")).body(bytes::Bytes::new()).unwrap();
-    session.send(Call::new("gmail.getProfile", request, Cost::units(1), Repeat::Safe)).await.map(drop)
-}
-
 /// The sign-in still works: a call that has to renew it first is answered.
 pub(crate) async fn assert_alive(database: impl Into<StoreUrl>, origin: &str) {
-    far::ask(origin, "POST", "expire_access_tokens", "").await;
     let hub = hub(database, origin).await;
     let connection = hub.connections(&tenant()).await.unwrap().pop().unwrap();
-    ask_profile(&hub.session(&tenant(), &connection.id).await.unwrap(), origin).await.unwrap();
+    let service = Service::of(&connection);
+    far::ask(origin, "POST", &format!("{}expire_access_tokens", service.steering()), "").await;
+    let session = hub.session(&tenant(), &connection.id).await.unwrap();
+    session.send(service.profile(origin)).await.unwrap();
 }
 
 /// Every row of a family.

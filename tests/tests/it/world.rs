@@ -9,17 +9,18 @@ use async_trait::async_trait;
 use integration_core::{
     Result,
     activity::{ActivityChange, Batch, Directory, DirectoryAnswer, DirectoryQuery, Person, Sink},
-    connection::{Capability, Connection},
+    connection::Connection,
     event::{Event, EventListener},
     hub::Hub,
-    ids::{AppId, ConnectionId, TenantId},
-    oauth::{Authorise, CallbackQuery, ConnectOutcome},
+    ids::{ConnectionId, TenantId},
+    oauth::{CallbackQuery, ConnectOutcome},
     store::{MemoryStore, StoreTransaction, Stores, SyncStore},
     sync::{Job, JobOutcome, Shutdown, SyncOptions},
     vault::KeyRing,
 };
-use integration_google::{Google, GoogleConfig, GoogleEndpoints};
 use integration_testing::{Consent, ORIGIN, Sandbox};
+
+use crate::service::{self, Service};
 
 pub(crate) const OWNER: &str = "ada@example.com";
 const KEY: &str = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
@@ -82,6 +83,8 @@ impl EventListener for Watcher {
 }
 
 pub(crate) struct World {
+    /// Where the mailbox is; the sandbox has all services.
+    pub(crate) service: Service,
     pub(crate) sandbox: Sandbox,
     pub(crate) hub: Hub,
     pub(crate) timeline: Arc<Timeline>,
@@ -95,10 +98,16 @@ pub(crate) struct World {
 impl World {
     /// A mailbox with `count` messages of contacts.
     pub(crate) async fn with_messages(count: usize) -> Self {
+        Self::of(Service::Google, count).await
+    }
+
+    /// The same at another service.
+    pub(crate) async fn of(service: Service, count: usize) -> Self {
         let everybody = Contacts { everybody: true, ..Contacts::default() };
-        let world = Self::new(everybody, SyncOptions::default()).await;
+        let stores = Stores::from_one(Arc::new(MemoryStore::default()));
+        let world = Self::at(service, stores, everybody, SyncOptions::default()).await;
         for number in 0..count {
-            deliver(&world.sandbox, number, "INBOX");
+            world.deliver(number);
         }
         world
     }
@@ -110,13 +119,17 @@ impl World {
 
     /// The same over other stores.
     pub(crate) async fn over(stores: Stores, contacts: Contacts, options: SyncOptions) -> Self {
+        Self::at(Service::Google, stores, contacts, options).await
+    }
+
+    async fn at(service: Service, stores: Stores, contacts: Contacts, options: SyncOptions) -> Self {
         let sandbox = Sandbox::google().build();
         sandbox.register_person(OWNER, "Ada");
+        sandbox.microsoft().register_person(OWNER, "Ada");
         let (contacts, store) = (Arc::new(contacts), Arc::clone(&stores.sync));
-        let endpoints = GoogleEndpoints::below(&ORIGIN.parse().unwrap()).unwrap();
         let (timeline, watcher) = (Arc::new(Timeline::default()), Arc::new(Watcher::default()));
-        let hub = Hub::builder(stores, Arc::new(KeyRing::from_base64(KEY).unwrap()))
-            .with_connector(Google::new(GoogleConfig::desktop("sandbox-client").with_endpoints(endpoints)).unwrap())
+        let hub = Hub::builder(stores, Arc::new(KeyRing::from_base64(KEY).unwrap()));
+        let hub = service::join(hub, ORIGIN, Default::default())
             .with_transport(sandbox.transport())
             .with_directory(Arc::clone(&contacts) as Arc<dyn Directory>)
             .with_sync(options)
@@ -125,8 +138,8 @@ impl World {
             .build()
             .unwrap();
         let tenant = TenantId::new("tenant");
-        let connection = connect(&sandbox, &hub, &tenant).await;
-        Self { sandbox, hub, timeline, watcher, contacts, store, tenant, connection }
+        let connection = connect_at(service, &sandbox, &hub, &tenant).await;
+        Self { service, sandbox, hub, timeline, watcher, contacts, store, tenant, connection }
     }
 
     /// Slices until there is nothing to do at once; the last outcome.
@@ -156,6 +169,35 @@ impl World {
         self.sandbox.gmail().mailbox(OWNER).deliver(mail, self.sandbox.now(), labels)
     }
 
+    /// A message of a contact arrives in the inbox; gives its id.
+    pub(crate) fn deliver(&self, number: usize) -> String {
+        match self.service {
+            Service::Google => deliver(&self.sandbox, number, "INBOX"),
+            Service::Microsoft => self.outlook().deliver(letter(number), self.sandbox.now(), "inbox"),
+        }
+    }
+
+    /// What the service tells of changes leaves this message out.
+    pub(crate) fn hide(&self, id: &str) {
+        match self.service {
+            Service::Google => self.sandbox.gmail().mailbox(OWNER).hide_from_history(id),
+            Service::Microsoft => self.outlook().hide_from_delta(id),
+        }
+    }
+
+    /// A message is deleted for good.
+    pub(crate) fn remove(&self, id: &str) {
+        let removed = match self.service {
+            Service::Google => self.sandbox.gmail().mailbox(OWNER).remove(id, self.sandbox.now()),
+            Service::Microsoft => self.outlook().remove(id),
+        };
+        assert!(removed);
+    }
+
+    pub(crate) fn outlook(&self) -> integration_testing::microsoft::graph::Mailbox {
+        self.sandbox.microsoft().graph().mailbox(OWNER)
+    }
+
     pub(crate) fn shown(&self) -> usize {
         self.timeline.0.lock().unwrap().len()
     }
@@ -166,17 +208,23 @@ impl World {
     }
 }
 
-pub(crate) fn deliver(sandbox: &Sandbox, number: usize, label: &str) -> String {
-    let mail = format!(
+fn letter(number: usize) -> String {
+    format!(
         "From: Bob <bob{number}@acme.example>\r\nTo: {OWNER}\r\nSubject: Number {number}\r\n\
          Message-ID: <{number}@acme.example>\r\nDate: Mon, 02 Nov 2026 10:00:00 +0000\r\n\r\nHello {number}\r\n"
-    );
-    sandbox.gmail().mailbox(OWNER).deliver(mail, sandbox.now(), &[label])
+    )
+}
+
+pub(crate) fn deliver(sandbox: &Sandbox, number: usize, label: &str) -> String {
+    sandbox.gmail().mailbox(OWNER).deliver(letter(number), sandbox.now(), &[label])
 }
 
 pub(crate) async fn connect(sandbox: &Sandbox, hub: &Hub, tenant: &TenantId) -> Connection {
-    let ask = Authorise::new([Capability::Identity, Capability::MailRead], "http://127.0.0.1:1/callback");
-    let authorisation = hub.authorise(tenant, &AppId::new("google"), ask).await.unwrap();
+    connect_at(Service::Google, sandbox, hub, tenant).await
+}
+
+async fn connect_at(service: Service, sandbox: &Sandbox, hub: &Hub, tenant: &TenantId) -> Connection {
+    let authorisation = hub.authorise(tenant, &service.app(), service.read_mail()).await.unwrap();
     let back = sandbox.consent(&authorisation.url, Consent::Grant).unwrap();
     let query = CallbackQuery::parse(back.query().unwrap_or_default()).unwrap();
     match hub.complete(&query, &authorisation.binding).await.unwrap().outcome {

@@ -67,6 +67,7 @@ impl MemoryMailbox {
             folders: true,
             drafts: true,
             stable_ids: true,
+            exact_content: true,
         };
         let state = Arc::new(Mutex::new(State::default()));
         Self { state, clock, address: address.into(), capabilities, partitions: Partitions::Whole, page: 10 }

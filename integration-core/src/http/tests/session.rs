@@ -15,11 +15,12 @@ use crate::{
     connection::RemoteAccount,
     error::{Error, ErrorKind, Retry},
     http::{
-        Admission, AdmissionKey, AdmissionRequest, Breaker, Call, Cost, Credentials, Failure, HttpFailure,
+        AccessToken, Admission, AdmissionKey, AdmissionRequest, Breaker, Call, Cost, Credentials, Failure, HttpFailure,
         IdempotencyKey, LocalAdmission, Permit, Priority, QuotaScope, QuotaTable, Repeat, Session, TransportErrorKind,
         Usage,
     },
     ids::AppId,
+    secret::SecretText,
     store::inside_transaction,
     testing::{PlainConnector, ScriptedTransport, StaticCredentials, Step, TestSession, test_session, virtual_clock},
 };
@@ -294,6 +295,36 @@ async fn a_challenge_asks_for_consent_and_says_who_acts() {
         Some("more"),
         "the claims are kept for the new authorisation"
     );
+}
+
+/// Meets every challenge with a token that says so.
+#[derive(Debug, Default)]
+struct Meeting(Mutex<Vec<String>>);
+
+#[async_trait::async_trait]
+impl Credentials for Meeting {
+    async fn access(&self, _: Option<&AccessToken>) -> crate::Result<AccessToken> {
+        Ok(AccessToken::new(SecretText::new("plain"), DateTime::<Utc>::MAX_UTC))
+    }
+
+    async fn meet(&self, rejected: &AccessToken, claims: &str) -> crate::Result<AccessToken> {
+        self.0.lock().unwrap().push(format!("{} {claims}", rejected.token.expose()));
+        Ok(AccessToken::new(SecretText::new("proved"), DateTime::<Utc>::MAX_UTC))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_challenge_is_met_with_another_token_before_anybody_is_asked() {
+    let challenge = || item().answers(401, "").with_header("x-claims", "more");
+    let (transport, session) = script([challenge(), item(), challenge(), challenge()]);
+    let meeting = Arc::new(Meeting::default());
+    let session = session.with_credentials(Arc::clone(&meeting) as _).build();
+    session.send(safe()).await.unwrap();
+    assert_eq!(*meeting.0.lock().unwrap(), ["plain more"]);
+    let error = fail(&session, safe()).await;
+    transport.finish();
+    assert_eq!(error.kind(), ErrorKind::NeedsConsent, "a second challenge is the person's");
+    assert_eq!(error.remedy().unwrap().claims.as_deref(), Some("more"));
 }
 
 #[tokio::test(start_paused = true)]

@@ -12,8 +12,9 @@ use crate::{
 };
 
 /// Every family of rows of a tenant (`docs/schema.md`).
-const SPACES: [Space; 34] = [
+const SPACES: [Space; 35] = [
     "activity",
+    "admin_consent",
     "again",
     "audit",
     "authorisation",

@@ -8,7 +8,7 @@ use super::{
     world::{World, ask, parameters, query, settings, with_oidc},
 };
 use crate::{
-    connection::{GrantKind, ScopeTable},
+    connection::{GrantKind, ScopeTable, TenantIssuers},
     oauth::{Authorisation, Callback, ConnectOutcome, MismatchReason},
 };
 
@@ -173,6 +173,83 @@ async fn an_issuer_that_promises_its_name_must_give_it() {
     let authorisation = world.authorise(&ask()).await;
     let outcome = world.complete(&world.callback(&authorisation)).await.outcome;
     assert_eq!(outcome, ConnectOutcome::Mismatched { reason: MismatchReason::Issuer });
+}
+
+/// A service whose issuer is another one for each organisation.
+fn per_organisation(signer: &Signer, allowed: &[&str]) -> World {
+    let mut oauth = with_oidc(settings());
+    oauth.endpoints.issuers.clear();
+    let template = "https://id.example/{org}/v2".to_owned();
+    let issuers = TenantIssuers::new([template], "{org}", "tid").with_allowed(allowed.iter().copied());
+    oauth.endpoints.tenant_issuers = Some(issuers);
+    oauth.subject = vec!["tid".to_owned(), "oid".to_owned()];
+    let world = World::with(oauth);
+    world.service.with(|state| (state.issuer, state.keys) = ("https://id.example/{org}/v2", json!([signer.public()])));
+    world
+}
+
+fn of(organisation: &str) -> impl Fn(&mut Value) + '_ {
+    move |claims| {
+        claims["iss"] = format!("https://id.example/{organisation}/v2").into();
+        claims["tid"] = organisation.into();
+        claims["oid"] = "object-1".into();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_person_is_named_by_the_claims_that_the_connector_names() {
+    let signer = Signer::new("k1");
+    let world = per_organisation(&signer, &[]);
+    let outcome = sign_in(&world, &signer, of("one")).await;
+    let ConnectOutcome::Granted { grant, .. } = outcome else { panic!("{outcome:?}") };
+    assert_eq!(world.grant(&grant).await.subject.as_deref(), Some("one/object-1"));
+    let (identity, _) = world.known.lock().unwrap()[0].clone();
+    let identity = identity.unwrap();
+    assert_eq!((identity.subject.as_str(), identity.claim("oid")), ("one/object-1", Some("object-1")));
+    assert_eq!(identity.claim("sub"), Some("person-1"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_issuer_must_be_the_one_of_the_tokens_own_organisation() {
+    let signer = Signer::new("k1");
+    type Change = (&'static str, fn(&mut Value));
+    let changes: [Change; 6] = [
+        ("another organisation's issuer", |claims| claims["iss"] = "https://id.example/two/v2".into()),
+        ("the template itself", |claims| claims["iss"] = "https://id.example/{org}/v2".into()),
+        ("another service", |claims| claims["iss"] = "https://evil.example/one/v2".into()),
+        ("no organisation", |claims| claims["tid"] = Value::Null),
+        ("a path for an organisation", |claims| {
+            claims["tid"] = "a/b".into();
+            claims["iss"] = "https://id.example/a/b/v2".into();
+        }),
+        ("no object", |claims| claims["oid"] = Value::Null),
+    ];
+    for (what, change) in changes {
+        let world = per_organisation(&signer, &[]);
+        let outcome = sign_in(&world, &signer, |claims| {
+            of("one")(claims);
+            change(claims);
+        })
+        .await;
+        assert_eq!(outcome, ConnectOutcome::Mismatched { reason: MismatchReason::IdToken }, "{what}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_people_of_the_listed_organisations_may_sign_in() {
+    let signer = Signer::new("k1");
+    let world = per_organisation(&signer, &["one"]);
+    assert_eq!(sign_in(&world, &signer, of("one")).await.word(), "granted");
+    assert_eq!(sign_in(&world, &signer, of("two")).await.word(), "mismatched");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_document_of_one_organisation_lets_in_only_its_people() {
+    let signer = Signer::new("k1");
+    let world = per_organisation(&signer, &[]);
+    world.service.with(|state| state.issuer = "https://id.example/one/v2");
+    assert_eq!(sign_in(&world, &signer, of("one")).await.word(), "granted");
+    assert_eq!(sign_in(&world, &signer, of("two")).await.word(), "mismatched");
 }
 
 #[test]

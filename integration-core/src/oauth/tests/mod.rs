@@ -1,3 +1,5 @@
+mod admin;
+mod alone;
 mod connect;
 mod hostile;
 mod identity;

@@ -49,6 +49,7 @@ pub(super) struct State {
     pub(super) revoke_body: &'static str,
     pub(super) revoke_delay: Duration,
     pub(super) names_issuer: bool,
+    pub(super) issuer: &'static str,
     pub(super) keys_down: bool,
     pub(super) keys: Value,
     pub(super) keys_life: u64,
@@ -62,7 +63,14 @@ pub(super) struct Service {
 
 impl Service {
     pub(super) fn new() -> Self {
-        let state = State { life: 3600, revoke_status: 200, keys_life: 3600, exchange: json!({}), ..State::default() };
+        let state = State {
+            life: 3600,
+            revoke_status: 200,
+            keys_life: 3600,
+            exchange: json!({}),
+            issuer: "https://id.example",
+            ..State::default()
+        };
         Self { state: Mutex::new(state) }
     }
 
@@ -146,7 +154,7 @@ impl Transport for Service {
             "/discovery" => Ok(self.with(|state| {
                 state.discoveries += 1;
                 let body = json!({
-                    "issuer": "https://id.example", "jwks_uri": "https://id.example/keys",
+                    "issuer": state.issuer, "jwks_uri": "https://id.example/keys",
                     "authorization_response_iss_parameter_supported": state.names_issuer,
                 });
                 respond(200, body.to_string())

@@ -15,20 +15,23 @@ use crate::{
     Result,
     clock::{Clock, SystemClock, SystemRandom},
     connection::{
-        Capability, ClientAuthentication, Connection, Connector, ConnectorProfile, Grant, GrantStatus, OAuthEndpoints,
-        OAuthSettings, RemoteAccount, ScopeRule, ScopeTable, TokenFailure, TokenFailureClass,
+        Capability, ClientAuthentication, Connection, Connector, ConnectorProfile, Grant, GrantStatus, Identity,
+        OAuthEndpoints, OAuthSettings, RemoteAccount, ScopeRule, ScopeTable, TokenFailure, TokenFailureClass,
     },
+    error::{Actor, Remedy},
     http::{Credentials, Failure, GrantSession, HttpFailure, QuotaTable},
     ids::{AppId, GrantId, TenantId},
     oauth::{
         Authorisation, Authorise, Callback, CallbackQuery, Completion, ConnectOutcome, GrantCredentials, OAuthParts,
-        SignIn, SignInHost, SignInSettings,
+        SignIn, SignInHost, SignInSettings, SignedIn,
     },
     secret::SecretText,
     store::Stores,
     vault::{KeyRing, Vault},
 };
 
+/// The number with which this service says so.
+pub(super) const ASK_AN_ADMINISTRATOR: u64 = 77;
 pub(super) const REDIRECT: &str = "https://app.example/callback";
 
 #[derive(Debug)]
@@ -49,6 +52,11 @@ impl Connector for TestConnector {
 
     fn classify_token(&self, failure: &TokenFailure<'_>) -> TokenFailureClass {
         self.ages.lock().unwrap().push(failure.grant_age);
+        let by_number = failure.codes.contains(&ASK_AN_ADMINISTRATOR);
+        if by_number || failure.description.is_some_and(|text| text.contains("ask an administrator")) {
+            let remedy = Remedy::new("Only an administrator may allow it.", Actor::Administrator, "Allow it.");
+            return TokenFailureClass::AdminConsent(remedy);
+        }
         TokenFailureClass::standard(failure)
     }
 
@@ -85,6 +93,8 @@ pub(super) struct World {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) tenant: TenantId,
     pub(super) accounts: Mutex<Vec<RemoteAccount>>,
+    /// What was known when accounts were asked for.
+    pub(super) known: Mutex<Vec<(Option<Identity>, Vec<String>)>>,
     ring: KeyRing,
 }
 
@@ -108,7 +118,8 @@ impl World {
         let connector: Arc<dyn Connector> = Arc::<TestConnector>::clone(&test_connector);
         let accounts =
             Mutex::new(vec![RemoteAccount::new("account-1", "ann@example.com").with_address("ann@example.com")]);
-        Self { store, service, sign_in, connector, test_connector, clock, tenant: TenantId::new("t"), accounts, ring }
+        let (tenant, known) = (TenantId::new("t"), Mutex::default());
+        Self { store, service, sign_in, connector, test_connector, clock, tenant, accounts, known, ring }
     }
 
     /// Another process on the same stores.
@@ -184,9 +195,10 @@ impl SignInHost for World {
         _: &Arc<dyn Connector>,
         _: &Grant,
         credentials: Arc<dyn Credentials>,
-        _: Option<&CallbackQuery>,
+        known: &SignedIn<'_>,
     ) -> Result<Vec<RemoteAccount>> {
         credentials.access(None).await?;
+        self.known.lock().unwrap().push((known.identity.clone(), known.named.clone()));
         Ok(self.accounts.lock().unwrap().clone())
     }
 }

@@ -57,9 +57,15 @@ impl<I: SyncItem> Engine<I> {
 
     /// What the listing of an audit will cost, from what is known now.
     pub(crate) async fn audit_cost(&self) -> Result<AuditCost> {
-        let (items, capabilities) = (self.count(MEMBERS).await?, self.live.capabilities());
-        let calls = items / capabilities.list_page.max(1) as u64 + 1;
-        Ok(AuditCost { items, calls, units: calls * u64::from(capabilities.list_cost) })
+        let (mut cost, capabilities) = (AuditCost::default(), self.live.capabilities());
+        // Each partition is listed by itself: its last page is its own, and an empty one is asked for too.
+        for partition in self.known_partitions().await? {
+            let items = self.count_below(MEMBERS, self.keys.partition(&partition).below()).await?;
+            cost.items += items;
+            cost.calls += items / capabilities.list_page.max(1) as u64 + 1;
+        }
+        cost.units = cost.calls * u64::from(capabilities.list_cost);
+        Ok(cost)
     }
 
     /// Compares a page of the listing; what is amiss gets a place in the queue, or is decided anew.

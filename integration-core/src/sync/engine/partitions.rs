@@ -41,7 +41,7 @@ impl<I: SyncItem> Engine<I> {
     }
 
     /// The partitions that there are rows of.
-    async fn known_partitions(&self) -> Result<Vec<PartitionId>> {
+    pub(super) async fn known_partitions(&self) -> Result<Vec<PartitionId>> {
         let (mut known, mut after) = (Vec::new(), None);
         loop {
             let (tenant, prefix) = (self.keys.tenant.clone(), self.keys.feed().below());
@@ -121,6 +121,7 @@ impl<I: SyncItem> Engine<I> {
             if let Some(report) = snapshot.audit.as_mut().filter(|_| !member.left) {
                 report.unlisted.note(&item);
             }
+            member.left = true;
             self.queue(row, partition, &item, &mut member, Lane::Live, &mut writes)?;
             slice.pending += 1;
         }

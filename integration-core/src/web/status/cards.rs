@@ -4,13 +4,15 @@ use std::collections::BTreeSet;
 
 use maud::{Markup, html};
 
-use super::{AccountStatus, Status};
+use super::{AccountStatus, AwaitingAdmin, Status};
 use crate::{
     connection::Capability,
     event::Phase,
     health::HealthState,
+    oauth::AdminConsentState,
     web::{
         layout::remedy,
+        outcome::address,
         request::Visit,
         strings::{Strings, fill},
     },
@@ -21,6 +23,7 @@ pub(super) fn body(visit: &Visit, status: &Status) -> Markup {
     html! {
         h1 { (strings.status_title) }
         @if let Some(notice) = notice(visit) { p.notice role="status" { (notice) } }
+        @for waiting in &status.awaiting { section.card { (awaiting(strings, waiting)) } }
         div id="accounts" data-busy=[status.busy.then_some("yes")] {
             @if status.accounts.is_empty() {
                 p.card { (strings.status_empty) }
@@ -31,6 +34,21 @@ pub(super) fn body(visit: &Visit, status: &Status) -> Markup {
         p.muted role="status" id="summary" { @if status.busy { (strings.status_updates) } }
         @if status.pages > 1 { (pages(visit, status)) }
         p.actions { a.button href=(visit.web.options.path("connect")) { (strings.navigation_connect) } }
+    }
+}
+
+/// An app that an administrator has to allow first.
+fn awaiting(strings: &Strings, waiting: &AwaitingAdmin) -> Markup {
+    let service = [("service", waiting.service.as_deref().unwrap_or(&strings.the_service))];
+    html! {
+        h2 { (strings.admin_wait_title) @if let Some(name) = &waiting.service { " " span.muted { "(" (name) ")" } } }
+        @match waiting.state {
+            AdminConsentState::Allowed => { p { (fill(&strings.admin_claimed, &service)) } }
+            AdminConsentState::Declined => { p { (fill(&strings.admin_refused, &service)) } (address(strings, &waiting.url)) }
+            AdminConsentState::Awaiting | AdminConsentState::Proved => {
+                (remedy(strings, &waiting.remedy)) (address(strings, &waiting.url))
+            }
+        }
     }
 }
 

@@ -159,9 +159,24 @@ catalogue! {
     page_before: "Previous page" | "Vorige Seite";
     page_after: "Next page" | "Nächste Seite";
 
+    // Waiting for an administrator.
+    admin_ask_text: "Does {service} say that an administrator has to approve this? Then hand on an address to them." | "Sagt {service}, dass die Administration zustimmen muss? Dann geben Sie ihr eine Adresse weiter.";
+    admin_ask_button: "Get the address for the administrator" | "Adresse für die Administration anzeigen";
+    admin_wait_title: "An administrator has to allow this first" | "Das muss zuerst die Administration erlauben";
+    admin_wait_text: "Send this address to an administrator of your organisation. Once the app is allowed there, connect the account again." | "Senden Sie diese Adresse an die Administration Ihrer Organisation. Ist die App dort erlaubt, verbinden Sie das Konto noch einmal.";
+    admin_wait_address: "Address for the administrator" | "Adresse für die Administration";
+    admin_allowed_title: "Thank you" | "Vielen Dank";
+    admin_allowed_text: "Whoever wanted to connect an account at {service} can try again now. Nothing is connected yet." | "Wer ein Konto bei {service} verbinden wollte, kann es jetzt noch einmal versuchen. Verbunden ist noch nichts.";
+    admin_declined_title: "The app was not allowed" | "Die App wurde nicht erlaubt";
+    admin_declined_text: "Nothing was changed. Should you think again, the same address still works." | "Es hat sich nichts geändert. Falls Sie es sich anders überlegen, gilt dieselbe Adresse weiter.";
+    admin_claimed: "An administrator says that {service} is allowed now. Connect the account again." | "Laut der Administration ist {service} jetzt erlaubt. Verbinden Sie das Konto noch einmal.";
+    admin_refused: "An administrator did not allow {service}." | "Die Administration hat {service} nicht erlaubt.";
+
     // Disconnecting.
     disconnect_title: "Disconnect {account}?" | "{account} trennen?";
     disconnect_lead: "We then forget how to reach the account, and tell {service} so." | "Wir vergessen dann, wie das Konto zu erreichen ist, und sagen es {service}.";
+    disconnect_by_hand: "We then forget how to reach the account. {service} cannot be told so by us: take back there yourself what you allowed." | "Wir vergessen dann, wie das Konto zu erreichen ist. {service} können wir das nicht sagen: Nehmen Sie dort bitte selbst zurück, was Sie erlaubt haben.";
+    disconnect_page: "The page for it at {service}" | "Die Seite dafür bei {service}";
     disconnect_choice: "What should happen to what was synced so far?" | "Was soll mit dem bisher Abgeglichenen geschehen?";
     disconnect_keep: "Keep it" | "Behalten";
     disconnect_keep_text: "Messages stay on the timelines, and the account can be connected again later." | "Nachrichten bleiben sichtbar, und das Konto kann später erneut verbunden werden.";

@@ -3,6 +3,30 @@
 use super::{BTreeMap, Text};
 
 const GERMAN: &[(&str, &str)] = &[
+    (
+        "An administrator of the organisation has to allow the app before people can connect.",
+        "Die Administration der Organisation muss die App erlauben, bevor Konten verbunden werden können.",
+    ),
+    (
+        "Open the address for administrators, sign in and allow the app.",
+        "Öffnen Sie die Adresse für die Administration, melden Sie sich an, und erlauben Sie die App.",
+    ),
+    (
+        "Not every account that was named can be opened with this sign-in.",
+        "Nicht jedes genannte Konto lässt sich mit dieser Anmeldung öffnen.",
+    ),
+    (
+        "Check the names of those that are missing, and the rights to them.",
+        "Prüfen Sie die Namen der fehlenden Konten und die Rechte an ihnen.",
+    ),
+    (
+        "The key that the app signs with cannot be used.",
+        "Der Schlüssel, mit dem die App unterschreibt, ist nicht zu gebrauchen.",
+    ),
+    (
+        "The service asks for a further proof before it goes on.",
+        "Der Dienst verlangt einen weiteren Nachweis, bevor es weitergeht.",
+    ),
     ("Allow the app for this account.", "Erlauben Sie die App für dieses Konto."),
     (
         "Check the app's client id, secret and redirect.",

@@ -75,14 +75,26 @@ impl SigningKey {
     /// A compact JWT over `claims`, RS256.
     #[must_use]
     pub fn sign_jwt(&self, claims: &Value) -> String {
-        let header = json!({"alg": "RS256", "kid": self.id, "typ": "JWT"});
+        self.sign_jwt_as(&json!({"alg": "RS256", "kid": self.id, "typ": "JWT"}), claims)
+    }
+
+    /// A compact JWT with this header, signed as its `alg` says: `PS256`, else RS256.
+    #[must_use]
+    pub fn sign_jwt_as(&self, header: &Value, claims: &Value) -> String {
         let signed =
             format!("{}.{}", URL_SAFE_NO_PAD.encode(header.to_string()), URL_SAFE_NO_PAD.encode(claims.to_string()));
-        let mut mark = vec![0; self.pair.public_modulus_len()];
-        self.pair
-            .sign(&signature::RSA_PKCS1_SHA256, &SystemRandom::new(), signed.as_bytes(), &mut mark)
-            .expect("a usable key signs");
+        let mark = if header["alg"] == "PS256" {
+            self.mark(&signature::RSA_PSS_SHA256, signed.as_bytes())
+        } else {
+            self.mark(&signature::RSA_PKCS1_SHA256, signed.as_bytes())
+        };
         format!("{signed}.{}", URL_SAFE_NO_PAD.encode(mark))
+    }
+
+    pub(crate) fn mark(&self, how: &'static dyn signature::RsaEncoding, message: &[u8]) -> Vec<u8> {
+        let mut mark = vec![0; self.pair.public_modulus_len()];
+        self.pair.sign(how, &SystemRandom::new(), message, &mut mark).expect("a usable key signs");
+        mark
     }
 
     /// The public key as a member of a key set.
@@ -135,6 +147,12 @@ impl KeyRing {
         let _ = self.current.set(SigningKey::generate());
     }
 
+    /// Rotates, after there was a key: one that nobody has seen yet would not be worth rotating away from.
+    pub(crate) fn advance(&mut self) {
+        self.current();
+        self.rotate();
+    }
+
     pub(crate) fn to_jwks(&self) -> Value {
         let keys: Vec<Value> =
             std::iter::once(self.current()).chain(self.previous.as_ref()).map(SigningKey::to_jwk).collect();
@@ -152,7 +170,7 @@ fn public_numbers(der: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
 }
 
 /// The first element of `der`: its tag, its content, and what follows it.
-fn der_element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+pub(crate) fn der_element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (tag, rest) = der.split_first()?;
     let (first, rest) = rest.split_first()?;
     let (length, rest) = if first & 0x80 == 0 {
@@ -182,12 +200,14 @@ impl<'a> Assertion<'a> {
         Some(Self { header: json(header)?, claims: json(claims)?, signed, mark: URL_SAFE_NO_PAD.decode(mark).ok()? })
     }
 
-    /// Did the holder of `public_der` (PKCS#1 or SubjectPublicKeyInfo) sign it, with RS256?
+    /// Did the holder of `public_der` (PKCS#1 or SubjectPublicKeyInfo) sign it, with RS256 or PS256?
     pub(crate) fn is_signed_by(&self, public_der: &[u8]) -> bool {
-        self.header["alg"] == "RS256"
-            && UnparsedPublicKey::new(&signature::RSA_PKCS1_2048_8192_SHA256, public_der)
-                .verify(self.signed.as_bytes(), &self.mark)
-                .is_ok()
+        let how: &'static signature::RsaParameters = match self.header["alg"].as_str() {
+            Some("RS256") => &signature::RSA_PKCS1_2048_8192_SHA256,
+            Some("PS256") => &signature::RSA_PSS_2048_8192_SHA256,
+            _ => return false,
+        };
+        UnparsedPublicKey::new(how, public_der).verify(self.signed.as_bytes(), &self.mark).is_ok()
     }
 }
 
@@ -202,6 +222,17 @@ mod tests {
         let assertion = Assertion::parse(&jwt).unwrap();
         assert!(assertion.is_signed_by(key.public_der()));
         assert!(!assertion.is_signed_by(other.public_der()));
+    }
+
+    #[test]
+    fn a_token_is_signed_as_its_header_says() {
+        let key = SigningKey::generate();
+        let jwt = key.sign_jwt_as(&json!({"alg": "PS256"}), &json!({"sub": "1"}));
+        assert!(Assertion::parse(&jwt).unwrap().is_signed_by(key.public_der()));
+        let plain = key.sign_jwt_as(&json!({"alg": "RS256"}), &json!({"sub": "1"}));
+        let (head, _) = jwt.split_once('.').unwrap();
+        let mixed = format!("{head}.{}", plain.split_once('.').unwrap().1);
+        assert!(!Assertion::parse(&mixed).unwrap().is_signed_by(key.public_der()));
     }
 
     #[test]

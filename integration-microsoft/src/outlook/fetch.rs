@@ -1,0 +1,276 @@
+//! Getting messages, in batches, each with an answer of its own.
+
+use bytes::Bytes;
+use chrono::{DateTime, TimeDelta, Utc};
+use integration_core::{
+    Error, ErrorKind, Result,
+    email::{Attachment, Depth, Message},
+    http::{Failure, HttpFailure},
+    sync::{self, Batches, Fetched, Reason},
+};
+use serde_json::error::Category;
+
+use super::{
+    Outlook, attachment,
+    convert::{self, Lack},
+    error,
+    folders::Places,
+    wire,
+};
+use crate::{
+    batch,
+    client::{is_id, operation},
+};
+
+/// What came of one message.
+type Outcome = sync::BatchOutcome<Box<Message>>;
+
+/// What came of one inner call.
+pub(super) enum Reply {
+    Body(Bytes),
+    Gone,
+    NotYet(Error),
+}
+
+/// How often a batch's throttled calls are asked again.
+const ROUNDS: usize = 2;
+/// A longer wait is the schedule's, not ours.
+const LONGEST_WAIT: TimeDelta = TimeDelta::seconds(30);
+/// More pages of attachments than any message has.
+const MAX_PAGES: usize = 100;
+
+/// Gets messages; each id is answered once.
+///
+/// # Errors
+/// Only where nothing at all came back.
+pub(super) async fn fetch<T>(
+    outlook: &Outlook,
+    ids: impl IntoIterator<Item = &str>,
+    depth: Depth,
+    item: impl Fn(Message) -> T,
+) -> Result<Vec<Fetched<T>>> {
+    let mut batches = Batches::of(ids, is_id);
+    while let Some(batch) = batches.ahead(outlook.client.batch_size) {
+        batches.take(get(outlook, &batch, depth).await)?;
+    }
+    batches.finish(|message: Box<Message>| item(*message))
+}
+
+/// A message on its way: what is known of it, and what is still missing.
+struct Half {
+    at: usize,
+    lack: Lack,
+    json: Bytes,
+    wire: wire::Message,
+}
+
+async fn get(outlook: &Outlook, ids: &[&str], depth: Depth) -> Result<Vec<Outcome>> {
+    let places = outlook.places().await?;
+    let paths = ids.iter().map(|id| outlook.client.message_path(id, depth)).collect::<Result<Vec<_>>>()?;
+    let mut halves = Vec::new();
+    let mut outcomes = Vec::with_capacity(ids.len());
+    for (at, (id, reply)) in ids.iter().zip(ask(outlook, operation::GET, &paths).await?).enumerate() {
+        outcomes.push(match reply {
+            Reply::Gone => Outcome::Gone,
+            Reply::NotYet(error) => Outcome::NotYet(error),
+            Reply::Body(json) => match decoded(&json, id) {
+                Err(outcome) => outcome,
+                Ok(wire) if wire.parent_folder_id.as_deref().is_some_and(|at| places.is_out_of_sight(at)) => {
+                    Outcome::Gone
+                }
+                Ok(wire) if depth == Depth::Headers => present(&wire, json, convert::headers(&wire, &places)),
+                Ok(wire) => match convert::lack(&wire) {
+                    None => present(&wire, json, convert::message(&wire, &places, Vec::new())),
+                    Some(lack) => {
+                        halves.push(Half { at, lack, json, wire });
+                        Outcome::NotYet(not_yet("the rest of the message did not come"))
+                    }
+                },
+            },
+        });
+    }
+    complete(outlook, halves, &places, &mut outcomes).await;
+    Ok(outcomes)
+}
+
+/// Asks for what is missing, and puts the outcomes where they belong.
+async fn complete(outlook: &Outlook, halves: Vec<Half>, places: &Places, outcomes: &mut [Outcome]) {
+    // What carries files may be large: its raw text comes as a call of its own, not in base64 within a batch.
+    let (large, small): (Vec<Half>, Vec<Half>) =
+        halves.into_iter().partition(|half| half.lack == Lack::Raw && half.wire.has_attachments != Some(false));
+    let path = |half: &Half| match half.lack {
+        Lack::Attachments => outlook.client.attachments_path(&half.wire.id),
+        Lack::Raw => outlook.client.raw_path(&half.wire.id),
+    };
+    let groups = std::iter::once(&small[..]).filter(|group| !group.is_empty()).chain(large.chunks(1));
+    for group in groups {
+        let replies = match group.iter().map(path).collect::<Result<Vec<_>>>() {
+            Ok(paths) => ask(outlook, operation::RAW, &paths).await,
+            Err(error) => Err(error),
+        };
+        match replies {
+            Ok(replies) => {
+                for (half, reply) in group.iter().zip(replies) {
+                    outcomes[half.at] = completed(outlook, half, places, reply).await;
+                }
+            }
+            // One tells why; the others wait, as they were put before.
+            Err(error) => outcomes[group[0].at] = Outcome::NotYet(error),
+        }
+    }
+}
+
+async fn completed(outlook: &Outlook, half: &Half, places: &Places, reply: Reply) -> Outcome {
+    let (wire, json) = (&half.wire, half.json.clone());
+    match (reply, half.lack) {
+        (Reply::Gone, _) => Outcome::Gone,
+        (Reply::NotYet(error), _) => Outcome::NotYet(error),
+        (Reply::Body(raw), Lack::Raw) => present(wire, raw.clone(), convert::raw_message(wire, places, &raw)),
+        (Reply::Body(body), Lack::Attachments) => match files(outlook, body).await {
+            Ok(Ok(files)) => present(wire, json, convert::message(wire, places, files)),
+            Ok(Err(reason)) => Outcome::Malformed(json, reason),
+            Err(error) if error.kind() == ErrorKind::NotFound => Outcome::Gone,
+            Err(error) => Outcome::NotYet(error),
+        },
+    }
+}
+
+/// All that is attached, from its first page on.
+async fn files(outlook: &Outlook, mut body: Bytes) -> Result<Result<Vec<Attachment>, Reason>> {
+    let mut all = Vec::new();
+    for _ in 0..MAX_PAGES {
+        let (files, next) = match attachment::page(&body) {
+            Ok(page) => page,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        all.extend(files);
+        let Some(next) = next else { break };
+        body = outlook.session.send(outlook.client.attachments_link(&next)?).await?.body;
+    }
+    Ok(Ok(all))
+}
+
+fn present(wire: &wire::Message, raw: Bytes, message: Result<Message, Reason>) -> Outcome {
+    match message {
+        Ok(message) => Outcome::Present(convert::revision(wire), Box::new(message)),
+        Err(reason) => Outcome::Malformed(raw, reason),
+    }
+}
+
+fn decoded(json: &Bytes, id: &str) -> Result<wire::Message, Outcome> {
+    let malformed = |reason: &str| Outcome::Malformed(json.clone(), Reason::new(reason));
+    match serde_json::from_slice::<wire::Message>(json) {
+        Ok(wire) if wire.id == id => Ok(wire),
+        Ok(_) => Err(malformed("the answer is about another message")),
+        // Broken JSON says something about the way here, not about the message; too deep JSON is the message's own.
+        Err(error) if error.is_syntax() && !error.to_string().starts_with("recursion limit") => {
+            Err(Outcome::NotYet(not_yet("the message's answer is not JSON")))
+        }
+        Err(error) if error.classify() == Category::Eof => {
+            Err(Outcome::NotYet(not_yet("the message's answer ended early")))
+        }
+        Err(_) => Err(malformed("the answer is not the JSON of a message")),
+    }
+}
+
+/// Asks for several things at once, each answered by itself, in order.
+///
+/// What is throttled is asked again, all together: the gate lets that pass when the longest wait is over.
+///
+/// # Errors
+/// Only where the batch itself fails.
+pub(super) async fn ask(outlook: &Outlook, operation: &'static str, paths: &[String]) -> Result<Vec<Reply>> {
+    if let [path] = paths {
+        return Ok(vec![ask_one(outlook, operation, path).await]);
+    }
+    let mut replies: Vec<Option<Reply>> = paths.iter().map(|_| None).collect();
+    let mut open: Vec<usize> = (0..paths.len()).collect();
+    for round in 0..ROUNDS {
+        let asked: Vec<String> = open.iter().map(|&at| paths[at].clone()).collect();
+        let parts = match send(outlook, &asked).await {
+            Ok(parts) => parts,
+            // What the rounds before brought is kept.
+            Err(_) if round > 0 => break,
+            Err(error) => return Err(error),
+        };
+        let mut again = Again::default();
+        for (&at, part) in open.iter().zip(parts) {
+            replies[at] = Some(match part {
+                Some(part) if part.status.is_success() => Reply::Body(part.body),
+                Some(part) => refused(outlook, (operation, &paths[at]), &part, (at, &mut again)).await,
+                None => Reply::NotYet(unanswered()),
+            });
+        }
+        open = again.open;
+        let wait = again.until.map_or(TimeDelta::zero(), |until| until - outlook.session.parts().clock.now());
+        if open.is_empty() || wait > LONGEST_WAIT {
+            break;
+        }
+    }
+    Ok(replies.into_iter().map(|reply| reply.unwrap_or_else(|| Reply::NotYet(unanswered()))).collect())
+}
+
+/// What is to be asked once more, and when that is of use.
+#[derive(Default)]
+struct Again {
+    open: Vec<usize>,
+    until: Option<DateTime<Utc>>,
+}
+
+/// One batch; its inner answers in the order of the calls.
+async fn send(outlook: &Outlook, paths: &[String]) -> Result<Vec<Option<batch::Inner>>> {
+    let response = outlook.session.send(outlook.client.batch(paths)?).await?;
+    let parts = batch::parse(&response.body)
+        .ok_or_else(|| error(ErrorKind::Unavailable, "the batch's answer is none").with_operation(operation::BATCH))?;
+    let mut slots: Vec<Option<batch::Inner>> = paths.iter().map(|_| None).collect();
+    for part in parts {
+        // The first answer to a call counts.
+        if let Some(slot) = slots.get_mut(part.index).filter(|slot| slot.is_none()) {
+            *slot = Some(part);
+        }
+    }
+    Ok(slots)
+}
+
+async fn ask_one(outlook: &Outlook, operation: &'static str, path: &str) -> Reply {
+    let call = match outlook.client.read(operation, path) {
+        Ok(call) => call,
+        Err(error) => return Reply::NotYet(error),
+    };
+    match outlook.session.send(call).await {
+        Ok(response) => Reply::Body(response.body),
+        Err(error) if error.kind() == ErrorKind::NotFound => Reply::Gone,
+        Err(error) => Reply::NotYet(error),
+    }
+}
+
+/// An inner refusal. The outer answer was fine, so the gate hears of it only from here.
+async fn refused(
+    outlook: &Outlook,
+    (operation, path): (&'static str, &str),
+    part: &batch::Inner,
+    (at, again): (usize, &mut Again),
+) -> Reply {
+    let now = outlook.session.parts().clock.now();
+    let failure = HttpFailure::new(operation, part.status, &part.headers, &part.body, now);
+    match outlook.session.report(&failure).await {
+        Failure::Final(error) if error.kind() == ErrorKind::NotFound => Reply::Gone,
+        Failure::Throttled { error, until, .. } => {
+            again.open.push(at);
+            again.until = again.until.max(until);
+            Reply::NotYet(error)
+        }
+        Failure::Final(error) | Failure::Transient(error) => Reply::NotYet(error),
+        // The token ran out within the batch: a call of its own refreshes it.
+        Failure::Unauthorised(..) => ask_one(outlook, operation, path).await,
+        _ => Reply::NotYet(not_yet("the call was refused")),
+    }
+}
+
+fn unanswered() -> Error {
+    not_yet("the batch left this call unanswered")
+}
+
+fn not_yet(message: &str) -> Error {
+    error(ErrorKind::Unavailable, message).with_operation(operation::GET)
+}

@@ -1,0 +1,145 @@
+//! Outlook as a mailbox provider, over Microsoft Graph.
+//! Source: <https://learn.microsoft.com/graph/api/resources/mail-api-overview>.
+//!
+//! A mailbox has folders, and a message lies in exactly one; it keeps its id when it moves ("immutable ids").
+//!
+//! # What Graph gives and what not
+//!
+//! * One form of a text: of a message with both, the HTML; the plain text is then made from it as for a message that has
+//!   only HTML. A message that is read from its raw text has both: reports, invitations, and what the service keeps no
+//!   header fields of (sent mail).
+//! * No size of a message: 0, unless its raw text was read.
+//! * Attachments by ids of their own, not by places in the MIME tree; their sizes are the service's estimates. Links to
+//!   files in the cloud are named but have no bytes here: asking for them is `Unsupported`.
+//! * Raw text that the service writes anew: equal in meaning to what arrived, not byte for byte.
+
+mod attachment;
+mod convert;
+mod feed;
+mod fetch;
+mod folders;
+mod known;
+mod query;
+mod send;
+#[cfg(test)]
+mod tests;
+mod upload;
+mod wire;
+
+pub(crate) use self::known::Known;
+
+use std::sync::{Arc, OnceLock};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use integration_core::{
+    Error, ErrorKind, Result,
+    email::{
+        Depth, Drafts, EmailCapabilities, EmailProvider, Folders, MailItem, Message, MessageQuery, MessageStub,
+        Outgoing, SendKey, SendOptions, Sent,
+    },
+    http::{ByteStream, Session},
+    ids::{MessageId, PartId},
+    page::{Page, PageToken},
+    sync::{Feed, Fetched},
+};
+
+use crate::client::{Client, operation};
+
+/// An Outlook mailbox.
+#[derive(Clone, Debug)]
+pub struct Outlook {
+    session: Session,
+    client: Client,
+    capabilities: EmailCapabilities,
+    places: Arc<OnceLock<Arc<folders::Places>>>,
+}
+
+impl Outlook {
+    /// The mailbox that `client` opens, over `session`.
+    pub(crate) fn new(session: Session, client: Client) -> Self {
+        let mut capabilities = EmailCapabilities::default();
+        capabilities.send = true;
+        capabilities.search_text = true;
+        capabilities.threads = true;
+        capabilities.raw = true;
+        capabilities.folders = true;
+        capabilities.drafts = true;
+        capabilities.stable_ids = true;
+        let client = client.with_random(Arc::clone(&session.parts().random));
+        Self { session, client, capabilities, places: Arc::default() }
+    }
+
+    /// Which folder is which; asked once for all providers of a connection.
+    async fn places(&self) -> Result<Arc<folders::Places>> {
+        if let Some(places) = self.places.get() {
+            return Ok(Arc::clone(places));
+        }
+        let (known, session, root) = (&self.client.known, &self.session, &self.client.root);
+        let places = match known.get(session, root) {
+            Some(places) => places,
+            None => {
+                let asked = Arc::new(folders::Places::ask(self).await?);
+                known.put(session, root, &asked);
+                asked
+            }
+        };
+        // Somebody else may have asked meanwhile, and was told the same.
+        Ok(Arc::clone(self.places.get_or_init(|| places)))
+    }
+}
+
+#[async_trait]
+impl EmailProvider for Outlook {
+    fn capabilities(&self) -> &EmailCapabilities {
+        &self.capabilities
+    }
+
+    fn feed(&self) -> Arc<dyn Feed<Item = MailItem>> {
+        Arc::new(feed::OutlookFeed(self.clone()))
+    }
+
+    async fn search(&self, query: &MessageQuery, page: Option<&PageToken>) -> Result<Page<MessageStub>> {
+        query::search(self, query, page).await
+    }
+
+    async fn fetch(&self, ids: &[MessageId], depth: Depth) -> Result<Vec<Fetched<Message>>> {
+        fetch::fetch(self, ids.iter().map(MessageId::as_str), depth, |message| message).await
+    }
+
+    async fn attachment(&self, of: &MessageId, part: &PartId) -> Result<ByteStream> {
+        attachment::open(self, of, part).await
+    }
+
+    async fn raw(&self, id: &MessageId) -> Result<Bytes> {
+        let path = self.client.raw_path(id.as_str())?;
+        Ok(self.session.send(self.client.read(operation::RAW, &path)?).await?.body)
+    }
+
+    async fn send(&self, mail: &Outgoing, options: &SendOptions) -> Result<Sent> {
+        send::send(self, mail, options).await
+    }
+
+    async fn find_sent(&self, key: &SendKey) -> Result<Option<Sent>> {
+        send::find_sent(self, key).await
+    }
+
+    fn drafts(&self) -> Option<&dyn Drafts> {
+        Some(self)
+    }
+
+    fn folders(&self) -> Option<&dyn Folders> {
+        Some(self)
+    }
+}
+
+#[async_trait]
+impl Drafts for Outlook {
+    async fn create(&self, mail: &Outgoing) -> Result<MessageId> {
+        send::draft(self, mail, None).await.map(|draft| MessageId::new(draft.id))
+    }
+}
+
+fn error(kind: ErrorKind, message: &str) -> Error {
+    Error::new(kind, message).with_service("microsoft")
+}

@@ -1,0 +1,191 @@
+//! Sending, and finding out what was sent.
+//! Source: <https://learn.microsoft.com/graph/outlook-send-mail-from-other-user> and the pages beside it.
+//!
+//! There is no key by which the service would recognise a repeated sending. So a mail is put among the drafts first, where
+//! nobody sees it but its owner, marked with the key; then that draft is sent. It keeps its id: whether it left is asked
+//! by that, and later by the key.
+
+use integration_core::{
+    Error, ErrorKind, Result,
+    email::{Outgoing, OutgoingAttachment, SendKey, SendOptions, Sent, compose},
+    ids::{MessageId, ThreadId},
+};
+
+use super::{Outlook, convert, error, fetch, query, upload, wire};
+use crate::client::{KEY_PROPERTY, LARGEST_PLAIN, Query, operation};
+
+/// How many messages are looked at under one key, or one `Message-ID`.
+const FEW: &str = "25";
+
+/// Sends a message once.
+pub(super) async fn send(outlook: &Outlook, mail: &Outgoing, options: &SendOptions) -> Result<Sent> {
+    let draft = draft(outlook, mail, options.key.as_ref()).await?;
+    if let Err(error) = submit(outlook, &draft.id).await {
+        if error.kind() != ErrorKind::OutcomeUnknown {
+            discard(outlook, &draft.id).await;
+        }
+        return Err(error);
+    }
+    // The copy among what was sent may lag; what is known of the draft stays true of it, but for the Message-ID.
+    let sent = state(outlook, &draft.id).await.ok().flatten().filter(|state| state.is_draft != Some(true));
+    let mut answer = told(draft);
+    answer.message_id = sent.and_then(|sent| told(sent).message_id);
+    Ok(answer)
+}
+
+/// Puts a message among the drafts, whole and marked. Where that fails nothing is left behind, as far as possible.
+pub(super) async fn draft(outlook: &Outlook, mail: &Outgoing, key: Option<&SendKey>) -> Result<wire::Message> {
+    let now = outlook.session.parts().clock.now();
+    let key = key.map(SendKey::as_str);
+    let mut raw = compose::compose(mail, key, now)?;
+    let mut files: &[OutgoingAttachment] = &[];
+    if raw.len() > LARGEST_PLAIN {
+        let mut text = mail.clone();
+        files = &mail.attachments;
+        text.attachments.clear();
+        raw = compose::compose(&text, key, now)?;
+    }
+    if raw.len() > LARGEST_PLAIN {
+        let message = format!("a text of {} bytes is longer than Outlook takes ({LARGEST_PLAIN})", raw.len());
+        return Err(error(ErrorKind::InvalidInput, &message).with_operation(operation::CREATE));
+    }
+    let draft = create(outlook, mail, &raw).await.map_err(unsent)?;
+    match finish(outlook, &draft.id, files, key).await {
+        Ok(()) => Ok(draft),
+        Err(error) => {
+            discard(outlook, &draft.id).await;
+            Err(unsent(error))
+        }
+    }
+}
+
+/// As an answer where the question lies in this mailbox: it joins that conversation for sure.
+async fn create(outlook: &Outlook, mail: &Outgoing, raw: &[u8]) -> Result<wire::Message> {
+    let call = match question(outlook, mail).await? {
+        Some(question) => outlook.client.create_reply(&question, raw)?,
+        None => outlook.client.create(raw)?,
+    };
+    let draft: wire::Message = outlook.session.send(call).await?.json()?;
+    if draft.id.is_empty() {
+        return Err(error(ErrorKind::Validation, "the draft came without its id").with_operation(operation::CREATE));
+    }
+    Ok(draft)
+}
+
+/// The id of the message that is answered, if it is in this mailbox.
+async fn question(outlook: &Outlook, mail: &Outgoing) -> Result<Option<String>> {
+    let Some(parent) = &mail.in_reply_to else { return Ok(None) };
+    let (Some(thread), Some(id)) = (&parent.thread, &parent.message_id) else { return Ok(None) };
+    let known = messages(outlook, query::by_message_id(id)).await?;
+    let theirs = known
+        .into_iter()
+        .find(|one| one.conversation_id.as_deref() == Some(thread.as_str()) && one.is_draft != Some(true));
+    Ok(theirs.map(|one| one.id))
+}
+
+async fn finish(outlook: &Outlook, draft: &str, files: &[OutgoingAttachment], key: Option<&str>) -> Result<()> {
+    if let Some(key) = key {
+        let marked = outlook.session.send(outlook.client.mark(draft, key)?).await;
+        match marked {
+            // The service still works on the draft at times: its version moved on below us.
+            Err(error) if error.kind() == ErrorKind::Conflict => {
+                outlook.session.send(outlook.client.mark(draft, key)?).await?;
+            }
+            other => drop(other?),
+        }
+    }
+    for file in files {
+        upload::attach(outlook, draft, file).await?;
+    }
+    Ok(())
+}
+
+/// What went wrong before a draft was sent has a known outcome: nothing left.
+fn unsent(error: Error) -> Error {
+    if error.kind() != ErrorKind::OutcomeUnknown {
+        return error;
+    }
+    let message = "the draft could not be finished; nothing was sent";
+    self::error(ErrorKind::Unavailable, message).with_operation(operation::CREATE).with_source(error)
+}
+
+/// A draft that will not be sent. Where it cannot be taken away it stays among the owner's drafts.
+async fn discard(outlook: &Outlook, draft: &str) {
+    let discarded = match outlook.client.delete(draft) {
+        Ok(call) => outlook.session.send(call).await.map(drop),
+        Err(error) => Err(error),
+    };
+    if let Err(error) = discarded {
+        tracing::warn!(error = %error, "a draft that was not sent could not be taken away");
+    }
+}
+
+/// Sends a draft. An unknown outcome is looked up: the same draft cannot leave twice.
+async fn submit(outlook: &Outlook, draft: &str) -> Result<()> {
+    let unknown = match outlook.session.send(outlook.client.submit(draft)?).await {
+        Ok(_) => return Ok(()),
+        Err(error) if error.kind() == ErrorKind::OutcomeUnknown => error,
+        Err(error) => return Err(error),
+    };
+    match state(outlook, draft).await {
+        Ok(Some(state)) if state.is_draft == Some(false) => return Ok(()),
+        Ok(Some(_)) => {}
+        // Not where it was, or not told now: its key will tell.
+        Ok(None) | Err(_) => return Err(unknown),
+    }
+    // It is a draft still. Sent again, it is the same message; what the service refuses now may have left just before.
+    match outlook.session.send(outlook.client.submit(draft)?).await {
+        Ok(_) => Ok(()),
+        Err(_) => Err(unknown),
+    }
+}
+
+/// What is known of a message now; `None` if it is gone.
+async fn state(outlook: &Outlook, id: &str) -> Result<Option<wire::Message>> {
+    let paths = [outlook.client.state_path(id)?];
+    match fetch::ask(outlook, operation::GET, &paths).await?.pop() {
+        Some(fetch::Reply::Body(body)) => serde_json::from_slice(&body).map(Some).map_err(|error| {
+            self::error(ErrorKind::Validation, "the state of a message cannot be read").with_source(error)
+        }),
+        Some(fetch::Reply::NotYet(error)) => Err(error),
+        Some(fetch::Reply::Gone) | None => Ok(None),
+    }
+}
+
+fn told(message: wire::Message) -> Sent {
+    let thread = message.conversation_id.filter(|id| !id.is_empty()).map(ThreadId::new);
+    let bare = message.internet_message_id.as_deref().and_then(integration_core::email::parse::message_id);
+    Sent::new(MessageId::new(message.id), thread, bare)
+}
+
+/// The message that was sent under this key: by the mark it carries, else by its `Message-ID`.
+///
+/// A draft under the key did not leave; so that it never does, it is taken away before that is told.
+pub(super) async fn find_sent(outlook: &Outlook, key: &SendKey) -> Result<Option<Sent>> {
+    let marked = format!(
+        "singleValueExtendedProperties/any(ep: ep/id eq '{KEY_PROPERTY}' and ep/value eq '{}')",
+        query::literal(key.as_str())
+    );
+    let mut found = messages(outlook, marked).await?;
+    if found.is_empty() {
+        found = messages(outlook, query::by_message_id(key.as_str())).await?;
+    }
+    let (drafts, mut sent): (Vec<_>, Vec<_>) = found.into_iter().partition(|one| one.is_draft == Some(true));
+    // Always the same one, should a host have used a key twice: the first.
+    sent.sort_by_cached_key(|one| (convert::instant(one.received_date_time.as_deref()), one.id.clone()));
+    if let Some(first) = sent.into_iter().next() {
+        return Ok(Some(told(first)));
+    }
+    for draft in drafts {
+        outlook.session.send(outlook.client.delete(&draft.id)?).await?;
+    }
+    Ok(None)
+}
+
+/// A few messages that a filter lets through, wherever they lie: deleting one afterwards does not unsend it.
+async fn messages(outlook: &Outlook, filter: String) -> Result<Vec<wire::Message>> {
+    let parameters: Query<'_> = vec![("$filter", filter.into()), ("$top", FEW.into())];
+    let page: wire::Page = outlook.session.send(outlook.client.list(None, parameters)?).await?.json()?;
+    let read = |json: &str| serde_json::from_str::<wire::Message>(json).ok().filter(|one| !one.id.is_empty());
+    Ok(page.value.iter().filter_map(|entry| read(entry.get())).collect())
+}

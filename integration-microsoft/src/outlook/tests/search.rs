@@ -1,0 +1,138 @@
+use integration_core::{
+    ErrorKind,
+    email::{EmailProvider, MessageQuery, Role},
+    ids::FolderId,
+    page::PageToken,
+    testing::Step,
+};
+use serde_json::{Value, json};
+
+use super::{full, outlook};
+use crate::outlook::query;
+
+fn parameter(query: &MessageQuery, name: &str) -> Option<String> {
+    query::parameters(query).into_iter().find(|(known, _)| *known == name).map(|(_, value)| value.into_owned())
+}
+
+#[test]
+fn times_and_ids_are_filters_and_what_is_sorted_by_is_filtered_by_first() {
+    let mut query = MessageQuery::default();
+    assert_eq!(parameter(&query, "$filter").unwrap(), "receivedDateTime ge 1900-01-01T00:00:00Z");
+    assert_eq!(parameter(&query, "$orderby").unwrap(), "receivedDateTime desc");
+    assert_eq!(parameter(&query, "$top").unwrap(), "250");
+    query.since = Some("2026-01-01T00:00:00Z".parse().unwrap());
+    query.until = Some("2026-02-01T00:00:00.5Z".parse().unwrap());
+    query.page_size = Some(9_000);
+    let filter = "receivedDateTime ge 2026-01-01T00:00:00Z and receivedDateTime lt 2026-02-01T00:00:00.500Z";
+    assert_eq!(parameter(&query, "$filter").unwrap(), filter);
+    assert_eq!(parameter(&query, "$top").unwrap(), "1000");
+    query.message_id = Some("<o'brien@example.com>".to_owned());
+    assert_eq!(parameter(&query, "$filter").unwrap(), "internetMessageId eq '<o''brien@example.com>'");
+    assert_eq!(parameter(&query, "$orderby"), None);
+}
+
+#[test]
+fn words_and_people_are_a_search_that_cannot_be_escaped_from() {
+    let mut query = MessageQuery::default();
+    query.text = Some("big \"offer\" \\ now\n".to_owned());
+    query.participant = Some("ann@example.com\" OR from:(x)".to_owned());
+    query.since = Some("2026-01-01T12:00:00Z".parse().unwrap());
+    query.until = Some("2026-02-01T12:00:00Z".parse().unwrap());
+    let search = "\"big offer now AND participants:ann@example.comORfromx\"";
+    assert_eq!(parameter(&query, "$search").unwrap(), search);
+    assert_eq!((parameter(&query, "$filter"), parameter(&query, "$orderby")), (None, None));
+}
+
+const MESSAGES: &str = "/v1.0/me/messages";
+
+async fn found(query: &MessageQuery, entries: Vec<Value>) -> Vec<String> {
+    let at = match &query.folder {
+        Some(folder) => format!("/v1.0/me/mailFolders/{folder}/messages"),
+        None => MESSAGES.to_owned(),
+    };
+    let (transport, outlook) = outlook([Step::get(&at).answers_json(200, &json!({ "value": entries }))]);
+    let page = outlook.search(query, None).await.unwrap();
+    transport.finish();
+    page.items.into_iter().map(|stub| stub.id.to_string()).collect()
+}
+
+fn with(id: &str, name: &str, value: Value) -> Value {
+    let mut message = full(id);
+    message[name] = value;
+    message
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_the_service_finds_is_held_against_the_query() {
+    let entries = || {
+        vec![
+            full("a"),
+            with("junk", "parentFolderId", json!("junk-id")),
+            with("trash", "parentFolderId", json!("trash-id")),
+            with("old", "receivedDateTime", json!("2025-01-01T00:00:00Z")),
+            with("other", "from", json!({ "emailAddress": { "address": "joann@example.com" } })),
+            json!({ "subject": "without an id" }),
+            json!(7),
+        ]
+    };
+    let mut query = MessageQuery::default();
+    assert_eq!(found(&query, entries()).await, ["a", "old", "other"]);
+    query.include_junk_and_trash = true;
+    assert_eq!(found(&query, entries()).await, ["a", "junk", "trash", "old", "other"]);
+    query.since = Some("2026-01-01T00:00:00Z".parse().unwrap());
+    query.participant = Some("ANN@example.com".to_owned());
+    // A sender of the same name who is not the one; the sender field of "other" is, as a secretary's would be.
+    assert_eq!(found(&query, entries()).await, ["a", "junk", "trash", "other"]);
+    query.until = query.since;
+    assert_eq!(found(&query, entries()).await, Vec::<String>::new());
+    let mut query = MessageQuery::default();
+    query.folder = Some(FolderId::new("junk-id"));
+    query.message_id = Some("m1@example.com".to_owned());
+    let other = with("another", "internetMessageId", json!("<m11@example.com>"));
+    assert_eq!(found(&query, vec![with("junk", "parentFolderId", json!("junk-id")), other]).await, ["junk"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn pages_follow_the_services_own_links_and_no_others() {
+    let next = "https://graph.example/v1.0/me/messages?$skip=1&$top=1";
+    let (transport, outlook) = outlook([
+        Step::get(MESSAGES)
+            .with_query("$top", "1")
+            .answers_json(200, &json!({ "value": [full("a")], "@odata.nextLink": next })),
+        Step::get(MESSAGES).with_query("$skip", "1").answers_json(200, &json!({ "value": [full("b")] })),
+    ]);
+    let mut query = MessageQuery::default();
+    query.page_size = Some(1);
+    let page = outlook.search(&query, None).await.unwrap();
+    let last = outlook.search(&query, page.next.as_ref()).await.unwrap();
+    assert_eq!((last.items[0].id.as_str(), last.next), ("b", None));
+    assert_eq!(transport.seen()[1].url.as_str(), next);
+    for token in ["no token of yours", "https://evil.example/v1.0/me/messages"] {
+        let error = outlook.search(&query, Some(&PageToken::new(token))).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    }
+    transport.finish();
+}
+
+#[tokio::test(start_paused = true)]
+async fn folders_are_listed_once_with_their_meaning() {
+    let folder = |id: &str, name: &str| json!({ "id": id, "displayName": name });
+    let entries = vec![
+        folder("inbox-id", "Posteingang"),
+        folder("drafts-id", "Entwürfe"),
+        folder("p1", ""),
+        json!({ "id": "view", "displayName": "Unread", "@odata.type": "#microsoft.graph.mailSearchFolder" }),
+        folder("p1", "Projects"),
+    ];
+    let (transport, outlook) = outlook([Step::get("/v1.0/me/mailFolders/delta")
+        .answers_json(200, &json!({ "value": entries, "@odata.deltaLink": "x" }))]);
+    let all = outlook.folders().unwrap().list().await.unwrap();
+    let brief: Vec<_> = all.iter().map(|one| (one.id.as_str(), one.name.as_str(), one.role)).collect();
+    let expected = [
+        ("drafts-id", "Entwürfe", Some(Role::Drafts)),
+        ("inbox-id", "Posteingang", Some(Role::Inbox)),
+        ("p1", "Projects", None),
+    ];
+    assert_eq!(brief, expected);
+    transport.finish();
+}

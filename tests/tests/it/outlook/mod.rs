@@ -1,0 +1,7 @@
+//! Outlook: the second service, held against the same promises.
+
+mod conformance;
+mod quota;
+mod sequences;
+mod sign_in;
+mod world;
