@@ -35,7 +35,7 @@ use super::{
 use crate::{
     activity::{ActivityChange, BatchRetention, NameLists, Outcome, Sink},
     clock::Clock,
-    error::{ErrorKind, Result},
+    error::{Error, ErrorKind, Result},
     event::{Event, EventListener, EventRetention, Phase, Progress, kept_of, tell},
     ids::{ConnectionId, ItemKey, PartitionId, TenantId},
     store::{LeaseGuard, LeaseKey, LeaseStore, Space, StateQuery, StateWrite, SyncStore},
@@ -178,6 +178,22 @@ pub enum SliceEnd {
     Wait(Duration),
 }
 
+/// How long an enumeration waits that has to begin again.
+const BEFORE_ANEW: Duration = Duration::from_secs(10);
+
+/// Is it one partition of several that the service does not let us into, or has not any more?
+fn of_one_partition(error: &Error, named: &[PartitionId]) -> bool {
+    named.len() > 1 && matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied)
+}
+
+/// A partition that is gone was deleted while it was asked, most likely: the next look at all of them tells, and soon.
+fn told_later(error: Error) -> Error {
+    if error.kind() != ErrorKind::NotFound {
+        return error;
+    }
+    Error::new(ErrorKind::Unavailable, "a part of the feed could not be found").with_source(error)
+}
+
 /// Who works on a connection's feed.
 pub(crate) fn sync_lease(tenant: &TenantId, connection: &ConnectionId, kind: &str) -> LeaseKey {
     LeaseKey::new(["sync", tenant.as_str(), connection.as_str(), kind])
@@ -264,11 +280,18 @@ impl<I: SyncItem> Engine<I> {
         }
         let partitions = self.partitions().await?;
         let at_once = self.live.capabilities().at_once.max(1);
-        let mut walking = Vec::new();
+        let (mut walking, mut refused, mut begun_anew) = (Vec::new(), None, false);
         for some in partitions.named.chunks(at_once) {
             for (partition, mut row, first) in self.heads(some).await? {
-                if !self.follow_head(slice, (partition, first), &mut row, stop).await? {
-                    return Ok(SliceEnd::More);
+                match self.follow_head(slice, (partition, first), &mut row, stop).await {
+                    Ok(true) => {}
+                    Ok(false) => return Ok(SliceEnd::More),
+                    // The others go on; it is told at the end.
+                    Err(error) if of_one_partition(&error, &partitions.named) => {
+                        refused = Some(error);
+                        continue;
+                    }
+                    Err(error) => return Err(error),
                 }
                 if self.audit_is_due(&row) {
                     self.plan_audit(slice, partition, &mut row).await?;
@@ -280,27 +303,45 @@ impl<I: SyncItem> Engine<I> {
             walking.extend(self.dissolve(slice, partition).await?.then_some(partition));
         }
         let all = partitions.all();
-        loop {
-            if stop.stopping() || self.clock.now() >= slice.ends {
-                return Ok(SliceEnd::More);
-            }
+        // One round is always made: however long it takes to ask many heads, history and what waits go on.
+        while !stop.stopping() {
             self.renew(slice).await?;
             let (mut listed, listing) = (0, !walking.is_empty());
             for some in std::mem::take(&mut walking).chunks(at_once) {
                 for (partition, mut row, page) in self.listings(some).await? {
-                    self.enumerate(slice, (partition, page), &mut row).await?;
+                    match self.enumerate(slice, (partition, page), &mut row).await {
+                        Ok(()) => {}
+                        Err(error) if of_one_partition(&error, &partitions.named) => {
+                            refused = Some(error);
+                            continue;
+                        }
+                        Err(error) => return Err(error),
+                    }
                     listed += row.snapshot.as_ref().map_or(0, |snapshot| snapshot.listed);
-                    walking.extend(row.snapshot.is_some().then_some(partition));
+                    let anew = row.snapshot.as_ref().is_some_and(SnapshotRow::is_at_its_beginning);
+                    begun_anew |= anew;
+                    walking.extend((row.snapshot.is_some() && !anew).then_some(partition));
                 }
             }
             let fetched = self.fetch_pending(slice, &all).await?;
             self.progress(slice, listing, listed);
             match fetched {
                 FetchEnd::Refused(wait) => return Ok(SliceEnd::Wait(wait)),
-                FetchEnd::Nothing if !listing => return Ok(SliceEnd::UpToDate),
+                FetchEnd::Nothing if !listing => {
+                    return match refused {
+                        Some(error) => Err(told_later(error)),
+                        // A service that forgets its own positions must not be asked for them without a pause.
+                        None if begun_anew => Ok(SliceEnd::Wait(BEFORE_ANEW)),
+                        None => Ok(SliceEnd::UpToDate),
+                    };
+                }
                 FetchEnd::Nothing | FetchEnd::Some => {}
             }
+            if self.clock.now() >= slice.ends {
+                break;
+            }
         }
+        Ok(SliceEnd::More)
     }
 
     async fn renew(&self, slice: &mut Slice) -> Result<()> {
@@ -396,6 +437,10 @@ impl<I: SyncItem> Engine<I> {
     async fn start_over(&self, slice: &Slice, partition: &PartitionId, row: &mut PartitionRow) -> Result<()> {
         row.vanished = false;
         row.head = self.live.anchor(partition).await?;
+        self.enumerate_anew(slice, partition, row).await
+    }
+
+    async fn enumerate_anew(&self, slice: &Slice, partition: &PartitionId, row: &mut PartitionRow) -> Result<()> {
         row.generation += 1;
         // An audit that is cut short begins again.
         let cut_short = row.snapshot.take().and_then(|snapshot| snapshot.audit);
@@ -415,6 +460,10 @@ impl<I: SyncItem> Engine<I> {
         let Some(page) = page else { return self.sweep(slice, partition, row, snapshot).await };
         let page = match page {
             Ok(page) => page,
+            // A head that is known is still good: what happens meanwhile is told from there.
+            Err(error) if error.kind() == ErrorKind::CursorExpired && row.head.is_some() => {
+                return self.enumerate_anew(slice, partition, row).await;
+            }
             Err(error) if error.kind() == ErrorKind::CursorExpired => {
                 return self.start_over(slice, partition, row).await;
             }

@@ -61,6 +61,12 @@ pub(crate) struct SnapshotRow {
     pub(crate) audit: Option<Box<AuditReport>>,
 }
 
+impl SnapshotRow {
+    pub(crate) fn is_at_its_beginning(&self) -> bool {
+        self.at.is_none() && !self.listing_done
+    }
+}
+
 /// An item that the partition is known to have.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
 pub(crate) struct MemberRow {

@@ -3,7 +3,7 @@
 use integration_core::{Error, ErrorKind, Result};
 use url::Url;
 
-use super::Client;
+use super::{Client, Root, operation, segment};
 
 impl Client {
     /// What is kept of a link: its part below the version, as the service gave it. Behind another address it is the same
@@ -25,6 +25,25 @@ impl Client {
         let kept = if link.starts_with('/') { link.to_owned() } else { self.kept(link, operation)? };
         let address = [self.graph.as_str(), &kept].concat();
         if below(&self.graph, &address).is_some() { Ok(address) } else { Err(elsewhere(operation)) }
+    }
+
+    /// Does a link lead into this mailbox? One that went through a browser may name another.
+    pub(crate) fn is_of_this_mailbox(&self, link: &str) -> bool {
+        let address = self.followed(link, operation::LIST).ok().and_then(|address| Url::parse(&address).ok());
+        let Some((own, there)) = Url::parse(&self.graph).ok().zip(address) else { return false };
+        // The parsed path has no steps upwards any more.
+        let Some(path) = there.path().strip_prefix(own.path()) else { return false };
+        let plain = |text: &str| text.replace("%27", "'").replace("%40", "@").to_lowercase();
+        let path = plain(path);
+        match &self.root {
+            Root::Own => path.starts_with("/me/"),
+            Root::Mailbox(id) => {
+                let encoded = segment(id).map(|id| plain(&id)).unwrap_or_default();
+                [plain(id), encoded].iter().any(|id| {
+                    path.starts_with(&format!("/users/{id}/")) || path.starts_with(&format!("/users('{id}')/"))
+                })
+            }
+        }
     }
 }
 
@@ -79,6 +98,24 @@ mod tests {
                 [client().followed(&kept, "op").unwrap(), client().followed(given, "op").unwrap()],
                 [followed; 2]
             );
+        }
+    }
+
+    #[test]
+    fn a_link_into_another_mailbox_is_told_apart() {
+        let own = client();
+        let named = client().at(Root::Mailbox("team@example.org".to_owned()));
+        assert!(own.is_of_this_mailbox("/me/messages?$skip=10"));
+        assert!(own.is_of_this_mailbox("https://graph.example/v1.0/me/messages?$skip=10"));
+        for other in
+            ["/users/ceo@example.org/messages", "/me/../users/x/messages", "/me/%2e%2e/users/x", "/media/x", ""]
+        {
+            assert!(!own.is_of_this_mailbox(other), "{other}");
+        }
+        assert!(named.is_of_this_mailbox("/users/team%40example.org/messages?$skip=1"));
+        assert!(named.is_of_this_mailbox("/users('team@example.org')/messages?$skip=1"));
+        for other in ["/me/messages", "/users/ceo@example.org/messages", "/users/team@example.org.evil/messages"] {
+            assert!(!named.is_of_this_mailbox(other), "{other}");
         }
     }
 

@@ -95,8 +95,7 @@ impl Feed for OutlookFeed {
         let entries: Vec<Entry> = page.value.iter().map(|entry| Entry::read(entry.get())).filter(inside).collect();
         let changes: Vec<_> = last_of_each(entries)
             .into_iter()
-            // A walk names what is there: what left meanwhile is simply not named.
-            .filter(|entry| !entry.is_removed())
+            // What an earlier page named may leave before the walk ends.
             .map(|entry| entry.change(&places, folder))
             .collect();
         let next = self.next(&mut page, &made_for, &head)?;
@@ -182,10 +181,6 @@ impl Entry {
             Self::Broken(id, ..) => id.as_deref(),
             Self::Read(wire, _) => Some(&wire.id),
         }
-    }
-
-    fn is_removed(&self) -> bool {
-        matches!(self, Self::Read(wire, _) if wire.removed.is_some())
     }
 
     /// What says nothing of its time is never left out.

@@ -67,8 +67,9 @@ impl Places {
                     known.entry(folder.id).or_insert(*place);
                 }
                 fetch::Reply::Gone => {}
-                // Not every name is known to every kind of mailbox; the inbox is.
-                fetch::Reply::NotYet(error) if error.kind() == ErrorKind::InvalidInput => {}
+                // Not every name is known to every kind of mailbox, nor shown to everybody who shares it.
+                fetch::Reply::NotYet(error)
+                    if matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::PermissionDenied) => {}
                 fetch::Reply::NotYet(error) => return Err(error),
             }
         }

@@ -30,9 +30,8 @@ pub(super) async fn search(
     page: Option<&PageToken>,
 ) -> Result<Page<MessageStub>> {
     let call = match page {
-        Some(page) => outlook.client.list_link(page.as_str()).map_err(|error| {
-            self::error(ErrorKind::InvalidInput, "the page token is none of this mailbox").with_source(error)
-        })?,
+        Some(page) if outlook.client.is_of_this_mailbox(page.as_str()) => outlook.client.list_link(page.as_str())?,
+        Some(_) => return Err(self::error(ErrorKind::InvalidInput, "the page token is none of this mailbox")),
         None => outlook.client.list(query.folder.as_ref().map(FolderId::as_str), parameters(query))?,
     };
     let mut answer: wire::Page = outlook.session.send(call).await?.json()?;

@@ -16,6 +16,8 @@ use crate::client::{KEY_PROPERTY, LARGEST_PLAIN, Query, operation};
 
 /// How many messages are looked at under one key, or one `Message-ID`.
 const FEW: &str = "25";
+/// Empty pages in a row that are looked behind.
+const MAX_PAGES: usize = 50;
 
 /// Sends a message once.
 pub(super) async fn send(outlook: &Outlook, mail: &Outgoing, options: &SendOptions) -> Result<Sent> {
@@ -129,9 +131,9 @@ async fn submit(outlook: &Outlook, draft: &str) -> Result<()> {
     };
     match state(outlook, draft).await {
         Ok(Some(state)) if state.is_draft == Some(false) => return Ok(()),
-        Ok(Some(_)) => {}
+        Ok(Some(state)) if state.is_draft == Some(true) => {}
         // Not where it was, or not told now: its key will tell.
-        Ok(None) | Err(_) => return Err(unknown),
+        Ok(_) | Err(_) => return Err(unknown),
     }
     // It is a draft still. Sent again, it is the same message; what the service refuses now may have left just before.
     match outlook.session.send(outlook.client.submit(draft)?).await {
@@ -185,7 +187,19 @@ pub(super) async fn find_sent(outlook: &Outlook, key: &SendKey) -> Result<Option
 /// A few messages that a filter lets through, wherever they lie: deleting one afterwards does not unsend it.
 async fn messages(outlook: &Outlook, filter: String) -> Result<Vec<wire::Message>> {
     let parameters: Query<'_> = vec![("$filter", filter.into()), ("$top", FEW.into())];
-    let page: wire::Page = outlook.session.send(outlook.client.list(None, parameters)?).await?.json()?;
-    let read = |json: &str| serde_json::from_str::<wire::Message>(json).ok().filter(|one| !one.id.is_empty());
-    Ok(page.value.iter().filter_map(|entry| read(entry.get())).collect())
+    let mut call = outlook.client.list(None, parameters)?;
+    let wrong = |what: &str| error(ErrorKind::Validation, what).with_operation(operation::LIST);
+    for _ in 0..MAX_PAGES {
+        let mut page: wire::Page = outlook.session.send(call).await?.json()?;
+        // What cannot be read may be the very message: then nobody knows that it was not sent.
+        let read = |json: &str| serde_json::from_str::<wire::Message>(json).ok().filter(|one| !one.id.is_empty());
+        let found: Option<Vec<_>> = page.value.iter().map(|entry| read(entry.get())).collect();
+        let found = found.ok_or_else(|| wrong("a message that may be the sent one cannot be read"))?;
+        match page.next() {
+            // A page may be empty and the next one not.
+            Some(link) if found.is_empty() => call = outlook.client.list_link(&link)?,
+            _ => return Ok(found),
+        }
+    }
+    Err(wrong("the search for a sent message does not end"))
 }

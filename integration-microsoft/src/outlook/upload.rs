@@ -19,7 +19,7 @@ pub(super) async fn attach(outlook: &Outlook, draft: &str, file: &OutgoingAttach
         // The last piece is answered with what was created; each other one with where to go on.
         let next = match answer.status {
             http::StatusCode::CREATED => file.bytes.len(),
-            _ => expected(&answer.json::<wire::Upload>()?).unwrap_or(file.bytes.len()),
+            _ => expected(&answer.json::<wire::Upload>()?).unwrap_or(from),
         };
         if next <= from {
             let message = "the upload does not come forward";

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     email::MailItem,
-    error::Result,
+    error::{Error, ErrorKind, Result},
     ids::{ItemKey, PartitionId, TenantId},
     store::{StateQuery, SyncStore},
 };
@@ -32,10 +32,16 @@ struct State {
     places: BTreeMap<String, String>,
     log: Vec<(String, String)>,
     deferred: bool,
+    locked: BTreeSet<String>,
     fetched: Vec<String>,
 }
 
 impl State {
+    fn enter(&self, folder: &PartitionId) -> Result<()> {
+        let refuse = || Err(Error::new(ErrorKind::PermissionDenied, "nobody is let in"));
+        if self.locked.contains(folder.as_str()) { refuse() } else { Ok(()) }
+    }
+
     fn told(&self, item: &str, folder: &str) -> Change<MailItem> {
         let key = ItemKey::new(item);
         if self.places.get(item).is_none_or(|place| place != folder) {
@@ -94,6 +100,7 @@ impl Feed for Folders {
 
     async fn snapshot(&self, folder: &PartitionId, _: &Window, _: Option<&Cursor>) -> Result<ChangePage<MailItem>> {
         let state = self.0.lock().unwrap();
+        state.enter(folder)?;
         let here = state.places.iter().filter(|(_, place)| *place == folder.as_str());
         let changes = here.map(|(item, place)| state.told(item, place)).collect();
         Ok(ChangePage::new(changes, Next::Done { head: Some(cursor(state.log.len())) }))
@@ -101,6 +108,7 @@ impl Feed for Folders {
 
     async fn changes(&self, folder: &PartitionId, since: &Cursor) -> Result<ChangePage<MailItem>> {
         let state = self.0.lock().unwrap();
+        state.enter(folder)?;
         let since: usize = position(since).parse().unwrap();
         let here = state.log[since..].iter().filter(|(place, _)| place == folder.as_str());
         let changes = here.map(|(place, item)| state.told(item, place)).collect();
@@ -252,4 +260,19 @@ async fn two_folders_may_wait_for_the_same_item() {
     assert_eq!((count(&rig, "pending").await, count(&rig, "activity").await), (0, 2));
     let waiting = rig.rows("member").await;
     assert!(waiting.iter().all(|(_, row)| row.contains(r#""pending":null"#)), "{waiting:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_folder_that_lets_nobody_in_stops_no_other_and_is_told_of() {
+    let (rig, feed) = two_folders().await;
+    feed.0.lock().unwrap().locked.insert("archive".to_owned());
+    feed.put("d", Some("inbox"));
+    feed.put("e", Some("archive"));
+    let mut engine = rig.engine();
+    (engine.live, engine.backfill) = (Arc::clone(&feed) as Arc<_>, Arc::clone(&feed) as Arc<_>);
+    let refused = engine.slice(&super::Shutdown::default()).await.unwrap_err();
+    assert_eq!((refused.kind(), count(&rig, "activity").await), (ErrorKind::PermissionDenied, 4));
+    feed.0.lock().unwrap().locked.clear();
+    follow(&rig, &feed).await;
+    assert_eq!(count(&rig, "activity").await, 5);
 }

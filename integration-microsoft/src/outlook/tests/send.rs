@@ -220,6 +220,22 @@ async fn what_was_sent_is_found_by_its_mark_or_its_message_id_and_always_the_sam
 }
 
 #[tokio::test(start_paused = true)]
+async fn behind_an_empty_page_may_be_the_sent_message_and_what_cannot_be_read_is_no_proof() {
+    let next = "https://graph.example/v1.0/me/messages?$skip=25";
+    let (transport, outlook) = outlook([
+        by_mark().answers_json(200, &json!({ "value": [], "@odata.nextLink": next })),
+        Step::get(MESSAGES)
+            .with_query("$skip", "25")
+            .answers_json(200, &list(json!([{ "id": "s1", "isDraft": false }]))),
+        by_mark().answers_json(200, &list(json!([{ "id": 5 }]))),
+    ]);
+    let key = SendKey::new("key@example.com");
+    assert_eq!(outlook.find_sent(&key).await.unwrap().unwrap().id.as_str(), "s1");
+    assert_eq!(outlook.find_sent(&key).await.unwrap_err().kind(), ErrorKind::Validation);
+    transport.finish();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_draft_under_the_key_is_taken_away_before_it_is_called_not_sent() {
     let (transport, outlook) = outlook([
         by_mark().answers_json(200, &list(json!([draft()]))),
