@@ -4,7 +4,7 @@
 //! with every address settable ([`MicrosoftEndpoints`]), the people it is for ([`TenantKind`]) and the quota as a preset
 //! ([`OutlookQuota`]).
 //!
-//! Scopes: reading needs `Mail.Read`, moving and drafts `Mail.ReadWrite`, sending `Mail.Send`. In organisations that let
+//! Scopes: reading needs `Mail.Read`, moving and drafts `Mail.ReadWrite`, sending `Mail.Send` and `Mail.ReadWrite`. In organisations that let
 //! Microsoft manage consent (all new ones), people cannot allow the reading ones by themselves: an administrator has to allow
 //! the app first (`Hub::request_admin_consent`).
 //!

@@ -48,6 +48,7 @@ pub mod mime;
 pub mod postgres;
 pub mod program;
 mod server;
+mod source;
 pub mod spec;
 mod state;
 mod transport;

@@ -21,7 +21,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use tracing::Instrument;
 
-use self::pending::FetchEnd;
+use self::{partitions::Partitions, pending::FetchEnd};
 use super::{
     audit::AuditReport,
     change::{ChangePage, Next},
@@ -181,9 +181,34 @@ pub enum SliceEnd {
 /// How long an enumeration waits that has to begin again.
 const BEFORE_ANEW: Duration = Duration::from_secs(10);
 
-/// Is it one partition of several that the service does not let us into, or has not any more?
-fn of_one_partition(error: &Error, named: &[PartitionId]) -> bool {
-    named.len() > 1 && matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied)
+/// What a slice has still to walk through, and how it will end.
+#[derive(Default)]
+struct Round<'a> {
+    walking: Vec<&'a PartitionId>,
+    refused: Option<Error>,
+    begun_anew: bool,
+}
+
+impl Round<'_> {
+    /// One partition of several that the service does not let us into, or has not any more: the others go on, and it is told
+    /// at the end.
+    fn refuse(&mut self, error: Error, partitions: &Partitions) -> Result<()> {
+        let one = matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied);
+        if !one || partitions.named.len() < 2 {
+            return Err(error);
+        }
+        self.refused = Some(error);
+        Ok(())
+    }
+
+    fn end(self) -> Result<SliceEnd> {
+        match self.refused {
+            Some(error) => Err(told_later(error)),
+            // A service that forgets its own positions must not be asked for them without a pause.
+            None if self.begun_anew => Ok(SliceEnd::Wait(BEFORE_ANEW)),
+            None => Ok(SliceEnd::UpToDate),
+        }
+    }
 }
 
 /// A partition that is gone was deleted while it was asked, most likely: the next look at all of them tells, and soon.
@@ -279,62 +304,18 @@ impl<I: SyncItem> Engine<I> {
             return Ok(SliceEnd::More);
         }
         let partitions = self.partitions().await?;
-        let at_once = self.live.capabilities().at_once.max(1);
-        let (mut walking, mut refused, mut begun_anew) = (Vec::new(), None, false);
-        for some in partitions.named.chunks(at_once) {
-            for (partition, mut row, first) in self.heads(some).await? {
-                match self.follow_head(slice, (partition, first), &mut row, stop).await {
-                    Ok(true) => {}
-                    Ok(false) => return Ok(SliceEnd::More),
-                    // The others go on; it is told at the end.
-                    Err(error) if of_one_partition(&error, &partitions.named) => {
-                        refused = Some(error);
-                        continue;
-                    }
-                    Err(error) => return Err(error),
-                }
-                if self.audit_is_due(&row) {
-                    self.plan_audit(slice, partition, &mut row).await?;
-                }
-                walking.extend(row.snapshot.is_some().then_some(partition));
-            }
-        }
-        for partition in &partitions.vanished {
-            walking.extend(self.dissolve(slice, partition).await?.then_some(partition));
-        }
+        let Some(mut round) = self.follow_heads(slice, &partitions, stop).await? else { return Ok(SliceEnd::More) };
         let all = partitions.all();
         // One round is always made: however long it takes to ask many heads, history and what waits go on.
         while !stop.stopping() {
             self.renew(slice).await?;
-            let (mut listed, listing) = (0, !walking.is_empty());
-            for some in std::mem::take(&mut walking).chunks(at_once) {
-                for (partition, mut row, page) in self.listings(some).await? {
-                    match self.enumerate(slice, (partition, page), &mut row).await {
-                        Ok(()) => {}
-                        Err(error) if of_one_partition(&error, &partitions.named) => {
-                            refused = Some(error);
-                            continue;
-                        }
-                        Err(error) => return Err(error),
-                    }
-                    listed += row.snapshot.as_ref().map_or(0, |snapshot| snapshot.listed);
-                    let anew = row.snapshot.as_ref().is_some_and(SnapshotRow::is_at_its_beginning);
-                    begun_anew |= anew;
-                    walking.extend((row.snapshot.is_some() && !anew).then_some(partition));
-                }
-            }
+            let listing = !round.walking.is_empty();
+            let listed = self.list(slice, &partitions, &mut round).await?;
             let fetched = self.fetch_pending(slice, &all).await?;
             self.progress(slice, listing, listed);
             match fetched {
                 FetchEnd::Refused(wait) => return Ok(SliceEnd::Wait(wait)),
-                FetchEnd::Nothing if !listing => {
-                    return match refused {
-                        Some(error) => Err(told_later(error)),
-                        // A service that forgets its own positions must not be asked for them without a pause.
-                        None if begun_anew => Ok(SliceEnd::Wait(BEFORE_ANEW)),
-                        None => Ok(SliceEnd::UpToDate),
-                    };
-                }
+                FetchEnd::Nothing if !listing => return round.end(),
                 FetchEnd::Nothing | FetchEnd::Some => {}
             }
             if self.clock.now() >= slice.ends {
@@ -342,6 +323,59 @@ impl<I: SyncItem> Engine<I> {
             }
         }
         Ok(SliceEnd::More)
+    }
+
+    /// What changed, partition by partition, and which of them are to be enumerated. `None` if time was up before the end.
+    async fn follow_heads<'a>(
+        &self,
+        slice: &mut Slice,
+        partitions: &'a Partitions,
+        stop: &Shutdown,
+    ) -> Result<Option<Round<'a>>> {
+        let mut round = Round::default();
+        for some in partitions.named.chunks(self.at_once()) {
+            for (partition, mut row, first) in self.heads(some).await? {
+                match self.follow_head(slice, (partition, first), &mut row, stop).await {
+                    Ok(true) => {}
+                    Ok(false) => return Ok(None),
+                    Err(error) => {
+                        round.refuse(error, partitions)?;
+                        continue;
+                    }
+                }
+                if self.audit_is_due(&row) {
+                    self.plan_audit(slice, partition, &mut row).await?;
+                }
+                round.walking.extend(row.snapshot.is_some().then_some(partition));
+            }
+        }
+        for partition in &partitions.vanished {
+            round.walking.extend(self.dissolve(slice, partition).await?.then_some(partition));
+        }
+        Ok(Some(round))
+    }
+
+    /// The next page of every enumeration; how many items they have listed.
+    async fn list(&self, slice: &mut Slice, partitions: &Partitions, round: &mut Round<'_>) -> Result<u64> {
+        let mut listed = 0;
+        for some in std::mem::take(&mut round.walking).chunks(self.at_once()) {
+            for (partition, mut row, page) in self.listings(some).await? {
+                if let Err(error) = self.enumerate(slice, (partition, page), &mut row).await {
+                    round.refuse(error, partitions)?;
+                    continue;
+                }
+                let Some(snapshot) = &row.snapshot else { continue };
+                listed += snapshot.listed;
+                let anew = snapshot.is_at_its_beginning();
+                round.begun_anew |= anew;
+                round.walking.extend((!anew).then_some(partition));
+            }
+        }
+        Ok(listed)
+    }
+
+    fn at_once(&self) -> usize {
+        self.live.capabilities().at_once.max(1)
     }
 
     async fn renew(&self, slice: &mut Slice) -> Result<()> {

@@ -10,8 +10,7 @@ use super::Gmail;
 use super::state::{Account, NewMail, Source, checksum, hex};
 use crate::mime;
 
-/// Makes the raw message with that number, always the same bytes.
-pub type Generator = Arc<dyn Fn(u64) -> Bytes + Send + Sync>;
+pub use crate::source::Generator;
 
 /// A message as it lies in the mailbox.
 #[derive(Clone, Debug)]

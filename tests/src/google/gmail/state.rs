@@ -1,7 +1,6 @@
 //! What the service knows: mailboxes, messages, threads and their history.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
-use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -10,10 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use super::answer::Refusal;
 use super::labels::Label;
-use super::mailbox::Generator;
 use super::quota::Quota;
 use super::upload::Session;
 use crate::mime::{self, Header};
+pub(super) use crate::source::Source;
 
 /// Labels that every mailbox has; their ids are their names.
 pub(super) const SYSTEM_LABELS: [&str; 14] = [
@@ -96,31 +95,6 @@ pub(super) struct Stored {
     pub(super) reads: u64,
     pub(super) source: Source,
     head: Option<Arc<Head>>,
-}
-
-/// Where a message's bytes come from.
-#[derive(Clone)]
-pub(super) enum Source {
-    Kept(Bytes),
-    OnDemand(u64, Generator),
-}
-
-impl Source {
-    pub(super) fn bytes(&self) -> Bytes {
-        match self {
-            Self::Kept(raw) => raw.clone(),
-            Self::OnDemand(index, generator) => generator(*index),
-        }
-    }
-}
-
-impl fmt::Debug for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Kept(raw) => write!(f, "Kept({} bytes)", raw.len()),
-            Self::OnDemand(index, _) => write!(f, "OnDemand({index})"),
-        }
-    }
 }
 
 /// The headers that search and threading look at.

@@ -1,11 +1,7 @@
 //! The whole state as JSON, and back.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -18,6 +14,7 @@ use super::state::{Account, State};
 use super::stored::{Source, Stored};
 use super::subscriptions::Subscription;
 use super::upload::Upload;
+use crate::source::SavedRaw;
 
 const FORMAT: u32 = 1;
 
@@ -74,15 +71,6 @@ struct SavedMessage {
     raw: SavedRaw,
 }
 
-#[derive(Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
-enum SavedRaw {
-    /// Standard base64.
-    Inline(String),
-    /// A path, and the checksum of what it held.
-    File(String, u64),
-}
-
 pub(super) fn export(state: &State) -> Value {
     let saved = Saved {
         format: FORMAT,
@@ -122,10 +110,7 @@ fn save_account(account: &Account) -> SavedAccount {
 
 fn save_message(stored: &Stored, file: Option<(&str, u64)>) -> Option<SavedMessage> {
     let Source::Kept(raw) = &stored.source else { return None };
-    let raw = match file.filter(|(name, sum)| still_there(name, *sum, raw.len())) {
-        Some((name, sum)) => SavedRaw::File(name.to_owned(), sum),
-        None => SavedRaw::Inline(STANDARD.encode(raw)),
-    };
+    let raw = SavedRaw::of(raw, file, checksum);
     Some(SavedMessage {
         number: stored.number,
         moves: stored.moves,
@@ -144,14 +129,6 @@ fn save_message(stored: &Stored, file: Option<(&str, u64)>) -> Option<SavedMessa
         oddities: stored.oddities.clone(),
         raw,
     })
-}
-
-/// Whether the name is the path of a file that still holds the message. Only whole paths count: the working
-/// directory may be another one when the state is read.
-fn still_there(name: &str, sum: u64, length: usize) -> bool {
-    let path = Path::new(name);
-    let same_length = || std::fs::metadata(path).is_ok_and(|m| m.is_file() && m.len() == length as u64);
-    path.is_absolute() && same_length() && std::fs::read(path).is_ok_and(|bytes| checksum(&bytes) == sum)
 }
 
 pub(super) fn import(value: &Value, settings: &GraphSettings) -> Result<State, String> {
@@ -198,7 +175,7 @@ fn load_account(saved: SavedAccount, settings: &GraphSettings) -> Result<Account
 }
 
 fn load_message(saved: SavedMessage) -> Result<Stored, String> {
-    let mut stored = Stored::loose(load_raw(saved.raw)?);
+    let mut stored = Stored::loose(saved.raw.load(checksum)?);
     stored.number = saved.number;
     stored.moves = saved.moves;
     stored.folder = saved.folder;
@@ -215,18 +192,4 @@ fn load_message(saved: SavedMessage) -> Result<Stored, String> {
     stored.extended = saved.extended;
     stored.oddities = saved.oddities;
     Ok(stored)
-}
-
-fn load_raw(raw: SavedRaw) -> Result<Bytes, String> {
-    match raw {
-        SavedRaw::Inline(text) => {
-            STANDARD.decode(text).map(Bytes::from).map_err(|e| format!("a message is no base64: {e}"))
-        }
-        // A file that is gone or changed since: its message stays, empty, until the folder is followed again and
-        // the change becomes a deletion that clients hear of.
-        SavedRaw::File(path, sum) => {
-            let bytes = std::fs::read(&path).ok().filter(|bytes| checksum(bytes) == sum);
-            Ok(bytes.map(Bytes::from).unwrap_or_default())
-        }
-    }
 }

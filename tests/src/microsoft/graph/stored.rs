@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+pub(super) use crate::source::Source;
+
 use super::ids::{Id, IdLetters, Kind, STAYS};
 use super::mail::{Attachment, message_ids};
-use super::mailbox::Generator;
 use super::settings::Oddity;
 use crate::mime;
 
@@ -53,31 +54,6 @@ pub(super) struct Extra {
 impl fmt::Debug for Extra {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Extra").field("name", &self.shape.name).field("size", &self.size).finish_non_exhaustive()
-    }
-}
-
-/// Where a message's bytes come from.
-#[derive(Clone)]
-pub(super) enum Source {
-    Kept(Bytes),
-    OnDemand(u64, Generator),
-}
-
-impl Source {
-    pub(super) fn bytes(&self) -> Bytes {
-        match self {
-            Self::Kept(raw) => raw.clone(),
-            Self::OnDemand(index, generator) => generator(*index),
-        }
-    }
-}
-
-impl fmt::Debug for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Kept(raw) => write!(f, "Kept({} bytes)", raw.len()),
-            Self::OnDemand(index, _) => write!(f, "OnDemand({index})"),
-        }
     }
 }
 
