@@ -77,7 +77,7 @@ impl<I: SyncItem> Engine<I> {
                 }
                 Change::Upsert { key, group, revision, body } => {
                     let member = taken.members.entry(key.clone()).or_default();
-                    (member.seen, member.left) = (row.generation, false);
+                    member.seen = row.generation;
                     if let Some(group) = group {
                         note_group(&self.keys, partition, &key, member, group, &mut taken.writes)?;
                     }
@@ -106,8 +106,10 @@ impl<I: SyncItem> Engine<I> {
         let Upsert { key, revision, body, lane } = upsert;
         let member = taken.members.entry(key.clone()).or_default();
         taken.touched.insert(key.clone());
+        // What came back was elsewhere meanwhile: that is what was applied last, whatever its revision.
+        let came_back = std::mem::take(&mut member.left);
         match body {
-            Body::Deferred if settled(member, &revision, lane) => {}
+            Body::Deferred if !came_back && settled(member, &revision, lane) => {}
             Body::Inline(item) if member.known && !revision.is_older_than(&member.revision) => {
                 member.revision = revision;
                 if !item.is_partial() {

@@ -204,6 +204,24 @@ async fn what_left_and_came_back_is_a_member_as_before() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_came_back_untold_is_applied_again_when_its_folder_is_enumerated() {
+    let (rig, feed) = two_folders().await;
+    feed.0.lock().unwrap().deferred = true;
+    feed.put("a", Some("archive"));
+    follow(&rig, &feed).await;
+    feed.fetched();
+    {
+        let mut state = feed.0.lock().unwrap();
+        state.places.insert("a".to_owned(), "inbox".to_owned());
+        state.log.push(("archive".to_owned(), "a".to_owned()));
+    }
+    follow(&rig, &feed).await;
+    assert_eq!(feed.fetched(), ["a"], "it left the archive, and nobody said where to");
+    audit(&rig, &feed).await;
+    assert_eq!((feed.fetched(), homes(&rig, "a").await), (vec!["a".to_owned()], vec!["inbox".to_owned()]));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_folder_that_is_gone_takes_its_messages_along_but_not_those_that_were_moved_out_before() {
     let (rig, feed) = two_folders().await;
     feed.put("a", Some("archive"));
