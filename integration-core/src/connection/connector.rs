@@ -283,6 +283,14 @@ pub enum TokenFailureClass {
     AdminConsent(Remedy),
     /// An administrator forbids it.
     AdminPolicy(Remedy),
+    /// The app is unknown or switched off where this grant is at home. Its administrator acts if the app works elsewhere,
+    /// which is seen from other grants' refreshes; otherwise it is as [`Misconfigured`](Self::Misconfigured).
+    AppRefused {
+        /// For the administrator of the grant's organisation.
+        administrator: Remedy,
+        /// For whoever runs the host.
+        operator: Remedy,
+    },
     /// The app's own registration is wrong: the operator's alarm, never the person's.
     Misconfigured(Remedy),
     /// Consent (again) is needed.

@@ -69,7 +69,9 @@ pub trait Admission: fmt::Debug + Send + Sync + 'static {
     /// `InvalidInput` if the cost can never fit.
     async fn admit(&self, request: AdmissionRequest) -> Result<Permit>;
 
-    /// The service complained: nobody in `scope` goes before `until`.
+    /// The service complained: nobody in `scope` goes before `until`. One about an account may mean that too many of its calls
+    /// were under way at once: the bundled gates let one fewer go at once behind it (at least one), and one more again with
+    /// every quiet minute.
     async fn throttled(&self, key: &AdmissionKey, scope: QuotaScope, until: DateTime<Utc>);
 
     /// How full the tightest window is.
@@ -237,10 +239,11 @@ impl Admission for LocalAdmission {
 
     async fn throttled(&self, key: &AdmissionKey, scope: QuotaScope, until: DateTime<Utc>) {
         let Ok(wait) = (until - self.clock.now()).to_std() else { return };
-        let mut gate = self.lock();
-        let table = gate.table(&key.app).map_or_else(String::new, |table| table.name.clone());
-        if let Some(holder) = Holder::of(key, scope, &table) {
-            gate.block(holder, Instant::now() + wait);
+        let (mut gate, now) = (self.lock(), Instant::now());
+        let table = gate.table(&key.app);
+        let (name, cap) = (table.map_or("", |table| &table.name), table.and_then(|table| table.cap_of(scope)));
+        if let Some(holder) = Holder::of(key, scope, name) {
+            gate.complain(holder, cap, now + wait, now);
         }
     }
 

@@ -10,6 +10,7 @@ use tokio::{sync::watch, time::Instant};
 use super::{
     admission::{AdmissionKey, AdmissionRequest},
     call::Priority,
+    damp::Damped,
     ledger::{Demand, Fit, Ledger},
     quota::{QuotaScope, QuotaTable, QuotaUnit},
 };
@@ -166,6 +167,7 @@ pub(super) struct Shelf {
     pub(super) ledgers: HashMap<Resource, Ledger>,
     pub(super) slots: HashMap<Resource, u32>,
     pub(super) blocks: HashMap<Holder, Instant>,
+    pub(super) damped: HashMap<Holder, Damped>,
 }
 
 /// A place in the waiting line: priority first, then order of arrival.
@@ -184,6 +186,7 @@ pub(super) struct Gate {
     ledgers: HashMap<Resource, Ledger>,
     slots: HashMap<Resource, u32>,
     blocks: HashMap<Holder, Instant>,
+    damped: HashMap<Holder, Damped>,
     arrivals: u64,
     sweep_at: Option<Instant>,
     keeping: Keeping,
@@ -268,6 +271,7 @@ impl Gate {
         std::mem::swap(&mut self.ledgers, &mut shelf.ledgers);
         std::mem::swap(&mut self.slots, &mut shelf.slots);
         std::mem::swap(&mut self.blocks, &mut shelf.blocks);
+        std::mem::swap(&mut self.damped, &mut shelf.damped);
     }
 
     /// The shared books have it: tells the chosen; what is returned is not wanted any more.
@@ -367,7 +371,14 @@ impl Gate {
         self.pump(app, now);
     }
 
-    pub(super) fn block(&mut self, holder: Holder, until: Instant) {
+    /// The service complained: nobody goes before `until`, and fewer at once behind it. Calls that were under way together
+    /// are refused together: that is one complaint.
+    pub(super) fn complain(&mut self, holder: Holder, cap: Option<u32>, until: Instant, now: Instant) {
+        let blocked = self.blocked_until(std::iter::once(holder.clone()), now).is_some();
+        if let Some(cap) = cap.filter(|_| !blocked) {
+            let damped = Damped::after(self.damped.get(&holder).copied(), cap, until, now);
+            self.damped.insert(holder.clone(), damped);
+        }
         let known = self.blocks.entry(holder).or_insert(until);
         *known = (*known).max(until);
     }
@@ -458,12 +469,18 @@ impl Gate {
             let taken = self.slots.get(resource).copied().unwrap_or(0);
             if kept.contains(resource) {
                 free = false;
-            } else if taken + slots > *cap {
+            // Whoever asks for more than a lowered cap goes alone.
+            } else if taken > 0 && taken + slots > self.lowered(resource, *cap, now) {
                 free = false;
                 kept.insert(resource.clone());
             }
         }
         if free { Ok(()) } else { Err(wake) }
+    }
+
+    fn lowered(&self, resource: &Resource, cap: u32, now: Instant) -> u32 {
+        let Resource::Slots(holder) = resource else { return cap };
+        self.damped.get(holder).map_or(cap, |damped| cap.saturating_sub(damped.now(now)).max(1))
     }
 
     fn admit(&mut self, needs: &Needs, now: Instant) {
@@ -483,13 +500,14 @@ impl Gate {
         self.sweep_at = Some(now + SWEEP_EVERY);
         self.ledgers.retain(|_, ledger| !ledger.is_idle(now));
         self.blocks.retain(|_, until| *until > now);
+        self.damped.retain(|_, damped| damped.now(now) > 0);
         self.ledgers.shrink_to_fit();
         self.lanes.retain(|_, lane| lane.table.is_some() || !lane.waiting.is_empty());
     }
 
     #[cfg(test)]
     pub(super) fn remembered(&self) -> usize {
-        self.ledgers.len() + self.slots.len() + self.blocks.len()
+        self.ledgers.len() + self.slots.len() + self.blocks.len() + self.damped.len()
     }
 
     #[cfg(test)]

@@ -12,6 +12,7 @@ mod attempt;
 mod body;
 mod breaker;
 mod call;
+mod damp;
 mod failure;
 mod gate;
 mod ledger;

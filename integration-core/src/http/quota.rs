@@ -79,6 +79,11 @@ impl QuotaTable {
         self
     }
 
+    /// The cap on calls at once that a complaint about `scope` lowers, if it is about what the cap counts.
+    pub(super) fn cap_of(&self, scope: QuotaScope) -> Option<u32> {
+        self.concurrency.filter(|_| scope == QuotaScope::AppAndAccount)
+    }
+
     /// Caps the calls in flight per app and account.
     #[must_use]
     pub fn with_concurrency(mut self, slots: u32) -> Self {

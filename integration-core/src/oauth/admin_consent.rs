@@ -1,7 +1,9 @@
 //! Apps that an administrator has to allow first: asked for, waited for over months, answered in anybody's browser.
 //!
 //! The answer comes to the same address as every callback, often days later and in a browser that nobody knows. It is bound
-//! by its state alone and authorises nothing: it marks the record, and the person's own sign-in proves it.
+//! by its state alone and authorises nothing: it marks the record, and the person's own sign-in proves it, if its
+//! verified id token is of the organisation that the record is for. A record belongs to one tenant of ours: nobody else's
+//! sign-in counts.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -19,7 +21,7 @@ use super::{
     settle::Target,
 };
 use crate::{
-    connection::{AdminConsentEndpoint, Capability, Connector, Identity, TokenFailure, TokenFailureClass},
+    connection::{AdminConsentEndpoint, Capability, Connector, Grant, Identity, TokenFailure, TokenFailureClass},
     error::{Actor, Error, ErrorKind, Remedy, Result},
     ids::{AppId, TenantId},
     store::{Space, StateKey, StateQuery, read_one},
@@ -70,7 +72,7 @@ pub enum AdminConsentState {
     Awaiting,
     /// Somebody came back and says no. The address still works, should they think again.
     Declined,
-    /// A sign-in worked since.
+    /// A sign-in of its organisation worked since.
     Proved,
 }
 
@@ -95,7 +97,11 @@ pub struct AdminConsent {
     /// The organisation that the answer named; not proved.
     #[serde(default)]
     pub claimed: Option<String>,
-    /// When it was first asked for (UTC).
+    /// The organisation that it is known to be for, as verified id tokens name it: that of the account which could not be
+    /// reauthorised, or of the sign-in that proved it. `None` while that is not known.
+    #[serde(default)]
+    pub bound: Option<String>,
+    /// When it was first asked for, or first again after it had been proved (UTC).
     pub requested_at: DateTime<Utc>,
     /// When it last changed (UTC).
     pub changed_at: DateTime<Utc>,
@@ -116,8 +122,8 @@ pub(super) struct Address {
 enum Because {
     /// The host wants it in time.
     Asked,
-    /// The service has just refused a sign-in for lack of it.
-    Refused(Remedy),
+    /// The service has just refused a sign-in for lack of it; whose organisation that is, if it is known.
+    Refused(Remedy, Option<String>),
 }
 
 impl SignIn {
@@ -154,9 +160,19 @@ impl SignIn {
             return Ok(ConnectOutcome::ServiceError { error: "admin_consent_required".to_owned(), remedy });
         }
         let ask = AdminConsentAsk::new(pending.asked.iter().copied(), &pending.redirect_uri);
-        let record = self.admin_consent(&pending.tenant, connector, &ask, &Because::Refused(remedy)).await?;
+        let because = Because::Refused(remedy, self.organisation_of(connector, pending).await?);
+        let record = self.admin_consent(&pending.tenant, connector, &ask, &because).await?;
         let AdminConsent { url, remedy, expires_at, .. } = record;
         Ok(ConnectOutcome::AwaitingAdminConsent { url, remedy, expires_at })
+    }
+
+    /// The organisation of the account that was to be reauthorised; a refused sign-in itself says nothing about it.
+    async fn organisation_of(&self, connector: &dyn Connector, pending: &Pending) -> Result<Option<String>> {
+        let (connections, tenant) = (&self.engine.connections, &pending.tenant);
+        let Some(id) = &pending.reconnect else { return Ok(None) };
+        let Some(connection) = connections.load_connection(tenant, id).await? else { return Ok(None) };
+        let grant = connections.load_grant(tenant, &connection.value.grant).await?;
+        Ok(grant.and_then(|grant| organisation_in(connector, &grant.value).map(ToOwned::to_owned)))
     }
 
     async fn admin_consent(
@@ -210,9 +226,14 @@ impl SignIn {
         };
         if let Some(before) = before.filter(serves) {
             let mut value = before.clone();
-            if let Because::Refused(remedy) = because {
+            if let Because::Refused(remedy, organisation) = because {
+                if before.state == AdminConsentState::Proved {
+                    // Of another organisation, or taken back: what was proved says nothing about this one.
+                    (value.claimed, value.bound, value.requested_at) = (None, None, now);
+                }
                 // Whatever was claimed since: the service does not see it.
                 (value.state, value.remedy) = (AdminConsentState::Awaiting, remedy.clone());
+                value.bound = organisation.clone().or(value.bound);
             }
             if value != *before {
                 value.changed_at = now;
@@ -224,7 +245,11 @@ impl SignIn {
         let state = self.engine.parts.random.token(32);
         let url = admin_page(connector, ask, &capabilities, &state)?;
         let lifetime = TimeDelta::from_std(self.engine.parts.settings.admin_consent_lifetime).unwrap_or(TimeDelta::MAX);
-        let remedy = if let Because::Refused(remedy) = because { remedy.clone() } else { hand_on() };
+        let (remedy, organisation) = match because {
+            Because::Refused(remedy, organisation) => (remedy.clone(), organisation.clone()),
+            Because::Asked => (hand_on(), None),
+        };
+        let open = before.filter(|before| before.state != AdminConsentState::Proved);
         let value = AdminConsent {
             app: connector.profile().app.clone(),
             organisation: ask.organisation.clone().unwrap_or_else(|| any_organisation(connector).to_owned()),
@@ -234,7 +259,8 @@ impl SignIn {
             remedy,
             state: AdminConsentState::Awaiting,
             claimed: None,
-            requested_at: before.map_or(now, |before| before.requested_at),
+            bound: organisation.or_else(|| open?.bound.clone()),
+            requested_at: open.map_or(now, |before| before.requested_at),
             changed_at: now,
             expires_at: now.checked_add_signed(lifetime).unwrap_or(DateTime::<Utc>::MAX_UTC),
         };
@@ -298,17 +324,46 @@ impl SignIn {
         let app = &target.connector.profile().app;
         for row in self.records(target.tenant, Some(app)).await? {
             let record = row.value;
-            let meant = match (&record.claimed, organisation) {
-                (Some(claimed), Some(organisation)) => claimed == organisation,
-                _ => record.organisation == endpoint.any_tenant,
-            };
-            if meant || organisation == Some(&record.organisation) {
+            if record.state != AdminConsentState::Proved && self.is_for(target, endpoint, &record, organisation).await?
+            {
                 let key = StateKey::new([record.app.as_str(), &record.organisation]);
-                let proved = |record: &mut AdminConsent| record.state = AdminConsentState::Proved;
+                let proved = |record: &mut AdminConsent| {
+                    record.state = AdminConsentState::Proved;
+                    record.bound = organisation.map(ToOwned::to_owned);
+                };
                 self.change_record(target.tenant, &key, proved).await?;
             }
         }
         Ok(())
+    }
+
+    /// Is the record for the organisation that a verified sign-in is of? Where nobody has said which one it is for, it is the
+    /// one whose people could not sign in before.
+    async fn is_for(
+        &self,
+        target: &Target<'_>,
+        endpoint: &AdminConsentEndpoint,
+        record: &AdminConsent,
+        organisation: Option<&str>,
+    ) -> Result<bool> {
+        let connector = &**target.connector;
+        let of_any = record.organisation == endpoint.any_tenant;
+        let Some(organisation) = organisation else {
+            // A service that knows no organisations, or a sign-in that does not say whose it is.
+            return Ok(of_any && connector.profile().oauth.endpoints.tenant_issuers.is_none());
+        };
+        if record.organisation.eq_ignore_ascii_case(organisation) {
+            return Ok(true);
+        }
+        if let Some(known) = record.bound.as_ref().or(record.claimed.as_ref()) {
+            return Ok(known.eq_ignore_ascii_case(organisation));
+        }
+        let worked = |grant: &Grant| {
+            let same = organisation_in(connector, grant).is_some_and(|of| of.eq_ignore_ascii_case(organisation));
+            same && grant.app == record.app && grant.created_at < record.requested_at
+        };
+        let grants = self.engine.connections.list_grants(target.tenant).await?;
+        Ok(of_any && !grants.iter().any(|row| worked(&row.value)))
     }
 
     async fn change_record(
@@ -364,6 +419,14 @@ fn admin_endpoint(connector: &dyn Connector) -> Result<&AdminConsentEndpoint> {
         let message = "administrators allow nothing in advance at this service";
         Error::new(ErrorKind::Unsupported, message).with_service(profile.service)
     })
+}
+
+/// The organisation in a grant's subject, which was put together from the claims of a verified id token.
+fn organisation_in<'a>(connector: &dyn Connector, grant: &'a Grant) -> Option<&'a str> {
+    let oauth = &connector.profile().oauth;
+    let claim = &oauth.endpoints.tenant_issuers.as_ref()?.claim;
+    let place = oauth.subject.iter().position(|name| name == claim)?;
+    grant.subject.as_deref()?.split('/').nth(place)
 }
 
 fn any_organisation(connector: &dyn Connector) -> &str {

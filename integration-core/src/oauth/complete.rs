@@ -341,6 +341,7 @@ pub(super) fn remedy_of(class: TokenFailureClass) -> Remedy {
     match class {
         TokenFailureClass::AdminConsent(remedy)
         | TokenFailureClass::AdminPolicy(remedy)
+        | TokenFailureClass::AppRefused { operator: remedy, .. }
         | TokenFailureClass::Misconfigured(remedy)
         | TokenFailureClass::NeedsConsent(remedy)
         | TokenFailureClass::Revoked(remedy) => remedy,

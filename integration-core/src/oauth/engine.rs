@@ -19,7 +19,7 @@ use crate::{
     clock::{Clock, Random},
     error::{Error, ErrorKind, Result, Retry},
     http::Transport,
-    ids::{GrantId, TenantId},
+    ids::{AppId, GrantId, TenantId},
     store::{GrantKey, LeaseGuard, LeaseKey, Saved, SealedRecord, Stores, Version},
     vault::{Sealer, token_context},
 };
@@ -133,7 +133,9 @@ impl SignIn {
     pub fn new(parts: OAuthParts) -> Self {
         let connections = ConnectionStore::new(Arc::clone(&parts.stores.sync));
         let keys = KeyCache::default();
-        Self { engine: Arc::new(Engine { parts, connections, keys, slots: Mutex::default() }) }
+        Self {
+            engine: Arc::new(Engine { parts, connections, keys, slots: Mutex::default(), renewed: Mutex::default() }),
+        }
     }
 
     /// The rows of grants and connections.
@@ -155,6 +157,8 @@ pub(super) struct Engine {
     pub(super) connections: ConnectionStore,
     pub(super) keys: KeyCache,
     slots: Mutex<HashMap<GrantKey, Arc<Slot>>>,
+    /// The grants of each app that this process renewed last: two, so that one of them is another than any.
+    renewed: Mutex<HashMap<AppId, Vec<(GrantKey, DateTime<Utc>)>>>,
 }
 
 impl Engine {
@@ -178,6 +182,20 @@ impl Engine {
         let key = GrantKey { tenant: tenant.clone(), grant: grant.clone() };
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(slots.entry(key).or_insert_with(|| Arc::new(Slot::new(self.parts.random.fraction()))))
+    }
+
+    pub(super) fn note_renewed(&self, app: &AppId, key: &GrantKey) {
+        let (mut renewed, now) = (self.renewed.lock().unwrap_or_else(PoisonError::into_inner), self.now());
+        let latest = renewed.entry(app.clone()).or_default();
+        latest.retain(|(known, _)| known != key);
+        latest.insert(0, (key.clone(), now));
+        latest.truncate(2);
+    }
+
+    /// Was another grant of the app renewed since?
+    pub(super) fn renews_others(&self, app: &AppId, key: &GrantKey, since: DateTime<Utc>) -> bool {
+        let renewed = self.renewed.lock().unwrap_or_else(PoisonError::into_inner);
+        renewed.get(app).is_some_and(|latest| latest.iter().any(|(known, at)| known != key && *at >= since))
     }
 
     /// Forgets what this process remembers of a grant's tokens.

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
     claims,
@@ -28,6 +28,11 @@ const POLICY_PAUSE: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// An answer in hand is worth more than one try to save it.
 const SAVE_PAUSES: [Duration; 3] = [Duration::from_millis(50), Duration::from_millis(250), Duration::from_secs(1)];
+
+/// How far back another grant's refresh shows that an app works.
+const JUST_NOW: TimeDelta = TimeDelta::minutes(10);
+/// Likewise, if it came after this one's first failure.
+const LATELY: TimeDelta = TimeDelta::hours(2);
 
 /// What a process remembers of one grant.
 #[derive(Debug)]
@@ -209,6 +214,7 @@ impl Refresher {
             return Ok(None);
         }
         self.count("refreshed");
+        self.engine.note_renewed(&self.connector.profile().app, &self.key);
         if was_troubled || scopes.is_some() {
             self.update_rows(GrantStatus::Active, scopes).await;
         }
@@ -248,7 +254,7 @@ impl Refresher {
     ) -> Result<Option<AccessToken>> {
         let now = self.engine.now();
         let age = (now - set.granted_at).to_std().ok();
-        let class = error.classify(&*self.connector, age);
+        let class = self.whose(error.classify(&*self.connector, age), &set);
         self.count(word(&class));
         if error.gave_nothing() && !interrupted {
             set.intent = None;
@@ -263,7 +269,7 @@ impl Refresher {
             TokenFailureClass::AdminPolicy(remedy) => {
                 self.trouble(&mut set, TroubleKind::AdminPolicy, Some(remedy), Some(POLICY_PAUSE));
             }
-            TokenFailureClass::Misconfigured(remedy) => {
+            TokenFailureClass::Misconfigured(remedy) | TokenFailureClass::AppRefused { operator: remedy, .. } => {
                 let service = self.connector.profile().service;
                 tracing::error!(service, code = error.code(), remedy = %remedy, "the app's sign-in is misconfigured");
                 self.trouble(&mut set, TroubleKind::Misconfigured, Some(remedy), None);
@@ -278,6 +284,19 @@ impl Refresher {
         match self.spare(&set, need) {
             Some(token) => Ok(Some(token)),
             None => Err(self.standing_error(&set)),
+        }
+    }
+
+    /// Whose business an app is that is refused for this grant: where others go through, that of its own administrator. What
+    /// went through before this grant failed says so only for a short while.
+    fn whose(&self, class: TokenFailureClass, set: &TokenSet) -> TokenFailureClass {
+        let TokenFailureClass::AppRefused { administrator, operator } = class else { return class };
+        let now = self.engine.now();
+        let begun = set.trouble.as_ref().map_or(now, |trouble| trouble.since);
+        let since = begun.min(now - JUST_NOW).max(now - LATELY);
+        match self.engine.renews_others(&self.connector.profile().app, &self.key, since) {
+            true => TokenFailureClass::AdminPolicy(administrator),
+            false => TokenFailureClass::Misconfigured(operator),
         }
     }
 
@@ -500,7 +519,7 @@ fn word(class: &TokenFailureClass) -> &'static str {
     match class {
         TokenFailureClass::AdminConsent(_) => "admin_consent",
         TokenFailureClass::AdminPolicy(_) => "admin_policy",
-        TokenFailureClass::Misconfigured(_) => "misconfigured",
+        TokenFailureClass::AppRefused { .. } | TokenFailureClass::Misconfigured(_) => "misconfigured",
         TokenFailureClass::NeedsConsent(_) => "needs_consent",
         TokenFailureClass::Revoked(_) => "revoked",
         TokenFailureClass::Throttled => "throttled",

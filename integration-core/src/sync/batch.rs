@@ -29,6 +29,10 @@ pub struct Batches<'a, T> {
     /// Asked for, but never a question to the service.
     never: Vec<&'a str>,
     outcomes: Vec<BatchOutcome<T>>,
+    /// How many the batch under way has.
+    asked: usize,
+    /// Up to here, ids are asked for one by one: one of them spoiled the batch of all.
+    singly_until: usize,
     stopped: bool,
 }
 
@@ -37,24 +41,31 @@ impl<'a, T> Batches<'a, T> {
     pub fn of(ids: impl IntoIterator<Item = &'a str>, is_id: impl Fn(&str) -> bool) -> Self {
         let mut seen = HashSet::new();
         let (ids, never) = ids.into_iter().filter(|id| seen.insert(*id)).partition(|id| is_id(id));
-        Self { ids, never, outcomes: Vec::new(), stopped: false }
+        Self { ids, never, outcomes: Vec::new(), asked: 0, singly_until: 0, stopped: false }
     }
 
     /// The next batch, of at most `size` ids; `None` when all were asked for, or a batch failed.
-    #[must_use]
-    pub fn ahead(&self, size: usize) -> Option<Vec<&'a str>> {
+    pub fn ahead(&mut self, size: usize) -> Option<Vec<&'a str>> {
         let rest = self.ids.get(self.outcomes.len()..).unwrap_or_default();
-        (!self.stopped && !rest.is_empty()).then(|| rest[..rest.len().min(size.max(1))].to_vec())
+        let size = if self.outcomes.len() < self.singly_until { 1 } else { size.max(1) };
+        let batch = &rest[..rest.len().min(size)];
+        self.asked = batch.len();
+        (!self.stopped && !batch.is_empty()).then(|| batch.to_vec())
     }
 
     /// Takes what came of a batch, in the order of its ids. A failure ends the fetch: what came before is kept, and the
-    /// rest waits for the next one, which will say the same if it lasts.
+    /// rest waits for the next one, which will say the same if it lasts. A batch that the service refuses for what is in it
+    /// is no failure: its ids are asked for one by one, so that only the one that is refused is not had.
     ///
     /// # Errors
     /// The batch's, where nothing came before it.
     pub fn take(&mut self, batch: Result<Vec<BatchOutcome<T>>>) -> Result<()> {
         match batch {
             Ok(outcomes) => self.outcomes.extend(outcomes),
+            Err(error) if is_of_what_was_asked(&error) && self.asked > 1 => {
+                self.singly_until = self.outcomes.len() + self.asked;
+            }
+            Err(error) if is_of_what_was_asked(&error) => self.outcomes.push(BatchOutcome::NotYet(error)),
             Err(error) if self.outcomes.is_empty() => return Err(error),
             Err(error) => {
                 self.stopped = true;
@@ -67,7 +78,8 @@ impl<'a, T> Batches<'a, T> {
     /// The answers, each id once.
     ///
     /// # Errors
-    /// Where the fetch was refused as a whole (a missing scope, a policy): every single answer says so.
+    /// Where the fetch was refused as a whole (a missing scope, a policy): every single answer says so. Of one item alone,
+    /// that nobody is let in says nothing about others.
     pub fn finish<U>(self, item: impl Fn(T) -> U) -> Result<Vec<Fetched<U>>> {
         let Self { ids, never, mut outcomes, .. } = self;
         let stopped = || Error::new(ErrorKind::Unavailable, "an earlier batch failed");
@@ -96,17 +108,23 @@ fn answer<T, U>(id: &str, outcome: BatchOutcome<T>, item: impl Fn(T) -> U) -> Fe
     }
 }
 
+/// Does the service refuse, for good, what it was asked rather than us?
+pub(crate) fn is_of_what_was_asked(error: &Error) -> bool {
+    !error.retryable() && matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported)
+}
+
 fn refused_altogether<T>(outcomes: &mut Vec<BatchOutcome<T>>) -> Option<Error> {
+    let several = outcomes.len() > 1;
     let lasting = |outcome: &BatchOutcome<T>| match outcome {
-        BatchOutcome::NotYet(error) => matches!(
-            error.kind(),
+        BatchOutcome::NotYet(error) => match error.kind() {
             ErrorKind::AdminPolicy
-                | ErrorKind::MissingScope
-                | ErrorKind::Misconfigured
-                | ErrorKind::NeedsConsent
-                | ErrorKind::PermissionDenied
-                | ErrorKind::ReauthorisationNeeded
-        ),
+            | ErrorKind::MissingScope
+            | ErrorKind::Misconfigured
+            | ErrorKind::NeedsConsent
+            | ErrorKind::ReauthorisationNeeded => true,
+            ErrorKind::PermissionDenied => several,
+            _ => false,
+        },
         _ => false,
     };
     if outcomes.is_empty() || !outcomes.iter().all(lasting) {
@@ -171,5 +189,30 @@ mod tests {
         assert_eq!(of(&[ErrorKind::MissingScope, ErrorKind::MissingScope]), Err(ErrorKind::MissingScope));
         assert_eq!(of(&[ErrorKind::MissingScope, ErrorKind::RateLimited]), Ok(2));
         assert!(Batches::<u32>::of([], |_| true).finish(|number| number).unwrap().is_empty());
+        assert_eq!(of(&[ErrorKind::PermissionDenied, ErrorKind::PermissionDenied]), Err(ErrorKind::PermissionDenied));
+    }
+
+    #[test]
+    fn one_item_alone_that_nobody_may_read_is_not_the_whole_mailbox() {
+        let mut batches: Batches<'_, u32> = Batches::of(["a"], |_| true);
+        batches.take(Ok(vec![BatchOutcome::NotYet(error(ErrorKind::PermissionDenied))])).unwrap();
+        assert_eq!(brief(batches.finish(|number| number).unwrap()), ["a not yet: permission_denied"]);
+    }
+
+    #[test]
+    fn a_batch_that_one_of_its_items_spoils_is_asked_for_one_by_one() {
+        let mut batches = Batches::of(["a", "b", "c", "d"], |_| true);
+        assert_eq!(batches.ahead(3).unwrap(), ["a", "b", "c"]);
+        batches.take(Err(error(ErrorKind::InvalidInput))).unwrap();
+        for (id, outcome) in [("a", Ok(vec![present(1)])), ("b", Err(error(ErrorKind::InvalidInput)))] {
+            assert_eq!(batches.ahead(3).unwrap(), [id]);
+            batches.take(outcome).unwrap();
+        }
+        assert_eq!(batches.ahead(3).unwrap(), ["c"]);
+        batches.take(Ok(vec![present(3)])).unwrap();
+        assert_eq!(batches.ahead(3).unwrap(), ["d"], "the others are batches again");
+        batches.take(Ok(vec![present(4)])).unwrap();
+        let answers = brief(batches.finish(|number| number).unwrap());
+        assert_eq!(answers, ["a 1", "b not yet: invalid_input", "c 3", "d 4"]);
     }
 }

@@ -11,6 +11,7 @@ mod page;
 mod partitions;
 mod pending;
 mod replay;
+mod walk;
 
 #[cfg(feature = "oauth")]
 pub(crate) use again::WalkRow;
@@ -21,21 +22,19 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use tracing::Instrument;
 
-use self::{partitions::Partitions, pending::FetchEnd};
+use self::pending::FetchEnd;
 use super::{
-    audit::AuditReport,
-    change::{ChangePage, Next},
     cursor::Window,
     feed::{Feed, SyncItem},
     hold::{holding, taken_over},
     publish::{Publication, Told, publish},
-    rows::{Keys, Lane, PARTITIONS, PENDING, PartitionRow, SnapshotRow, decode},
+    rows::{Keys, PARTITIONS, PENDING, PartitionRow, decode},
     shutdown::Shutdown,
 };
 use crate::{
     activity::{ActivityChange, BatchRetention, NameLists, Outcome, Sink},
     clock::Clock,
-    error::{Error, ErrorKind, Result},
+    error::{ErrorKind, Result},
     event::{Event, EventListener, EventRetention, Phase, Progress, kept_of, tell},
     ids::{ConnectionId, ItemKey, PartitionId, TenantId},
     store::{LeaseGuard, LeaseKey, LeaseStore, Space, StateQuery, StateWrite, SyncStore},
@@ -178,54 +177,10 @@ pub enum SliceEnd {
     Wait(Duration),
 }
 
-/// How long an enumeration waits that has to begin again.
-const BEFORE_ANEW: Duration = Duration::from_secs(10);
-
-/// What a slice has still to walk through, and how it will end.
-#[derive(Default)]
-struct Round<'a> {
-    walking: Vec<&'a PartitionId>,
-    refused: Option<Error>,
-    begun_anew: bool,
-}
-
-impl Round<'_> {
-    /// One partition of several that the service does not let us into, or has not any more: the others go on, and it is told
-    /// at the end.
-    fn refuse(&mut self, error: Error, partitions: &Partitions) -> Result<()> {
-        let one = matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied);
-        if !one || partitions.named.len() < 2 {
-            return Err(error);
-        }
-        self.refused = Some(error);
-        Ok(())
-    }
-
-    fn end(self) -> Result<SliceEnd> {
-        match self.refused {
-            Some(error) => Err(told_later(error)),
-            // A service that forgets its own positions must not be asked for them without a pause.
-            None if self.begun_anew => Ok(SliceEnd::Wait(BEFORE_ANEW)),
-            None => Ok(SliceEnd::UpToDate),
-        }
-    }
-}
-
-/// A partition that is gone was deleted while it was asked, most likely: the next look at all of them tells, and soon.
-fn told_later(error: Error) -> Error {
-    if error.kind() != ErrorKind::NotFound {
-        return error;
-    }
-    Error::new(ErrorKind::Unavailable, "a part of the feed could not be found").with_source(error)
-}
-
 /// Who works on a connection's feed.
 pub(crate) fn sync_lease(tenant: &TenantId, connection: &ConnectionId, kind: &str) -> LeaseKey {
     LeaseKey::new(["sync", tenant.as_str(), connection.as_str(), kind])
 }
-
-/// A partition, where it stands, and what its service answered, if it was asked.
-type Asked<'a, I> = (&'a PartitionId, PartitionRow, Option<Result<ChangePage<I>>>);
 
 /// One slice's state.
 struct Slice {
@@ -325,59 +280,6 @@ impl<I: SyncItem> Engine<I> {
         Ok(SliceEnd::More)
     }
 
-    /// What changed, partition by partition, and which of them are to be enumerated. `None` if time was up before the end.
-    async fn follow_heads<'a>(
-        &self,
-        slice: &mut Slice,
-        partitions: &'a Partitions,
-        stop: &Shutdown,
-    ) -> Result<Option<Round<'a>>> {
-        let mut round = Round::default();
-        for some in partitions.named.chunks(self.at_once()) {
-            for (partition, mut row, first) in self.heads(some).await? {
-                match self.follow_head(slice, (partition, first), &mut row, stop).await {
-                    Ok(true) => {}
-                    Ok(false) => return Ok(None),
-                    Err(error) => {
-                        round.refuse(error, partitions)?;
-                        continue;
-                    }
-                }
-                if self.audit_is_due(&row) {
-                    self.plan_audit(slice, partition, &mut row).await?;
-                }
-                round.walking.extend(row.snapshot.is_some().then_some(partition));
-            }
-        }
-        for partition in &partitions.vanished {
-            round.walking.extend(self.dissolve(slice, partition).await?.then_some(partition));
-        }
-        Ok(Some(round))
-    }
-
-    /// The next page of every enumeration; how many items they have listed.
-    async fn list(&self, slice: &mut Slice, partitions: &Partitions, round: &mut Round<'_>) -> Result<u64> {
-        let mut listed = 0;
-        for some in std::mem::take(&mut round.walking).chunks(self.at_once()) {
-            for (partition, mut row, page) in self.listings(some).await? {
-                if let Err(error) = self.enumerate(slice, (partition, page), &mut row).await {
-                    round.refuse(error, partitions)?;
-                    continue;
-                }
-                let Some(snapshot) = &row.snapshot else { continue };
-                listed += snapshot.listed;
-                let anew = snapshot.is_at_its_beginning();
-                round.begun_anew |= anew;
-                round.walking.extend((!anew).then_some(partition));
-            }
-        }
-        Ok(listed)
-    }
-
-    fn at_once(&self) -> usize {
-        self.live.capabilities().at_once.max(1)
-    }
-
     async fn renew(&self, slice: &mut Slice) -> Result<()> {
         let now = self.clock.now();
         let held = (now - slice.renewed).to_std().unwrap_or_default();
@@ -389,130 +291,6 @@ impl<I: SyncItem> Engine<I> {
         }
         slice.renewed = now;
         Ok(())
-    }
-
-    /// Some partitions' rows, and what their heads have to tell: asked at the same time.
-    async fn heads<'a>(&self, some: &'a [PartitionId]) -> Result<Vec<Asked<'a, I>>> {
-        let mut rows = Vec::with_capacity(some.len());
-        for partition in some {
-            rows.push((partition, self.load(partition).await?));
-        }
-        let ask = |(partition, row): (&'a PartitionId, PartitionRow)| async move {
-            let page = match &row.head {
-                Some(head) if !row.vanished => Some(self.live.changes(partition, head).await),
-                _ => None,
-            };
-            (partition, row, page)
-        };
-        Ok(futures_util::future::join_all(rows.into_iter().map(ask)).await)
-    }
-
-    /// Some partitions' rows, and the next pages of their enumerations: asked at the same time.
-    async fn listings<'a>(&self, some: &[&'a PartitionId]) -> Result<Vec<Asked<'a, I>>> {
-        let mut rows = Vec::with_capacity(some.len());
-        for partition in some {
-            rows.push((*partition, self.load(partition).await?));
-        }
-        let ask = |(partition, row): (&'a PartitionId, PartitionRow)| async move {
-            let page = match &row.snapshot {
-                Some(SnapshotRow { listing_done: false, at, .. }) => {
-                    Some(self.backfill.snapshot(partition, &self.options.window, at.as_ref()).await)
-                }
-                _ => None,
-            };
-            (partition, row, page)
-        };
-        Ok(futures_util::future::join_all(rows.into_iter().map(ask)).await)
-    }
-
-    /// Takes the page that was asked for already, and those behind it. False if time was up before the end.
-    async fn follow_head(
-        &self,
-        slice: &mut Slice,
-        (partition, mut first): (&PartitionId, Option<Result<ChangePage<I>>>),
-        row: &mut PartitionRow,
-        stop: &Shutdown,
-    ) -> Result<bool> {
-        if row.vanished || row.head.is_none() && row.snapshot.is_none() && !row.complete {
-            return self.start_over(slice, partition, row).await.map(|()| true);
-        }
-        while let Some(head) = row.head.clone() {
-            self.renew(slice).await?;
-            let page = match first.take() {
-                Some(page) => page,
-                None => self.live.changes(partition, &head).await,
-            };
-            let page = match page {
-                Ok(page) => page,
-                Err(error) if error.kind() == ErrorKind::CursorExpired => {
-                    tracing::info!(connection = %self.keys.connection, "the head cursor expired: a new enumeration begins");
-                    return self.start_over(slice, partition, row).await.map(|()| true);
-                }
-                Err(error) => return Err(error),
-            };
-            let (next, done) = match &page.next {
-                Next::More(next) => (next.clone(), *next == head),
-                Next::Done { head: next } => (next.clone().unwrap_or(head), true),
-            };
-            row.head = Some(next);
-            Self::arrived(row, &page.changes);
-            self.take_page(slice, partition, row, page, Lane::Live).await?;
-            if done {
-                break;
-            }
-            if stop.stopping() || self.clock.now() >= slice.ends {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    /// Takes the head before the enumeration where the service can: nothing falls between the two.
-    async fn start_over(&self, slice: &Slice, partition: &PartitionId, row: &mut PartitionRow) -> Result<()> {
-        row.vanished = false;
-        row.head = self.live.anchor(partition).await?;
-        self.enumerate_anew(slice, partition, row).await
-    }
-
-    async fn enumerate_anew(&self, slice: &Slice, partition: &PartitionId, row: &mut PartitionRow) -> Result<()> {
-        row.generation += 1;
-        // An audit that is cut short begins again.
-        let cut_short = row.snapshot.take().and_then(|snapshot| snapshot.audit);
-        let audit = cut_short.map(|old| Box::new(AuditReport { begun: old.begun, ..AuditReport::of(partition) }));
-        row.snapshot = Some(SnapshotRow { audit, ..SnapshotRow::default() });
-        let write = self.keys.put(PARTITIONS, self.keys.partition(partition), row)?;
-        self.commit(slice, &[&[write]]).await
-    }
-
-    async fn enumerate(
-        &self,
-        slice: &mut Slice,
-        (partition, page): (&PartitionId, Option<Result<ChangePage<I>>>),
-        row: &mut PartitionRow,
-    ) -> Result<()> {
-        let Some(snapshot) = row.snapshot.clone() else { return Ok(()) };
-        let Some(page) = page else { return self.sweep(slice, partition, row, snapshot).await };
-        let page = match page {
-            Ok(page) => page,
-            // A head that is known is still good: what happens meanwhile is told from there.
-            Err(error) if error.kind() == ErrorKind::CursorExpired && row.head.is_some() => {
-                return self.enumerate_anew(slice, partition, row).await;
-            }
-            Err(error) if error.kind() == ErrorKind::CursorExpired => {
-                return self.start_over(slice, partition, row).await;
-            }
-            Err(error) => return Err(error),
-        };
-        let listed = snapshot.listed + page.changes.len() as u64;
-        let next = match &page.next {
-            Next::More(cursor) => SnapshotRow { at: Some(cursor.clone()), listed, ..snapshot },
-            Next::Done { head } => {
-                row.head = row.head.take().or_else(|| head.clone());
-                SnapshotRow { listed, listing_done: true, ..snapshot }
-            }
-        };
-        row.snapshot = Some(next);
-        self.take_page(slice, partition, row, page, Lane::Backfill).await
     }
 
     /// Prepares effects and commits them with the bookkeeping. Another mailbox's write to the same activity is a reason to
@@ -536,7 +314,11 @@ impl<I: SyncItem> Engine<I> {
                     return Ok(());
                 }
                 Err(error) if error.kind() == ErrorKind::Conflict && attempt < TRIES => {}
-                Err(error) => return Err(error),
+                Err(error) => {
+                    // It did not happen: the next commit must not tell of it.
+                    slice.told.clear();
+                    return Err(error);
+                }
             }
         }
         Ok(())

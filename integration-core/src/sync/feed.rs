@@ -57,7 +57,8 @@ pub trait Feed: fmt::Debug + Send + Sync + 'static {
     /// What the service answers.
     async fn anchor(&self, partition: &PartitionId) -> Result<Option<Cursor>>;
 
-    /// A page of an enumeration of everything in `window`, newest first where the feed can.
+    /// A page of an enumeration of everything in `window`, newest first where the feed can. A page may be empty although more
+    /// follow; an enumeration of which 200 pages in a row have nothing that it has not had is taken for one without end.
     ///
     /// # Errors
     /// `CursorExpired`: begin the enumeration again.
@@ -68,7 +69,8 @@ pub trait Feed: fmt::Debug + Send + Sync + 'static {
         at: Option<&Cursor>,
     ) -> Result<ChangePage<Self::Item>>;
 
-    /// A page of what changed since `since`.
+    /// A page of what changed since `since`. Likewise, 200 pages in a row that tell nothing new (by their revisions) are taken
+    /// for pages without end.
     ///
     /// # Errors
     /// `CursorExpired`: a new snapshot is needed.
@@ -77,7 +79,8 @@ pub trait Feed: fmt::Debug + Send + Sync + 'static {
     /// Fetches items; also proves a removal. Each key is answered once.
     ///
     /// # Errors
-    /// Only where nothing at all came back; single items report for themselves.
+    /// Only where nothing at all came back; single items report for themselves. After `InvalidInput` or `Unsupported` for
+    /// several, the engine asks for each alone.
     async fn fetch(&self, keys: &[ItemKey]) -> Result<Vec<Fetched<Self::Item>>>;
 }
 

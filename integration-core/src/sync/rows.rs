@@ -43,6 +43,35 @@ pub(crate) struct PartitionRow {
     /// The service does not name it any more; what it had is looked for elsewhere.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) vanished: bool,
+    /// How following the head goes.
+    #[serde(default, skip_serializing_if = "Course::is_untroubled")]
+    pub(crate) course: Course,
+}
+
+/// How a walk through pages goes: a service may give pages without end.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Course {
+    /// So many pages in a row brought nothing new.
+    #[serde(default)]
+    pub(crate) barren: u32,
+    /// It is left alone until then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) rests_until: Option<DateTime<Utc>>,
+}
+
+impl Course {
+    pub(crate) fn is_untroubled(&self) -> bool {
+        *self == Self::default()
+    }
+
+    pub(crate) fn rests(&self, now: DateTime<Utc>) -> bool {
+        self.rests_until.is_some_and(|until| now < until)
+    }
+
+    /// Another page came.
+    pub(crate) fn step(&mut self, brings_news: bool) {
+        *self = Self { barren: if brings_news { 0 } else { self.barren.saturating_add(1) }, rests_until: None };
+    }
 }
 
 /// A running enumeration.
@@ -59,6 +88,9 @@ pub(crate) struct SnapshotRow {
     /// What was found so far, where the enumeration is an audit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) audit: Option<Box<AuditReport>>,
+    /// How listing goes.
+    #[serde(default, skip_serializing_if = "Course::is_untroubled")]
+    pub(crate) course: Course,
 }
 
 impl SnapshotRow {

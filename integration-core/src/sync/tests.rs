@@ -2,6 +2,7 @@
 
 mod folders;
 mod groups;
+mod walks;
 
 use std::{
     collections::BTreeMap,
@@ -46,6 +47,9 @@ struct Mailbox {
     stuck: Vec<String>,
     /// Not even answered for.
     silent: Vec<String>,
+    /// Whatever they are asked for with is refused for good.
+    refused: Vec<String>,
+    fetches: usize,
 }
 
 impl Mailbox {
@@ -128,7 +132,11 @@ impl Feed for TestFeed {
     }
 
     async fn fetch(&self, keys: &[ItemKey]) -> Result<Vec<Fetched<MailItem>>> {
-        let mailbox = self.0.lock().unwrap();
+        let mut mailbox = self.0.lock().unwrap();
+        mailbox.fetches += 1;
+        if keys.iter().any(|key| mailbox.refused.iter().any(|refused| refused == key.as_str())) {
+            return Err(Error::new(ErrorKind::InvalidInput, "no such request is answered"));
+        }
         let fetched = |key: &ItemKey| match mailbox.messages.get(key.as_str()) {
             None => Fetched::Gone(key.clone()),
             Some(_) if mailbox.stuck.iter().any(|stuck| stuck == key.as_str()) => {
@@ -446,6 +454,33 @@ async fn items_that_never_come_stop_nothing_and_end_in_quarantine() {
     rig.engine().replay().await.unwrap();
     rig.sync().await;
     assert_eq!((rig.rows("quarantine").await.len(), rig.rows("decision").await.len()), (1, 16));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_item_that_spoils_the_call_for_all_ends_in_quarantine_and_the_others_come() {
+    let rig = Rig::new();
+    believable(&mut rig.mailbox());
+    rig.mailbox().refused = vec!["m16".to_owned(), "m03".to_owned()];
+    rig.sync().await;
+    let quarantined = rig.rows("quarantine").await;
+    assert_eq!((quarantined.len(), rig.rows("decision").await.len()), (3, 14));
+    assert_eq!(quarantined.iter().filter(|(_, row)| row.contains("times: invalid_input")).count(), 2);
+    assert!(rig.mailbox().fetches < 60, "{}", rig.mailbox().fetches);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lone_item_that_is_refused_for_good_ends_in_quarantine_with_its_reason() {
+    let rig = Rig::new();
+    rig.mailbox().put("a", message("a", "known@one.example", "t"));
+    rig.mailbox().refused = vec!["a".to_owned()];
+    rig.sync().await;
+    let quarantined = rig.rows("quarantine").await;
+    assert!(quarantined[0].1.contains("12 times: invalid_input"), "{quarantined:?}");
+    assert_eq!((rig.mailbox().fetches, rig.rows("pending").await.len()), (12, 0));
+    rig.mailbox().refused.clear();
+    rig.engine().replay().await.unwrap();
+    rig.sync().await;
+    assert_eq!((rig.rows("quarantine").await.len(), rig.rows("activity").await.len()), (0, 1));
 }
 
 /// Keeps what it was given; calls back into the store first, which must fail and not wait.

@@ -298,3 +298,21 @@ proptest! {
         classify_token(&failure);
     }
 }
+
+#[test]
+fn an_app_that_was_removed_after_a_sign_in_may_be_one_organisations_business() {
+    let age = Some(std::time::Duration::from_secs(3600));
+    for (number, class) in [(700016, "refused"), (70001, "refused"), (7000112, "refused"), (1, "misconfigured")] {
+        let codes = [number];
+        let mut failure = TokenFailure::new(StatusCode::BAD_REQUEST, Some("unauthorized_client"), None);
+        (failure.codes, failure.grant_age) = (&codes, age);
+        let told = match classify_token(&failure) {
+            TokenFailureClass::AppRefused { administrator, operator } => {
+                assert_eq!((administrator.actor, operator.actor), (Actor::Administrator, Actor::Operator));
+                "refused"
+            }
+            other => word(&other).0,
+        };
+        assert_eq!(told, class, "{number}");
+    }
+}

@@ -20,6 +20,8 @@ const LOOPS: u64 = 50196;
 /// The person has to prove more, or anew.
 const PROOF: [u64; 8] = [50058, 50072, 50074, 50076, 50078, 50079, 50158, 70043];
 const NO_CONSENT: u64 = 65001;
+/// The app is unknown or switched off, in the organisation or at all.
+const REMOVED: [u64; 3] = [700016, 70001, 7000112];
 
 pub(crate) fn classify_token(failure: &TokenFailure<'_>) -> TokenFailureClass {
     use TokenFailureClass::{Misconfigured, Throttled, Transient};
@@ -33,6 +35,11 @@ pub(crate) fn classify_token(failure: &TokenFailure<'_>) -> TokenFailureClass {
         Some("server_error" | "temporarily_unavailable") => Transient,
         _ if has(&PASSING) => Transient,
         _ if has(&[LOOPS]) => Throttled,
+        // A sign-in that had worked: the app was removed there, or everywhere.
+        Some("unauthorized_client") if failure.grant_age.is_some() && has(&REMOVED) => TokenFailureClass::AppRefused {
+            administrator: remedy(LET_IN),
+            operator: remedy(advice(&codes, registration).unwrap_or(REGISTRATION)),
+        },
         Some("unauthorized_client") => Misconfigured(remedy(advice(&codes, registration).unwrap_or(REGISTRATION))),
         Some("invalid_request" | "invalid_resource" | "invalid_scope" | "unsupported_grant_type") => {
             Misconfigured(remedy(advice(&codes, request).or(advice(&codes, registration)).unwrap_or(REQUEST)))
@@ -136,6 +143,12 @@ const REGISTRATION: Advice = (
     "The app may not be used here: it is switched off, or unknown in this organisation.",
     Actor::Operator,
     "Check the registration, and that it is open to the organisations it is for.",
+);
+
+const LET_IN: Advice = (
+    "The app was removed from the account's organisation, or switched off there; elsewhere it works.",
+    Actor::Administrator,
+    "Allow the app again, or switch it on among the organisation's enterprise applications.",
 );
 
 /// The app itself, in the organisation or at all.

@@ -16,6 +16,7 @@ use crate::{
     http::{
         Priority,
         admission::{AdmissionKey, AdmissionRequest},
+        damp::Damped,
         gate::{Gate, Holder, Needs, Place, Resource, Shelf, Signal},
     },
 };
@@ -49,6 +50,7 @@ pub(super) struct Books {
     /// Whose rows do not say yet what we know.
     dirty: HashSet<Holder>,
     blocks: HashMap<Holder, Instant>,
+    damped: HashMap<Holder, Damped>,
     seen: HashMap<Holder, Seen>,
     /// When we last said what we have in flight.
     stamped: HashMap<Holder, Instant>,
@@ -91,6 +93,7 @@ impl Books {
             back: Vec::new(),
             dirty: HashSet::new(),
             blocks: HashMap::new(),
+            damped: HashMap::new(),
             seen: HashMap::new(),
             stamped: HashMap::new(),
         }
@@ -133,7 +136,22 @@ impl Books {
         self.gate.join(request, now)
     }
 
-    pub(super) fn block(&mut self, holder: Holder, until: Instant) {
+    /// The service complained; calls that were under way together are refused together, in whichever process.
+    pub(super) fn complain(&mut self, holder: Holder, cap: Option<u32>, until: Instant, pen: Option<&Pen>) {
+        let now = Instant::now();
+        let row =
+            self.seen.get(&holder).zip(pen).map(|(seen, pen)| (seen.row.blocked_until(pen), seen.row.damped(pen)));
+        let (blocked, damped) = row.unwrap_or_default();
+        let blocked = blocked.max(self.blocks.get(&holder).copied()).is_some_and(|until| until > now);
+        if let Some(cap) = cap.filter(|_| !blocked) {
+            let own = self.damped.get(&holder).copied();
+            let known = damped.map(|damped| damped.with(own, now)).or(own);
+            self.damped.insert(holder.clone(), Damped::after(known, cap, until, now));
+        }
+        self.block(holder, until);
+    }
+
+    fn block(&mut self, holder: Holder, until: Instant) {
         let known = self.blocks.entry(holder.clone()).or_insert(until);
         *known = (*known).max(until);
         self.dirty.insert(holder);
@@ -194,6 +212,10 @@ impl Books {
                 let known = shelf.blocks.entry(holder.clone()).or_insert(*until);
                 *known = (*known).max(*until);
             }
+            if let Some(damped) = self.damped.get(holder) {
+                let damped = damped.with(shelf.damped.get(holder).copied(), pen.now);
+                shelf.damped.insert(holder.clone(), damped);
+            }
         }
         shelf
     }
@@ -232,6 +254,7 @@ impl Books {
         self.seen.retain(|_, seen| recent(seen.at));
         self.stamped.retain(|_, at| recent(*at));
         self.blocks.retain(|_, until| *until > now);
+        self.damped.retain(|_, damped| damped.now(now) > 0);
     }
 
     /// Decides by what was last seen, as if all of `processes` did what we do.

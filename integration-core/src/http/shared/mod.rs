@@ -103,6 +103,11 @@ impl SharedAdmission {
         self
     }
 
+    #[cfg(test)]
+    pub(super) fn now(&self) -> DateTime<Utc> {
+        self.driver.clock.now()
+    }
+
     /// As if the process had been killed.
     #[cfg(test)]
     pub(super) fn stop(&self) {
@@ -171,10 +176,12 @@ impl Admission for SharedAdmission {
 
     async fn throttled(&self, key: &AdmissionKey, scope: QuotaScope, until: DateTime<Utc>) {
         let Ok(wait) = (until - self.driver.clock.now()).to_std() else { return };
+        let (pen, now) = (self.driver.pen(), Instant::now());
         let mut books = self.driver.lock();
-        let table = books.gate.table(&key.app).map_or_else(String::new, |table| table.name.clone());
-        if let Some(holder) = Holder::of(key, scope, &table) {
-            books.block(holder, Instant::now() + wait);
+        let table = books.gate.table(&key.app);
+        let (name, cap) = (table.map_or("", |table| &table.name), table.and_then(|table| table.cap_of(scope)));
+        if let Some(holder) = Holder::of(key, scope, name) {
+            books.complain(holder, cap, now + wait, pen.as_ref());
         }
         drop(books);
         self.driver.kick();

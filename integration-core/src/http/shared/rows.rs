@@ -12,6 +12,7 @@ use crate::{
     error::Result,
     http::{
         QuotaUnit,
+        damp::Damped,
         gate::{Holder, Resource, Shelf},
         ledger::{Kept, Ledger, Settled},
     },
@@ -77,6 +78,9 @@ pub(super) struct HolderRow {
     slots: Holdings,
     #[serde(default)]
     blocked_until: Option<i64>,
+    /// By how many calls at once it stays below its cap, and from when on that grows back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    damped: Option<(u32, i64)>,
 }
 
 /// Who reads and writes rows, and when.
@@ -158,7 +162,16 @@ impl HolderRow {
                 && past(window.paced_until)
                 && past(window.reserve_until)
         };
-        self.windows.iter().all(idle) && self.slots.is_empty() && past(self.blocked_until)
+        let damped = self.damped(pen).is_some_and(|damped| damped.now(pen.now) > 0);
+        self.windows.iter().all(idle) && self.slots.is_empty() && past(self.blocked_until) && !damped
+    }
+
+    pub(super) fn blocked_until(&self, pen: &Pen) -> Option<Instant> {
+        self.blocked_until.map(|until| pen.time.instant(until))
+    }
+
+    pub(super) fn damped(&self, pen: &Pen) -> Option<Damped> {
+        self.damped.map(|(off, since)| Damped { off, since: pen.time.instant(since) })
     }
 
     /// Puts what it says onto the shelf, together with what we have in flight.
@@ -176,8 +189,11 @@ impl HolderRow {
         if taken > 0 {
             shelf.slots.insert(resource, u32::try_from(taken).unwrap_or(u32::MAX));
         }
-        if let Some(until) = self.blocked_until {
-            shelf.blocks.insert(holder.clone(), pen.time.instant(until));
+        if let Some(until) = self.blocked_until(pen) {
+            shelf.blocks.insert(holder.clone(), until);
+        }
+        if let Some(damped) = self.damped(pen) {
+            shelf.damped.insert(holder.clone(), damped);
         }
     }
 
@@ -194,6 +210,8 @@ impl HolderRow {
         pen.hold(&mut self.slots, own);
         let blocked = shelf.blocks.get(holder).filter(|until| **until > pen.now);
         self.blocked_until = blocked.map(|until| pen.time.millis(*until));
+        let damped = shelf.damped.get(holder).filter(|damped| damped.now(pen.now) > 0);
+        self.damped = damped.map(|damped| (damped.off, pen.time.millis(damped.since)));
     }
 
     fn window(&mut self, unit: QuotaUnit, length: Duration) -> &mut WindowRow {

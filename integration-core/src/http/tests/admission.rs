@@ -411,6 +411,52 @@ async fn a_complaint_about_the_app_blocks_all_its_accounts() {
     assert_eq!(began.elapsed().as_secs(), 30);
 }
 
+/// How many calls of an account may be under way together.
+fn at_once(gate: &LocalAdmission, account: &str) -> usize {
+    let request = || AdmissionRequest::new(key(account), Cost::units(1), Priority::Live);
+    let permits: Vec<Permit> = (0..10).filter_map(|_| gate.admit(request()).now_or_never()?.ok()).collect();
+    permits.len()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_complaint_about_an_account_lowers_its_calls_at_once_which_grow_back_in_quiet_time() {
+    let clock = virtual_clock();
+    let table = QuotaTable::unlimited("at once").with_concurrency(4);
+    let gate = LocalAdmission::new(Arc::clone(&clock) as Arc<dyn Clock>).with_table(app(), table);
+    assert_eq!(at_once(&gate, "account"), 4);
+    for left in [3, 2, 1, 1] {
+        // Calls that were under way together are refused together.
+        for _ in 0..4 {
+            let until = clock.now() + TimeDelta::seconds(5);
+            gate.throttled(&key("account"), QuotaScope::AppAndAccount, until).await;
+        }
+        assert_eq!((at_once(&gate, "account"), at_once(&gate, "other")), (0, 4));
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        assert_eq!((at_once(&gate, "account"), at_once(&gate, "other")), (left, 4));
+    }
+    // What needs more than that goes alone, rather than never.
+    let batch = AdmissionRequest::new(key("account"), Cost::batch(4, 1), Priority::Live);
+    let permit = gate.admit(batch).now_or_never().unwrap().unwrap();
+    assert_eq!(at_once(&gate, "account"), 0);
+    drop(permit);
+    for back in [2, 3, 4, 4] {
+        tokio::time::sleep(MINUTE).await;
+        assert_eq!(at_once(&gate, "account"), back);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_complaint_about_the_app_or_a_grant_lowers_no_account() {
+    let clock = virtual_clock();
+    let table = QuotaTable::unlimited("at once").with_concurrency(4);
+    let gate = LocalAdmission::new(Arc::clone(&clock) as Arc<dyn Clock>).with_table(app(), table);
+    for scope in [QuotaScope::App, QuotaScope::Grant] {
+        gate.throttled(&key("account"), scope, clock.now() + TimeDelta::seconds(5)).await;
+    }
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(at_once(&gate, "account"), 4);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_cost_that_can_never_fit_is_refused_at_once() {
     let gate = gate(per_minute(100).with_concurrency(4));

@@ -227,6 +227,29 @@ async fn a_complaint_that_one_process_heard_stops_them_all() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn complaints_that_processes_heard_lower_the_calls_at_once_of_all_together() {
+    let world = World::new();
+    let processes = world.processes(2);
+    processes[1].call(Cost::units(1), Priority::Live).await;
+    for (heard, left) in [(0, 9), (1, 8)] {
+        let gate = &processes[heard].gate;
+        for _ in 0..3 {
+            gate.throttled(&key(), QuotaScope::AppAndAccount, gate.now() + TimeDelta::seconds(5)).await;
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        world.service.lock().unwrap().most_at_once = 0;
+        let calls = processes.iter().flat_map(|process| {
+            (0..40).map(|_| {
+                let process = process.clone();
+                tokio::spawn(async move { process.call(Cost::units(1), Priority::Live).await })
+            })
+        });
+        futures_util::future::join_all(calls.collect::<Vec<_>>()).await;
+        assert_eq!(world.service.lock().unwrap().most_at_once, left);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_process_that_died_gives_its_slots_back_but_what_it_may_have_used_counts() {
     let world = World::new();
     let processes = world.processes(2);

@@ -4,22 +4,43 @@ use serde_json::json;
 use tokio::time::advance;
 
 use super::{
-    service::Answer,
-    world::{ASK_AN_ADMINISTRATOR, REDIRECT, World, ask, parameters, query, settings},
+    identity::{of, per_organisation_with, sign_in},
+    service::{Answer, Signer},
+    world::{ASK_AN_ADMINISTRATOR, REDIRECT, World, ask, parameters, query, settings, with_oidc},
 };
 use crate::{
     ErrorKind,
-    connection::{AdminConsentEndpoint, Capability},
+    connection::{AdminConsentEndpoint, Capability, OAuthSettings, RemoteAccount},
     error::Actor,
+    ids::{ConnectionId, TenantId},
     oauth::{AdminConsent, AdminConsentAsk, AdminConsentState, Callback, Completion, ConnectOutcome, MismatchReason},
 };
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-fn world() -> World {
-    let mut oauth = settings();
+fn asking_administrators(mut oauth: OAuthSettings) -> OAuthSettings {
     oauth.endpoints.admin_consent = Some(AdminConsentEndpoint::new("https://id.example/{tenant}/admin", "any"));
-    World::with(oauth)
+    oauth
+}
+
+fn world() -> World {
+    World::with(asking_administrators(settings()))
+}
+
+/// Of a service whose id tokens name the organisation.
+fn of_organisations() -> (World, Signer) {
+    let signer = Signer::new("k1");
+    let world = per_organisation_with(asking_administrators(with_oidc(settings())), &signer, &[]);
+    (world, signer)
+}
+
+/// Somebody connects an account of their own in an organisation.
+async fn connects(world: &World, signer: &Signer, organisation: &str) -> ConnectionId {
+    *world.accounts.lock().unwrap() = vec![RemoteAccount::new(organisation, organisation)];
+    match sign_in(world, signer, of(organisation)).await {
+        ConnectOutcome::Granted { connections, .. } => connections[0].id.clone(),
+        other => panic!("{other:?}"),
+    }
 }
 
 /// The service sends the person back: an administrator has to allow the app first.
@@ -191,8 +212,87 @@ async fn a_tenants_addresses_go_with_it_and_no_other_tenant_sees_its_records() {
     let world = world();
     blocked(&world).await;
     let record = only_record(&world).await;
-    assert!(world.sign_in.admin_consents(&crate::ids::TenantId::new("other")).await.unwrap().is_empty());
+    assert!(world.sign_in.admin_consents(&TenantId::new("other")).await.unwrap().is_empty());
     assert_eq!(world.sign_in.erase_authorisations(&world.tenant).await.unwrap(), 2);
     let gone = answered(&world, &record, &[]).await;
     assert_eq!(gone.outcome, ConnectOutcome::Mismatched { reason: MismatchReason::State });
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_a_sign_in_of_the_organisation_that_answered_proves_it() {
+    let (world, signer) = of_organisations();
+    blocked(&world).await;
+    let record = only_record(&world).await;
+    answered(&world, &record, &[("tenant", "contoso")]).await;
+    connects(&world, &signer, "fabrikam").await;
+    assert_eq!(only_record(&world).await.state, AdminConsentState::Allowed, "another organisation's");
+    connects(&world, &signer, "CONTOSO").await;
+    let record = only_record(&world).await;
+    assert_eq!((record.state, record.bound.as_deref()), (AdminConsentState::Proved, Some("CONTOSO")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_sign_in_of_another_tenant_proves_nothing_here() {
+    let (mut world, signer) = of_organisations();
+    blocked(&world).await;
+    let record = only_record(&world).await;
+    answered(&world, &record, &[("tenant", "contoso")]).await;
+    let ours = std::mem::replace(&mut world.tenant, TenantId::new("other"));
+    connects(&world, &signer, "contoso").await;
+    connects(&world, &signer, "fabrikam").await;
+    world.tenant = ours;
+    assert_eq!(only_record(&world).await.state, AdminConsentState::Allowed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_nobody_answered_it_is_not_for_an_organisation_whose_people_could_sign_in_all_along() {
+    let (world, signer) = of_organisations();
+    connects(&world, &signer, "fabrikam").await;
+    advance(DAY).await;
+    blocked(&world).await;
+    connects(&world, &signer, "fabrikam").await;
+    assert_eq!(only_record(&world).await.state, AdminConsentState::Awaiting);
+    // An administrator allowed it in the organisation's own portal.
+    connects(&world, &signer, "contoso").await;
+    let record = only_record(&world).await;
+    assert_eq!((record.state, record.bound.as_deref()), (AdminConsentState::Proved, Some("contoso")));
+    // The next who is refused is of a third one, or of one that took it back.
+    advance(DAY).await;
+    blocked(&world).await;
+    for organisation in ["contoso", "fabrikam"] {
+        connects(&world, &signer, organisation).await;
+    }
+    let record = only_record(&world).await;
+    assert_eq!((record.state, record.bound), (AdminConsentState::Awaiting, None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_account_that_cannot_be_reauthorised_says_whose_administrator_is_awaited() {
+    let (world, signer) = of_organisations();
+    let connection = connects(&world, &signer, "contoso").await;
+    advance(DAY).await;
+    let authorisation = world.authorise(&ask().with_reconnect(connection)).await;
+    let state = parameters(&authorisation.url)["state"].clone();
+    let refusal =
+        [("state", state.as_str()), ("error", "access_denied"), ("error_description", "E77: ask an administrator")];
+    world.complete(&Callback::new(query(&refusal), Some(authorisation.binding))).await;
+    let record = only_record(&world).await;
+    assert_eq!(record.bound.as_deref(), Some("contoso"));
+    // Whatever an answer says.
+    answered(&world, &record, &[("tenant", "fabrikam")]).await;
+    connects(&world, &signer, "fabrikam").await;
+    assert_eq!(only_record(&world).await.state, AdminConsentState::Allowed);
+    connects(&world, &signer, "contoso").await;
+    assert_eq!(only_record(&world).await.state, AdminConsentState::Proved);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_named_organisation_is_proved_by_its_own_people_alone() {
+    let (world, signer) = of_organisations();
+    let ask = AdminConsentAsk::new([Capability::MailRead], REDIRECT).with_organisation("contoso");
+    let record = world.sign_in.request_admin_consent(&world.tenant, &world.connector, &ask).await.unwrap();
+    connects(&world, &signer, "fabrikam").await;
+    assert_eq!(only_record(&world).await, record);
+    connects(&world, &signer, "contoso").await;
+    assert_eq!(only_record(&world).await.state, AdminConsentState::Proved);
 }

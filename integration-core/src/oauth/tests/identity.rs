@@ -8,7 +8,7 @@ use super::{
     world::{World, ask, parameters, query, settings, with_oidc},
 };
 use crate::{
-    connection::{GrantKind, ScopeTable, TenantIssuers},
+    connection::{GrantKind, OAuthSettings, ScopeTable, TenantIssuers},
     oauth::{Authorisation, Callback, ConnectOutcome, MismatchReason},
 };
 
@@ -26,7 +26,7 @@ fn claims(world: &World, authorisation: &Authorisation) -> Value {
     })
 }
 
-async fn sign_in(world: &World, signer: &Signer, change: impl FnOnce(&mut Value)) -> ConnectOutcome {
+pub(super) async fn sign_in(world: &World, signer: &Signer, change: impl FnOnce(&mut Value)) -> ConnectOutcome {
     let authorisation = world.authorise(&ask()).await;
     let mut claims = claims(world, &authorisation);
     change(&mut claims);
@@ -177,7 +177,10 @@ async fn an_issuer_that_promises_its_name_must_give_it() {
 
 /// A service whose issuer is another one for each organisation.
 fn per_organisation(signer: &Signer, allowed: &[&str]) -> World {
-    let mut oauth = with_oidc(settings());
+    per_organisation_with(with_oidc(settings()), signer, allowed)
+}
+
+pub(super) fn per_organisation_with(mut oauth: OAuthSettings, signer: &Signer, allowed: &[&str]) -> World {
     oauth.endpoints.issuers.clear();
     let template = "https://id.example/{org}/v2".to_owned();
     let issuers = TenantIssuers::new([template], "{org}", "tid").with_allowed(allowed.iter().copied());
@@ -188,7 +191,7 @@ fn per_organisation(signer: &Signer, allowed: &[&str]) -> World {
     world
 }
 
-fn of(organisation: &str) -> impl Fn(&mut Value) + '_ {
+pub(super) fn of(organisation: &str) -> impl Fn(&mut Value) + '_ {
     move |claims| {
         claims["iss"] = format!("https://id.example/{organisation}/v2").into();
         claims["tid"] = organisation.into();

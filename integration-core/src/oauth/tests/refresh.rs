@@ -5,13 +5,14 @@ use tokio::time::advance;
 
 use super::{
     service::Answer,
-    world::{StoppedTimers, World, ask, parameters},
+    world::{NO_SUCH_APP, StoppedTimers, World, ask, parameters},
 };
 use crate::{
     ErrorKind,
     connection::{ConnectionStatus, GrantStatus},
     error::Actor,
     http::{Credentials, TransportErrorKind},
+    ids::{GrantId, TenantId},
     oauth::{Authorise, KeptAlive},
 };
 
@@ -390,4 +391,49 @@ async fn no_secret_shows_in_debug_or_errors() {
     let error = credentials.access(None).await.unwrap_err();
     let text = format!("{set:?} {credentials:?} {:?} {error:?} {error}", world.sign_in);
     assert!(!text.contains("access-") && !text.contains("refresh-"), "{text}");
+}
+
+/// The service does not know the app where this grant is at home; what is said of it.
+async fn app_refused(world: &World, grant: &GrantId) -> (ErrorKind, Option<Actor>) {
+    let refusal = json!({ "error": "unauthorized_client", "error_codes": [NO_SUCH_APP] });
+    world.service.with(|state| state.script.push_back(Answer::Json(400, refusal)));
+    let error = world.credentials(grant).access(None).await.unwrap_err();
+    (error.kind(), error.remedy().map(|remedy| remedy.actor))
+}
+
+/// Two customers' grants of one app; the second one's tokens are those that the service knows.
+async fn two_customers() -> (World, GrantId, GrantId) {
+    let mut world = World::new();
+    let first = world.connected().await.grant;
+    let ours = std::mem::replace(&mut world.tenant, TenantId::new("other"));
+    let second = world.connected().await.grant;
+    world.tenant = ours;
+    advance(HOUR * 2).await;
+    (world, first, second)
+}
+
+async fn refresh_of_another(world: &World, grant: &GrantId) {
+    world.sign_in.credentials(&TenantId::new("other"), grant, &world.connector).access(None).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_app_that_is_refused_for_one_customer_alone_is_its_administrators_business() {
+    let (world, first, second) = two_customers().await;
+    refresh_of_another(&world, &second).await;
+    assert_eq!(app_refused(&world, &first).await, (ErrorKind::AdminPolicy, Some(Actor::Administrator)));
+    let GrantStatus::NeedsAttention { remedy, .. } = world.status(&first).await else { panic!() };
+    assert_eq!(remedy.actor, Actor::Administrator);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_app_that_is_refused_is_the_operators_business_until_others_go_through() {
+    let (world, first, second) = two_customers().await;
+    let operators = (ErrorKind::Misconfigured, Some(Actor::Operator));
+    assert_eq!(app_refused(&world, &first).await, operators);
+    assert_eq!(world.status(&first).await, GrantStatus::Active);
+    advance(HOUR).await;
+    refresh_of_another(&world, &second).await;
+    assert_eq!(app_refused(&world, &first).await, (ErrorKind::AdminPolicy, Some(Actor::Administrator)));
+    advance(HOUR * 24).await;
+    assert_eq!(app_refused(&world, &first).await, operators, "nobody else has been renewed since");
 }

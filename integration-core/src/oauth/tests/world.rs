@@ -32,6 +32,8 @@ use crate::{
 
 /// The number with which this service says so.
 pub(super) const ASK_AN_ADMINISTRATOR: u64 = 77;
+/// The number with which this service says that it does not know the app here.
+pub(super) const NO_SUCH_APP: u64 = 78;
 pub(super) const REDIRECT: &str = "https://app.example/callback";
 
 #[derive(Debug)]
@@ -56,6 +58,11 @@ impl Connector for TestConnector {
         if by_number || failure.description.is_some_and(|text| text.contains("ask an administrator")) {
             let remedy = Remedy::new("Only an administrator may allow it.", Actor::Administrator, "Allow it.");
             return TokenFailureClass::AdminConsent(remedy);
+        }
+        if failure.codes.contains(&NO_SUCH_APP) {
+            let remedy = |actor| Remedy::new("The app is not known here.", actor, "Let it in.");
+            let (administrator, operator) = (remedy(Actor::Administrator), remedy(Actor::Operator));
+            return TokenFailureClass::AppRefused { administrator, operator };
         }
         TokenFailureClass::standard(failure)
     }

@@ -8,7 +8,7 @@ use crate::{
     ids::{GroupKey, ItemKey, PartitionId},
     store::{StateKey, StateQuery, StateRow, StateWrite},
     sync::{
-        change::{Body, Change, ChangePage, Removal, Revision},
+        change::{Body, Change, ChangePage, Next, Removal, Revision},
         feed::SyncItem,
         rows::{
             GROUPS, Keys, Lane, MEMBERS, MemberRow, PARTITIONS, PENDING, PartitionRow, PendingRow, QUARANTINE, decode,
@@ -41,12 +41,8 @@ impl<I: SyncItem> Engine<I> {
         page: ChangePage<I>,
         lane: Lane,
     ) -> Result<()> {
-        let keys = page.changes.iter().filter_map(|change| match change {
-            Change::Upsert { key, .. } | Change::Removed { key, .. } => Some(key.clone()),
-            Change::Malformed { key, .. } => key.clone(),
-            Change::GroupReset { .. } => None,
-        });
-        let members = self.members(partition, keys.collect()).await?;
+        let members = self.members(partition, page.changes.iter().filter_map(key_of).cloned().collect()).await?;
+        note_course(row, &page, &members, lane);
         let mut taken = Taken { members, touched: BTreeSet::new(), inputs: Vec::new(), writes: Vec::new() };
         if matches!(lane, Lane::Backfill) {
             let keys = page.changes.iter().filter_map(listed).collect();
@@ -243,6 +239,45 @@ impl<I: SyncItem> Engine<I> {
     }
 }
 
+fn key_of<I>(change: &Change<I>) -> Option<&ItemKey> {
+    match change {
+        Change::Upsert { key, .. } | Change::Removed { key, .. } => Some(key),
+        Change::Malformed { key, .. } => key.as_ref(),
+        Change::GroupReset { .. } => None,
+    }
+}
+
+/// Pages that go round in a circle bring nothing new, however new their positions look.
+fn note_course<I>(row: &mut PartitionRow, page: &ChangePage<I>, members: &BTreeMap<ItemKey, MemberRow>, lane: Lane) {
+    let ended = matches!(page.next, Next::Done { .. });
+    let member = |change: &Change<I>| members.get(key_of(change)?);
+    match (lane, &mut row.snapshot) {
+        (Lane::Live, _) => row.course.step(ended || page.changes.iter().any(|change| is_news(change, member(change)))),
+        (Lane::Backfill, Some(snapshot)) => {
+            let unseen = |change: &Change<I>| match member(change) {
+                Some(member) => member.seen < row.generation,
+                None => key_of(change).is_some() && !matches!(change, Change::Removed { .. }),
+            };
+            snapshot.course.step(ended || page.changes.iter().any(unseen));
+        }
+        (Lane::Backfill, None) => {}
+    }
+}
+
+/// Does it say of the item what is not known of it?
+fn is_news<I>(change: &Change<I>, member: Option<&MemberRow>) -> bool {
+    match (change, member) {
+        (Change::GroupReset { .. } | Change::Malformed { key: None, .. }, _) | (Change::Removed { .. }, None) => false,
+        (Change::Malformed { .. } | Change::Upsert { .. }, None) => true,
+        (Change::Malformed { .. }, Some(member)) => !member.quarantined,
+        (Change::Removed { how, .. }, Some(member)) => *how == Removal::Gone || !member.left,
+        (Change::Upsert { revision, .. }, Some(member)) => {
+            let tells = *revision != Revision::default() && *revision != member.revision;
+            member.left || tells && member.pending.is_none() && !is_settled_by_order(revision, &member.revision)
+        }
+    }
+}
+
 /// An item as a page names it.
 struct Upsert<I> {
     key: ItemKey,
@@ -281,6 +316,11 @@ fn settled(member: &MemberRow, revision: &Revision, lane: Lane) -> bool {
     if member.pending.is_some() {
         return true;
     }
-    let same = revision.order.is_some() && revision.order <= member.revision.order;
-    member.known && (matches!(lane, Lane::Backfill) && *revision == Revision::default() || same)
+    let said = matches!(lane, Lane::Backfill) && *revision == Revision::default();
+    member.known && (said || is_settled_by_order(revision, &member.revision))
+}
+
+/// Older than what is known, or the same: at the same place in the order, only the tag tells.
+fn is_settled_by_order(revision: &Revision, known: &Revision) -> bool {
+    revision.is_older_than(known) || revision.order.is_some() && revision == known
 }

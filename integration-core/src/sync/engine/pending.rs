@@ -15,8 +15,9 @@ use crate::{
     ids::{ItemKey, PartitionId},
     store::{StateKey, StateQuery, StateWrite, read_one},
     sync::{
+        batch::is_of_what_was_asked,
         change::{Fetched, Reason},
-        feed::SyncItem,
+        feed::{Feed, SyncItem},
         rows::{MEMBERS, MemberRow, PENDING, PendingRow, QUARANTINE, QuarantineRow, decode},
     },
     vault::SealContext,
@@ -33,6 +34,8 @@ pub(super) enum FetchEnd {
 const TRIES: u32 = 12;
 /// How often, where nothing came that could tell the item's fault from the service's.
 const TRIES_ALONE: u32 = 120;
+/// How often, where the service refuses it for good while others come: once more than by an accident.
+const TRIES_REFUSED: u32 = 3;
 
 /// Is it this item that fails, rather than the service, the quota or the sign-in?
 fn may_blame_the_item(error: &Error) -> bool {
@@ -41,9 +44,62 @@ fn may_blame_the_item(error: &Error) -> bool {
         ErrorKind::Conflict
             | ErrorKind::InvalidInput
             | ErrorKind::PermissionDenied
+            | ErrorKind::Timeout
             | ErrorKind::Unavailable
+            | ErrorKind::Unsupported
             | ErrorKind::Validation
     )
+}
+
+/// What else was asked for.
+#[derive(Clone, Copy)]
+enum Company {
+    /// Others, of which some came.
+    Came,
+    /// Others, of which none came.
+    Failed,
+    Nobody,
+}
+
+/// How often an item may fail like this.
+fn tries_of(error: &Error, company: Company) -> u32 {
+    let refused = is_of_what_was_asked(error) || error.kind() == ErrorKind::PermissionDenied;
+    match company {
+        Company::Came if is_of_what_was_asked(error) => TRIES_REFUSED,
+        Company::Came => TRIES,
+        // Its partition's head answered in the same slice: it is the item that is refused, not all of them.
+        Company::Nobody if refused => TRIES,
+        Company::Failed | Company::Nobody => TRIES_ALONE,
+    }
+}
+
+/// Fetches; where one of them spoils the call for all, each by itself.
+async fn fetch<I: SyncItem>(feed: &dyn Feed<Item = I>, keys: &[ItemKey]) -> Result<Vec<Fetched<I>>> {
+    let mut error = match feed.fetch(keys).await {
+        Err(error) if is_of_what_was_asked(&error) => error,
+        answered => return answered,
+    };
+    if let [key] = keys {
+        return Ok(vec![Fetched::NotYet(key.clone(), Arc::new(error))]);
+    }
+    let mut answers = Vec::with_capacity(keys.len());
+    for key in keys {
+        match feed.fetch(std::slice::from_ref(key)).await {
+            Ok(answer) => answers.extend(answer.into_iter().filter(|answer| answer.key() == key)),
+            Err(refused) if is_of_what_was_asked(&refused) => {
+                answers.push(Fetched::NotYet(key.clone(), Arc::new(refused)))
+            }
+            // It says nothing about the others, which wait.
+            Err(broken) => {
+                error = broken;
+                break;
+            }
+        }
+    }
+    if answers.is_empty() {
+        return Err(error);
+    }
+    Ok(answers)
 }
 
 /// What was not answered at all is as good as refused.
@@ -80,7 +136,7 @@ impl<I: SyncItem> Engine<I> {
         }
         let feed = if lane == "0" { &self.live } else { &self.backfill };
         let asked: Vec<ItemKey> = places.keys().cloned().collect();
-        let answers = feed.fetch(&asked).await?;
+        let answers = fetch(&**feed, &asked).await?;
         let mut members = BTreeMap::new();
         for partition in partitions {
             let here = places.iter().filter(|(_, (_, own))| own.partition == *partition).map(|(item, _)| item.clone());
@@ -98,7 +154,11 @@ impl<I: SyncItem> Engine<I> {
     ) -> Result<FetchEnd> {
         let (mut writes, mut inputs, mut refused) = (Vec::new(), Vec::new(), None);
         let answers = with_the_unanswered(answers, places.keys());
-        let others_came = answers.iter().any(|answer| !matches!(answer, Fetched::NotYet(..)));
+        let company = match answers.iter().any(|answer| !matches!(answer, Fetched::NotYet(..))) {
+            true => Company::Came,
+            false if places.len() > 1 => Company::Failed,
+            false => Company::Nobody,
+        };
         for answer in answers {
             let key = answer.key().clone();
             // An answer that was not asked for, or twice, has no place to settle.
@@ -112,13 +172,13 @@ impl<I: SyncItem> Engine<I> {
                         continue;
                     }
                     tries += 1;
-                    if tries < if others_came { TRIES } else { TRIES_ALONE } {
+                    if tries < tries_of(&error, company) {
                         writes.push(self.keys.put(PENDING, place, &PendingRow { partition, tries })?);
                         continue;
                     }
                     // It stood in front of the others for long enough.
-                    let reason =
-                        Reason::new(format!("it could not be fetched {tries} times: {}", error.kind().as_str()));
+                    let cause = error.kind().as_str();
+                    let reason = Reason::new(format!("it could not be fetched {tries} times: {cause}"));
                     writes.push(self.quarantine(slice, &partition, Some(&key), &Bytes::new(), &reason).await?);
                     member.quarantined = true;
                 }
