@@ -204,9 +204,37 @@ impl MessageStub {
     }
 }
 
-crate::opaque_id! {
-    /// Identifies one sending for good: becomes the `Message-ID` (without angle brackets, `left@right`).
-    SendKey
+/// Identifies one sending for good: becomes the `Message-ID` (without angle brackets, `left@right`).
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct SendKey {
+    text: String,
+    since: Option<DateTime<Utc>>,
+}
+
+impl SendKey {
+    /// A key.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self { text: text.into(), since: None }
+    }
+
+    /// Nothing was sent under it before this instant: a look-up need not look further back. Clocks may differ: leave room.
+    #[must_use]
+    pub fn with_since(mut self, since: DateTime<Utc>) -> Self {
+        self.since = Some(since);
+        self
+    }
+
+    /// The key as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Since when something may have been sent under it; `None`: nobody said.
+    #[must_use]
+    pub fn since(&self) -> Option<DateTime<Utc>> {
+        self.since
+    }
 }
 
 /// How to send; the default sends now, in a new thread, without a key.

@@ -41,6 +41,9 @@ impl Hub {
 
     async fn run_job(&self, job: Job, stop: &Shutdown) -> JobOutcome {
         let tenant = &job.tenant;
+        if !matches!(job.kind, JobKind::Retention) {
+            self.keep_retiring(tenant).await;
+        }
         match &job.kind {
             JobKind::SyncMail { connection } => {
                 self.notice(tenant, connection).await;
@@ -77,8 +80,8 @@ impl Hub {
                 Ok(()) => JobOutcome::Done { again_in: None },
                 Err(error) => JobOutcome::Failed { error, again_in: Some(RETRY) },
             },
-            JobKind::Retention => match self.retire(tenant).await {
-                Ok(()) => JobOutcome::Done { again_in: Some(super::retention::DAILY) },
+            JobKind::Retention => match self.retire(tenant).await.and(self.retire_again(tenant).await) {
+                Ok(again_in) => JobOutcome::Done { again_in },
                 Err(error) => JobOutcome::Failed { error, again_in: Some(PATIENCE) },
             },
             JobKind::ReplayQuarantine { connection } => match self.replay(tenant, connection).await {

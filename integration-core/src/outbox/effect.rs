@@ -3,6 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 
 use super::intent::IntentKey;
 use crate::{
@@ -26,6 +27,8 @@ pub struct EffectCall {
     pub intent: IntentKey,
     /// The key for the service: the same for every attempt.
     pub token: String,
+    /// Nothing was asked of the service before this instant, by the store's clock: a look-up need not look further back.
+    pub since: DateTime<Utc>,
     /// What was prepared, opened.
     pub content: Arc<[u8]>,
 }

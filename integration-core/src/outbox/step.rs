@@ -62,6 +62,7 @@ impl Outbox {
         };
         intent.state = IntentState::Sending { since: now, fence: about.guard.fence };
         intent.attempts += 1;
+        intent.first_attempt.get_or_insert(now);
         // Durable before the call: whoever finds it knows that it may have happened.
         if !self.commit(about.guard, &[self.write(&intent, version)?]).await? {
             return Ok(());
@@ -97,12 +98,15 @@ impl Outbox {
         let row = read_one(&*self.parts.store, self.tenant(), spaces::BODIES, intent_key(&intent.key)).await?;
         let row = row.ok_or_else(|| Error::new(ErrorKind::Validation, "the content of the intent is gone"))?;
         let content = self.parts.sealer.open(&context(self.tenant(), &intent.key), &row.bytes).await?;
+        // The session goes by this process's clock.
+        let ends = later(self.session.parts().clock.now(), self.options.attempt);
         let call = EffectCall {
             connection: self.connection.clone(),
             connector: Arc::clone(&self.connector),
-            session: self.session.clone().with_deadline(Some(later(self.now(), self.options.attempt))),
+            session: self.session.clone().with_deadline(Some(ends)),
             intent: intent.key.clone(),
             token: intent.token.clone(),
+            since: intent.first_attempt.unwrap_or(intent.created_at),
             content: Arc::from(content.expose().as_slice()),
         };
         Ok((effect, call))
