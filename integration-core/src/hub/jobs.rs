@@ -17,8 +17,9 @@ use crate::{
     sync::{Job, JobKind, JobOutcome, JobRunner, MailSync, Shutdown, SliceEnd},
 };
 
-/// How long another worker's lease is waited for before asking again.
-const BUSY: Duration = Duration::from_secs(1);
+/// How long another worker's lease is waited for before asking again. A lease ends shortly after the claim that a killed
+/// process had beside it: what it left is taken over within a second.
+const BUSY: Duration = Duration::from_millis(250);
 /// How long a failed slice waits.
 const RETRY: Duration = Duration::from_secs(60);
 /// How long it waits where somebody else than the person has to act.

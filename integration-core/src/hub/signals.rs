@@ -18,7 +18,9 @@ use crate::{
         rows::{later, whole},
     },
     page::{Page, PageToken},
-    store::{Expect, LeaseGuard, LeaseKey, Space, StateKey, StateQuery, StateWrite, StoreClock, StoreTransaction, read_one},
+    store::{
+        Expect, LeaseGuard, LeaseKey, Space, StateKey, StateQuery, StateWrite, StoreClock, StoreTransaction, read_one,
+    },
     sync::{Job, Shutdown, hold::holding},
 };
 

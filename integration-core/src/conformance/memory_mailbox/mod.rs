@@ -143,7 +143,8 @@ impl MemoryMailbox {
         let mut state = self.call()?;
         let mut mail = mail.clone();
         mail.from.get_or_insert_with(|| crate::email::Address::new(&self.address));
-        let message_id = key.map_or_else(|| format!("{}@memory.example", state.next_id()), |key| key.as_str().to_owned());
+        let message_id =
+            key.map_or_else(|| format!("{}@memory.example", state.next_id()), |key| key.as_str().to_owned());
         let now = self.clock.now();
         let raw = compose::compose(&mail, Some(&message_id), now)?;
         let id = state.put(raw.into(), place, true, now);
