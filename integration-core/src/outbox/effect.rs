@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use super::intent::IntentKey;
 use crate::{
     connection::{Connection, Connector},
-    email::Sent,
+    email::{LookUp, Sent},
     error::Result,
     http::Session,
 };
@@ -29,6 +29,8 @@ pub struct EffectCall {
     pub token: String,
     /// Nothing was asked of the service before this instant, by the store's clock: a look-up need not look further back.
     pub since: DateTime<Utc>,
+    /// How thoroughly [`Effect::find`] is to look: nothing is repeated without proof.
+    pub look_up: LookUp,
     /// What was prepared, opened.
     pub content: Arc<[u8]>,
 }
@@ -82,7 +84,8 @@ pub trait Effect: fmt::Debug + Send + Sync + 'static {
     /// See the trait.
     async fn perform(&self, call: &EffectCall) -> Result<Performed>;
 
-    /// Looks for it, under [`EffectCall::token`].
+    /// Looks for it, under [`EffectCall::token`]. Unless only a glance is asked for ([`EffectCall::look_up`]), `None` is
+    /// taken for the proof that it did not happen.
     ///
     /// # Errors
     /// Whatever the service answers. Temporary errors are asked again later; after others nobody can know, and the intent

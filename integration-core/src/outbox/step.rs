@@ -16,7 +16,7 @@ use super::{
     worker::{About, Outbox},
 };
 use crate::{
-    email::Sent,
+    email::{LookUp, Sent},
     error::{Actor, Error, ErrorKind, Remedy, Result, Retry},
     event::Event,
     store::{Expect, StateKey, StateWrite, read_one},
@@ -107,6 +107,7 @@ impl Outbox {
             intent: intent.key.clone(),
             token: intent.token.clone(),
             since: intent.first_attempt.unwrap_or(intent.created_at),
+            look_up: LookUp::Proof,
             content: Arc::from(content.expose().as_slice()),
         };
         Ok((effect, call))
@@ -139,37 +140,36 @@ impl Outbox {
     async fn look_up(
         &self,
         about: &About<'_>,
-        (intent, version): (Intent, u64),
+        (mut intent, version): (Intent, u64),
         (since, look_ups): (DateTime<Utc>, u32),
     ) -> Result<()> {
+        // The last one decides, and proof may cost much: the others only have to find it early.
+        let decides = look_ups + 1 >= self.options.look_ups && self.now() >= later(since, self.options.doubt());
+        let look = if decides { LookUp::Proof } else { LookUp::Glance };
         let found = match self.met(&intent).await? {
             Some(met) => Ok(Some(met)),
-            None => self.ask(&intent).await,
+            None => self.ask(&intent, look).await,
         };
         match found {
             Ok(Some(performed)) => self.done(about, (intent, version), performed).await,
-            Ok(None) => self.not_found(about, (intent, version), (since, look_ups + 1)).await,
+            Ok(None) if decides => self.absent(about, (intent, version)).await,
+            Ok(None) => {
+                let wait = self.options.look_up_wait(look_ups + 1);
+                intent.state = IntentState::Unknown { since, look_ups: look_ups + 1 };
+                self.put_off(about, (intent, version), wait).await.map(drop)
+            }
             Err(error) => self.cannot_tell(about, (intent, version), (since, look_ups), &error).await,
         }
     }
 
-    async fn ask(&self, intent: &Intent) -> Result<Option<Performed>> {
-        let (effect, call) = self.call(intent).await?;
+    async fn ask(&self, intent: &Intent, look: LookUp) -> Result<Option<Performed>> {
+        let (effect, mut call) = self.call(intent).await?;
+        call.look_up = look;
         self.contained(effect.find(&call)).await
     }
 
-    async fn not_found(
-        &self,
-        about: &About<'_>,
-        (mut intent, version): (Intent, u64),
-        (since, look_ups): (DateTime<Utc>, u32),
-    ) -> Result<()> {
-        let now = self.now();
-        if look_ups < self.options.look_ups || now < later(since, self.options.doubt()) {
-            intent.state = IntentState::Unknown { since, look_ups };
-            let wait = self.options.look_up_wait(look_ups);
-            return self.put_off(about, (intent, version), wait).await.map(drop);
-        }
+    /// It is proved absent.
+    async fn absent(&self, about: &About<'_>, (mut intent, version): (Intent, u64)) -> Result<()> {
         let absent = Event::OutcomeResolved { intent: intent.key.clone(), happened: false };
         if intent.attempts >= self.options.attempts || self.is_late(&intent) {
             let error = out_of_tries(&intent);

@@ -4,7 +4,7 @@
 use chrono::TimeDelta;
 use integration_core::{
     Error, ErrorKind, Result,
-    email::{Depth, Outgoing, SendKey, SendOptions, Sent, compose},
+    email::{Depth, LookUp, Outgoing, SendKey, SendOptions, Sent, compose},
     ids::{MessageId, ThreadId},
     outbox::SEND_KEY_HEADER,
     sync::Fetched,
@@ -15,9 +15,10 @@ use super::{Gmail, convert, fetch, query, wire};
 /// Where a mail whose `Message-ID` was replaced is looked for, if nobody says since when: an outbox gives up after a day.
 const LATEST: &str = "newer_than:2d";
 /// How far the clock that says since when may be wrong.
-const DOUBT: TimeDelta = TimeDelta::hours(2);
-/// How many are listed at once.
+const DOUBT: TimeDelta = TimeDelta::minutes(70);
+/// How many are listed at once; at a glance, how many of the newest are looked at.
 const PAGE: &str = "100";
+const GLANCE: &str = "25";
 /// How many pages are looked through: each message costs as much as reading it.
 const MAX_PAGES: usize = 30;
 
@@ -49,7 +50,7 @@ async fn written_id(gmail: &Gmail, id: &str) -> Option<String> {
 /// sent since: Gmail replaces a `Message-ID` at times, and cannot search by another header. Absent only if nothing that may
 /// be it was left out.
 pub(super) async fn find_sent(gmail: &Gmail, key: &SendKey) -> Result<Option<Sent>> {
-    let mut named = Listing::new(query::by_message_id(key.as_str()));
+    let mut named = Listing::new(query::by_message_id(key.as_str()), LookUp::Proof);
     while let Some(stubs) = named.next(gmail).await? {
         if let Some(stub) = stubs.into_iter().next() {
             let thread = stub.thread_id.map(ThreadId::new);
@@ -57,7 +58,7 @@ pub(super) async fn find_sent(gmail: &Gmail, key: &SendKey) -> Result<Option<Sen
         }
     }
     let since = key.since().and_then(|since| since.checked_sub_signed(DOUBT));
-    let mut latest = Listing::new(since.map_or_else(|| LATEST.to_owned(), query::sent_since));
+    let mut latest = Listing::new(since.map_or_else(|| LATEST.to_owned(), query::sent_since), key.look_up());
     while let Some(stubs) = latest.next(gmail).await? {
         if let Some(sent) = marked(gmail, key, &stubs).await? {
             return Ok(Some(sent));
@@ -89,14 +90,15 @@ async fn marked(gmail: &Gmail, key: &SendKey, stubs: &[wire::Stub]) -> Result<Op
 /// What is, or was, in the sent folder and answers a search; newest first, page by page.
 struct Listing {
     search: String,
+    look: LookUp,
     page: Option<String>,
     pages: usize,
     ended: bool,
 }
 
 impl Listing {
-    fn new(search: String) -> Self {
-        Self { search, page: None, pages: 0, ended: false }
+    fn new(search: String, look: LookUp) -> Self {
+        Self { search, look, page: None, pages: 0, ended: false }
     }
 
     /// The next page, which may be empty without being the last; `None` behind the last.
@@ -107,12 +109,13 @@ impl Listing {
         if self.pages == MAX_PAGES {
             return Err(cannot_tell("more was sent since than is looked through"));
         }
+        let glance = self.look == LookUp::Glance;
         let mut parameters = vec![
             ("q", self.search.as_str().into()),
             ("labelIds", "SENT".into()),
             // Deleting it afterwards does not unsend it.
             ("includeSpamTrash", "true".into()),
-            ("maxResults", PAGE.into()),
+            ("maxResults", if glance { GLANCE } else { PAGE }.into()),
         ];
         parameters.extend(self.page.as_deref().map(|page| ("pageToken", page.into())));
         let list: wire::MessageList = gmail.session.send(gmail.client.list(parameters)?).await?.json()?;
@@ -120,7 +123,7 @@ impl Listing {
         let stubs: Option<Vec<_>> = list.messages.iter().map(|stub| read(stub.get())).collect();
         let stubs = stubs.ok_or_else(|| cannot_tell("a message that may be the sent one is not named"))?;
         self.pages += 1;
-        self.ended = list.next_page_token.is_none();
+        self.ended = glance || list.next_page_token.is_none();
         if !self.ended && list.next_page_token == self.page {
             return Err(cannot_tell("the listing of what was sent does not end"));
         }

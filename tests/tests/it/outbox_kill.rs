@@ -5,6 +5,7 @@ use std::{
     collections::BTreeMap,
     os::unix::process::ExitStatusExt,
     process::Child,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -16,6 +17,7 @@ use integration_core::{
     ids::{ConnectionId, FolderId, MessageId},
     oauth::Authorise,
     outbox::{IntentKey, IntentOptions, IntentState, OutboxOptions, enqueue},
+    store::SyncStore,
     sync::{Fetched, Job, JobOutcome, Shutdown},
 };
 
@@ -64,14 +66,14 @@ fn sending() -> Authorise {
 }
 
 /// Enqueues the mail of this number; nothing happens if it is known.
-async fn put(hub: &Hub, database: &StoreUrl, (from, number): (&ConnectionId, usize)) {
+async fn put(hub: &Hub, store: &dyn SyncStore, (from, number): (&ConnectionId, usize)) {
     let mut mail = Outgoing::default();
     mail.to = vec![Address::new("buyer@acme.example")];
     mail.subject = format!("Offer {number}");
     mail.text = Some("As promised.".to_owned());
     let options = IntentOptions::default().with_key(key(number));
     let prepared = hub.prepare_send(&tenant(), from, &mail, options).await.unwrap();
-    let mut tx = database.stores().await.sync.begin(None).await.unwrap();
+    let mut tx = store.begin(None).await.unwrap();
     enqueue(&prepared, &mut *tx).await.unwrap();
     tx.commit().await.unwrap();
 }
@@ -82,8 +84,9 @@ pub(crate) async fn work(hub: &Hub, database: &StoreUrl, origin: &str) {
         Some(connection) => connection,
         None => worker::sign_in(hub, origin, Service::Google, sending()).await,
     };
+    let store = database.stores().await.sync;
     for number in 0..MAILS {
-        put(hub, database, (&connection.id, number)).await;
+        put(hub, &*store, (&connection.id, number)).await;
     }
     let job = Job::outbox(&tenant(), &connection.id);
     loop {
@@ -170,6 +173,7 @@ struct Senders {
     url: StoreUrl,
     sandbox: FarSandbox,
     hub: Hub,
+    store: Arc<dyn SyncStore>,
     mails: usize,
 }
 
@@ -192,13 +196,14 @@ impl Senders {
             let address = format!("seller{index}@example.com");
             connections.push(worker::connect_somebody((&hub, &sandbox), &tenant(), &address, sending()).await.id);
         }
+        let store = url.stores().await.sync;
         for number in 0..mails {
-            put(&hub, &url, (&connections[number % PROCESSES], number)).await;
+            put(&hub, &*store, (&connections[number % PROCESSES], number)).await;
         }
         for connection in &connections {
             hub.outbox_changed(&tenant(), connection).await.unwrap();
         }
-        Self { processes: Vec::new(), url, sandbox, hub, mails }
+        Self { processes: Vec::new(), url, sandbox, hub, store, mails }
     }
 
     fn start(&self) -> Child {
@@ -207,7 +212,7 @@ impl Senders {
     }
 
     async fn left(&self) -> usize {
-        worker::rows(&*self.url.stores().await.sync, "outbox_due").await.len()
+        worker::rows(&*self.store, "outbox_due").await.len()
     }
 
     /// Kills one after the other, each after some more calls, for as long as mail is left; how often.

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use futures_util::TryStreamExt;
 use integration_core::{
     ErrorKind,
-    email::{Address, Depth, EmailProvider, Message, MessageQuery, Outgoing, ReplyTo, SendKey, SendOptions},
+    email::{Address, Depth, EmailProvider, LookUp, Message, MessageQuery, Outgoing, ReplyTo, SendKey, SendOptions},
     http::TransportErrorKind,
     ids::{FolderId, MessageId, PartId, ThreadId},
     sync::Fetched,
@@ -343,7 +343,7 @@ async fn what_was_sent_is_absent_only_once_every_page_was_looked_through() {
         let headers = [json!({ "name": "X-Integration-Send-Key", "value": key })];
         json!({ "id": "s1", "threadId": "t1", "historyId": "7", "payload": { "headers": headers } })
     };
-    let since = Step::get(list).with_query("q", "after:1772434799").with_query("labelIds", "SENT");
+    let since = Step::get(list).with_query("q", "after:1772437799").with_query("labelIds", "SENT");
     let (transport, gmail) = gmail([
         // A page may be empty and the next one not.
         Step::get(list)
@@ -362,11 +362,24 @@ async fn what_was_sent_is_absent_only_once_every_page_was_looked_through() {
         Step::get(list).answers_json(200, &empty),
         Step::get(list).answers_json(200, &json!({ "messages": [7] })),
     ]);
-    // The clock of whoever says since when may be two hours wrong.
+    // The clock of whoever says since when may be an hour wrong.
     let key = SendKey::new("key@example.com").with_since("2026-03-02T09:00:00Z".parse().unwrap());
     assert_eq!(gmail.find_sent(&key).await.unwrap().unwrap().id.as_str(), "s1");
     assert_eq!(gmail.find_sent(&key).await.unwrap(), None);
     assert_eq!(gmail.find_sent(&key).await.unwrap_err().kind(), ErrorKind::Validation);
+    transport.finish();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_glance_looks_at_the_newest_only_and_asks_for_no_more() {
+    let (list, empty) = ("/gmail/v1/users/me/messages", json!({ "resultSizeEstimate": 0 }));
+    let newest = Step::get(list).with_query("maxResults", "25");
+    let (transport, gmail) = gmail([
+        Step::get(list).with_query("q", "rfc822msgid:key@example.com").answers_json(200, &empty),
+        newest.answers_json(200, &json!({ "messages": [], "nextPageToken": "p" })),
+    ]);
+    let key = SendKey::new("key@example.com").with_look_up(LookUp::Glance);
+    assert_eq!(gmail.find_sent(&key).await.unwrap(), None);
     transport.finish();
 }
 

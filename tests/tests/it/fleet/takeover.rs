@@ -11,25 +11,31 @@ use tokio::task::JoinHandle;
 /// Something held: a claim or a lease.
 type Name = (&'static str, String);
 
-/// By whom, as a fence, and until when by the server's clock in milliseconds; `None`: given back.
-type Hold = (i64, Option<i64>);
+/// By whom, as a fence, and until when, in milliseconds of the server's clock.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct Hold {
+    fence: i64,
+    until: i64,
+}
 
 const CLAIMS: &str = "SELECT key, fence, claimed_until, (extract(epoch FROM clock_timestamp()) * 1000)::bigint \
-    FROM integration_job";
-const LEASES: &str = "SELECT key, fence, CASE WHEN holder <> '' THEN expires END, \
-    (extract(epoch FROM clock_timestamp()) * 1000)::bigint FROM integration_lease WHERE key LIKE 'sync%'";
-const OFTEN: Duration = Duration::from_millis(50);
+    FROM integration_job WHERE claimed_until IS NOT NULL AND ($1 OR key = ANY($2))";
+const LEASES: &str = "SELECT key, fence, expires, (extract(epoch FROM clock_timestamp()) * 1000)::bigint \
+    FROM integration_lease WHERE holder <> '' AND key LIKE 'sync%' AND ($1 OR key = ANY($2))";
+const NOW: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint";
+const OFTEN: Duration = Duration::from_millis(100);
 
-/// Everything that is held, and the server's time.
-async fn holds(rows: &mut PgConnection) -> (BTreeMap<Name, Hold>, i64) {
-    let (mut found, mut now) = (BTreeMap::new(), 0);
+/// What is held, of these or of everything.
+async fn holds(rows: &mut PgConnection, of: Option<&BTreeMap<Name, Hold>>) -> BTreeMap<Name, (Hold, i64)> {
+    let mut found = BTreeMap::new();
     for (kind, select) in [("claim", CLAIMS), ("lease", LEASES)] {
-        for row in sqlx::query(select).fetch_all(&mut *rows).await.unwrap() {
-            now = row.get(3);
-            found.insert((kind, row.get::<String, _>(0)), (row.get(1), row.get(2)));
+        let keys: Vec<&str> = of.into_iter().flatten().map(|((_, key), _)| key.as_str()).collect();
+        for row in sqlx::query(select).bind(of.is_none()).bind(keys).fetch_all(&mut *rows).await.unwrap() {
+            let hold = Hold { fence: row.get(1), until: row.get(2) };
+            found.insert((kind, row.get(0)), (hold, row.get(3)));
         }
     }
-    (found, now)
+    found
 }
 
 /// What came of one kill: how much the killed process had left, and how long the last of it lay.
@@ -45,23 +51,24 @@ pub(super) struct Takeover {
 /// is a living process's; what runs out is the killed one's.
 pub(super) async fn watch(url: &str, lease: Duration) -> JoinHandle<Takeover> {
     let mut rows = PgConnection::connect(url).await.unwrap();
-    let (held, killed_at) = holds(&mut rows).await;
-    let mut watched: BTreeMap<Name, (i64, i64)> =
-        held.into_iter().filter_map(|(name, (fence, until))| Some((name, (fence, until?)))).collect();
+    let killed_at: i64 = sqlx::query_scalar(NOW).fetch_one(&mut rows).await.unwrap();
+    let held = holds(&mut rows, None).await;
+    let mut watched: BTreeMap<Name, Hold> = held.into_iter().map(|(name, (hold, _))| (name, hold)).collect();
     tokio::spawn(async move {
         let (began, mut taken) = (Instant::now(), Takeover::default());
         while !watched.is_empty() && began.elapsed() < lease * 3 + Duration::from_secs(10) {
             tokio::time::sleep(OFTEN).await;
-            let (found, now) = holds(&mut rows).await;
-            watched.retain(|name, (fence, until)| match found.get(name) {
-                Some((same, Some(still))) if same == fence => still == until,
+            let found = holds(&mut rows, Some(&watched)).await;
+            watched.retain(|name, before| match found.get(name) {
+                Some((hold, _)) if hold.fence == before.fence => hold.until == before.until,
                 // Somebody else's, after it had run out.
-                Some((_, Some(_))) if now > *until => {
+                Some((_, now)) if *now > before.until => {
                     taken.held += 1;
                     let lay = u64::try_from(now - killed_at).unwrap_or_default();
                     taken.longest = taken.longest.max(Duration::from_millis(lay));
                     false
                 }
+                // Given back by whoever lives, and perhaps taken since.
                 _ => false,
             });
         }
