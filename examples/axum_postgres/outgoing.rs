@@ -1,7 +1,7 @@
 //! Mail that leaves exactly once: the host's row and our intent are one transaction, the host's own.
 
 use integration_core::{
-    Result,
+    ErrorKind, Result,
     email::{Address, Outgoing},
     hub::Hub,
     ids::{ConnectionId, TenantId},
@@ -30,7 +30,26 @@ pub(crate) struct Shown {
 }
 
 /// Writes the row and the intent. What leaves the mailbox, and when, is the outbox's business from here.
+///
+/// The same form may come twice at the same time, to two of these programs: the one that is later sees the other's intent
+/// when it prepares again.
 pub(crate) async fn write(
+    database: &Database,
+    hub: &Hub,
+    (tenant, from): (&TenantId, &ConnectionId),
+    letter: &Letter,
+) -> Result<()> {
+    match enqueue_once(database, hub, (tenant, from), letter).await {
+        Err(error) if error.kind() == ErrorKind::Conflict => {
+            enqueue_once(database, hub, (tenant, from), letter).await?;
+        }
+        written => written?,
+    }
+    // A hint only: without it the next slice of the mailbox notices.
+    hub.outbox_changed(tenant, from).await
+}
+
+async fn enqueue_once(
     database: &Database,
     hub: &Hub,
     (tenant, from): (&TenantId, &ConnectionId),
@@ -51,9 +70,7 @@ pub(crate) async fn write(
     let mut ours: Box<dyn StoreTransaction + '_> = Box::new(database.store.enlist(&mut tx));
     enqueue(&prepared, &mut *ours).await?;
     ours.commit().await?;
-    tx.commit().await.map_err(lost)?;
-    // A hint only: without it the next slice of the mailbox notices.
-    hub.outbox_changed(tenant, from).await
+    tx.commit().await.map_err(lost)
 }
 
 /// The latest mails.

@@ -164,16 +164,30 @@ async fn send(
     Form(form): Form<Written>,
 ) -> Result<Response, Trouble> {
     let foreign = headers.get("sec-fetch-site").is_some_and(|site| site != "same-origin");
-    if foreign || signed_in(&headers).is_none() {
+    let Some(user) = signed_in(&headers).filter(|_| !foreign) else {
         return Ok(StatusCode::FORBIDDEN.into_response());
-    }
+    };
     let tenant = TenantId::new(TENANT);
-    let sends =
-        |one: &Connection| one.status == ConnectionStatus::Active && one.capabilities.contains(&Capability::MailSend);
-    let Some(from) = site.hub.connections(&tenant).await?.into_iter().find(sends) else {
+    let Some(from) = own_mailbox(&site, &tenant, &user).await? else {
         return Ok(Redirect::to("/accounts/connect").into_response());
     };
     let letter = Letter { key: form.key, to: form.to, subject: form.subject, text: form.text };
     outgoing::write(&site.database, &site.hub, (&tenant, &from.id), &letter).await?;
     Ok(Redirect::to("/").into_response())
+}
+
+/// The mailbox that this person connected and that can send: nobody writes in another's name.
+async fn own_mailbox(site: &Site, tenant: &TenantId, user: &str) -> Result<Option<Connection>> {
+    let select = "SELECT connection FROM crm_owner WHERE tenant = $1 AND owner = $2";
+    let own: Vec<String> = sqlx::query_scalar(select)
+        .bind(tenant.as_str())
+        .bind(user)
+        .fetch_all(&site.database.pool)
+        .await
+        .map_err(lost)?;
+    let sends = |one: &Connection| {
+        let ready = one.status == ConnectionStatus::Active && one.capabilities.contains(&Capability::MailSend);
+        ready && own.iter().any(|id| id == one.id.as_str())
+    };
+    Ok(site.hub.connections(tenant).await?.into_iter().find(sends))
 }

@@ -16,8 +16,8 @@ pub mod signature;
 mod types;
 
 pub use provider::{
-    Depth, Drafts, EmailCapabilities, EmailProvider, EmailProviderExt, Folder, Folders, MessageQuery, MessageStub,
-    SendKey, SendOptions, Sent,
+    Depth, Drafts, EmailCapabilities, EmailProvider, EmailProviderExt, Folder, Folders, LookUp, MessageQuery,
+    MessageStub, SendKey, SendOptions, Sent,
 };
 pub use types::{
     Address, Attachment, Direction, MailFlags, MailItem, MailKind, Message, MessageHeaders, Outgoing,

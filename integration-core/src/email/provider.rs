@@ -56,10 +56,11 @@ pub trait EmailProvider: fmt::Debug + Send + Sync + 'static {
     /// `OutcomeUnknown` is a real answer; `InvalidInput` for what the service refuses.
     async fn send(&self, mail: &Outgoing, options: &SendOptions) -> Result<Sent>;
 
-    /// The message that was sent under this key, if it left.
+    /// The message that was sent under this key, if it left. `None` is the proof that it did not, unless only a
+    /// [`LookUp::Glance`] was asked for.
     ///
     /// # Errors
-    /// What the service answers.
+    /// What the service answers; `Validation` where it cannot be told.
     async fn find_sent(&self, key: &SendKey) -> Result<Option<Sent>>;
 
     /// Drafts, where the mailbox has them.
@@ -204,9 +205,62 @@ impl MessageStub {
     }
 }
 
-crate::opaque_id! {
-    /// Identifies one sending for good: becomes the `Message-ID` (without angle brackets, `left@right`).
-    SendKey
+/// Identifies one sending for good: becomes the `Message-ID` (without angle brackets, `left@right`).
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct SendKey {
+    text: String,
+    since: Option<DateTime<Utc>>,
+    look: LookUp,
+}
+
+/// How thoroughly is looked for what may have been sent.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum LookUp {
+    /// Where it most likely is: what is not found may be there all the same, and is looked for again.
+    Glance,
+    /// Everywhere: what is not found was not sent. Where that much cannot be looked through, that is an error.
+    #[default]
+    Proof,
+}
+
+impl SendKey {
+    /// A key.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self { text: text.into(), since: None, look: LookUp::Proof }
+    }
+
+    /// Nothing was sent under it before this instant: a look-up need not look further back. Clocks may differ: leave room.
+    #[must_use]
+    pub fn with_since(mut self, since: DateTime<Utc>) -> Self {
+        self.since = Some(since);
+        self
+    }
+
+    /// How thoroughly to look for it; everywhere unless set.
+    #[must_use]
+    pub fn with_look_up(mut self, look: LookUp) -> Self {
+        self.look = look;
+        self
+    }
+
+    /// The key as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// How thoroughly to look for it.
+    #[must_use]
+    pub fn look_up(&self) -> LookUp {
+        self.look
+    }
+
+    /// Since when something may have been sent under it; `None`: nobody said.
+    #[must_use]
+    pub fn since(&self) -> Option<DateTime<Utc>> {
+        self.since
+    }
 }
 
 /// How to send; the default sends now, in a new thread, without a key.

@@ -127,6 +127,9 @@ pub enum EventKind {
         /// Texts of messages; the activities stay without them.
         #[serde(default)]
         texts: u64,
+        /// Finished intents of the outbox.
+        #[serde(default)]
+        intents: u64,
     },
     /// A host signal that a listener could not take, also not later.
     SignalParked {

@@ -270,6 +270,7 @@ impl HubBuilder {
             breakers: std::sync::Mutex::default(),
             running: std::sync::Mutex::default(),
             runs: std::sync::atomic::AtomicU64::default(),
+            retiring: std::sync::Mutex::default(),
         })))
     }
 }

@@ -17,8 +17,9 @@ use crate::{
     sync::{Job, JobKind, JobOutcome, JobRunner, MailSync, Shutdown, SliceEnd},
 };
 
-/// How long another worker's lease is waited for before asking again.
-const BUSY: Duration = Duration::from_secs(1);
+/// How long another worker's lease is waited for before asking again. A lease ends shortly after the claim that a killed
+/// process had beside it: what it left is taken over within a second.
+const BUSY: Duration = Duration::from_millis(250);
 /// How long a failed slice waits.
 const RETRY: Duration = Duration::from_secs(60);
 /// How long it waits where somebody else than the person has to act.
@@ -41,6 +42,9 @@ impl Hub {
 
     async fn run_job(&self, job: Job, stop: &Shutdown) -> JobOutcome {
         let tenant = &job.tenant;
+        if !matches!(job.kind, JobKind::Retention) {
+            self.keep_retiring(tenant).await;
+        }
         match &job.kind {
             JobKind::SyncMail { connection } => {
                 self.notice(tenant, connection).await;
@@ -77,8 +81,8 @@ impl Hub {
                 Ok(()) => JobOutcome::Done { again_in: None },
                 Err(error) => JobOutcome::Failed { error, again_in: Some(RETRY) },
             },
-            JobKind::Retention => match self.retire(tenant).await {
-                Ok(()) => JobOutcome::Done { again_in: Some(super::retention::DAILY) },
+            JobKind::Retention => match self.retire(tenant).await.and(self.retire_again(tenant).await) {
+                Ok(again_in) => JobOutcome::Done { again_in },
                 Err(error) => JobOutcome::Failed { error, again_in: Some(PATIENCE) },
             },
             JobKind::ReplayQuarantine { connection } => match self.replay(tenant, connection).await {

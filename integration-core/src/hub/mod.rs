@@ -20,6 +20,8 @@ mod why;
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
+use chrono::{DateTime, Utc};
+
 pub use builder::HubBuilder;
 pub use choices::DirectoryChange;
 pub use erase::{Afterwards, Erase, ErasePerson, Erased};
@@ -83,6 +85,8 @@ struct Inner {
     /// The slices that run in this process; several of one connection while all but one are turned away.
     running: std::sync::Mutex<BTreeMap<(TenantId, ConnectionId, u64), Shutdown>>,
     runs: std::sync::atomic::AtomicU64,
+    /// When this process last saw to it that what a tenant keeps is looked at daily.
+    retiring: std::sync::Mutex<BTreeMap<TenantId, DateTime<Utc>>>,
 }
 
 impl fmt::Debug for Hub {

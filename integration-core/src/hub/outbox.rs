@@ -129,7 +129,7 @@ impl Hub {
     /// # Errors
     /// `NotFound` if there is none of this key; `Conflict` if it is under way, may have happened, or is done; `Store`.
     pub async fn cancel_intent(&self, tenant: &TenantId, key: &IntentKey) -> Result<()> {
-        let now = self.0.clock.now();
+        let now = self.0.stores.sync.now().await?;
         self.change_intent(tenant, key, |intent| match intent.state {
             IntentState::Cancelled { .. } => Ok(Vec::new()),
             IntentState::Failed { .. } | IntentState::Waiting => {
@@ -150,7 +150,7 @@ impl Hub {
     /// # Errors
     /// `NotFound` if there is none of this key; `Conflict` if it is under way, done or cancelled; `Store`.
     pub async fn retry_failed(&self, tenant: &TenantId, key: &IntentKey) -> Result<()> {
-        let now = self.0.clock.now();
+        let now = self.0.stores.sync.now().await?;
         let mut connection = None;
         self.change_intent(tenant, key, |intent| match intent.state {
             IntentState::Waiting => Ok(Vec::new()),
@@ -253,7 +253,7 @@ impl Hub {
         let query = StateQuery::Range { tenant: tenant_id, space: rows::spaces::DUE, prefix, after: None, limit: 1 };
         let first = self.0.stores.sync.read(&query).await?.pop();
         let Some(entry) = first.map(|row| rows::DueEntry::read(&row)).transpose()? else { return Ok(()) };
-        if entry.at <= self.0.clock.now() {
+        if entry.at <= self.0.stores.sync.now().await? {
             self.outbox_changed(tenant, id).await?;
         }
         Ok(())
@@ -265,20 +265,7 @@ impl Hub {
         let intents: Vec<Intent> =
             self.all(tenant, spaces::INTENTS, String::new(), |row| decoded(spaces::INTENTS, &row)).await?;
         for intent in intents.into_iter().filter(|intent| intent.connection == *id) {
-            let key = rows::intent_key(&intent.key);
-            let own = [spaces::INTENTS, spaces::BODIES, spaces::SENT];
-            let mut writes: Vec<StateWrite> =
-                own.into_iter().map(|space| StateWrite::delete(tenant, space, key.clone())).collect();
-            if let Some(item) = self.sent_item(tenant, &intent.key).await? {
-                let ids = std::iter::once(&item.message_id).chain(&item.sent_message_id);
-                writes.extend(ids.map(|id| StateWrite::delete(tenant, spaces::SENT_IDS, StateKey::new([id]))));
-            }
-            let mut tx = self.0.stores.sync.begin(None).await?;
-            tx.write(&writes).await?;
-            for link in self.links(tenant).of_ours(&Ours::new("intent", intent.key.as_str())).await? {
-                self.links(tenant).remove(&link, &mut *tx).await?;
-            }
-            tx.commit().await?;
+            self.forget_intent(tenant, &intent.key, Expect::Any).await?;
         }
         let (below, links) = (StateKey::new([id.as_str()]).below(), self.links(tenant));
         let made: Vec<Link> =
@@ -291,6 +278,25 @@ impl Hub {
             tx.commit().await?;
         }
         Ok(())
+    }
+
+    /// Deletes an intent, its content, what left and the links to it; `Conflict` if it is not as expected.
+    pub(super) async fn forget_intent(&self, tenant: &TenantId, key: &IntentKey, expect: Expect) -> Result<()> {
+        use rows::spaces;
+        let delete = |space| StateWrite::delete(tenant, space, rows::intent_key(key));
+        let mut writes = vec![delete(spaces::INTENTS).expecting(expect), delete(spaces::BODIES), delete(spaces::SENT)];
+        if let Some(item) = self.sent_item(tenant, key).await? {
+            let ids = std::iter::once(&item.message_id).chain(&item.sent_message_id);
+            writes.extend(ids.map(|id| StateWrite::delete(tenant, spaces::SENT_IDS, StateKey::new([id]))));
+        }
+        let links = self.links(tenant);
+        let made = links.of_ours(&Ours::new("intent", key.as_str())).await?;
+        let mut tx = self.0.stores.sync.begin(None).await?;
+        tx.write(&writes).await?;
+        for link in &made {
+            links.remove(link, &mut *tx).await?;
+        }
+        tx.commit().await
     }
 
     fn outbox_parts(&self) -> OutboxParts {

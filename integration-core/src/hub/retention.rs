@@ -1,17 +1,24 @@
-//! What is kept for how long: quarantined items, the words of messages, events.
+//! What is kept for how long: quarantined items, the words of messages, finished intents, events.
 
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Hub, choices::put, read::decoded};
+use super::{Hub, choices::put, read::decoded, signals::SIGNALS};
 use crate::{
     activity::{Activity, ActivityChange, Decision, Keep, Suggest, Summary, spaces},
     error::{ErrorKind, Result},
     event::{EVENTS, EventKind, StoredEvent, append, numbered},
     ids::{ConnectionId, TenantId},
-    store::{Expect, StateKey, StateRow, StateWrite},
-    sync::rows::{QUARANTINE, QuarantineRow},
+    outbox::{
+        Intent,
+        rows::{later, spaces as outbox},
+    },
+    store::{Expect, StateKey, StateQuery, StateRow, StateWrite},
+    sync::{
+        Job,
+        rows::{QUARANTINE, QuarantineRow},
+    },
 };
 
 /// How often the limits are looked at.
@@ -35,6 +42,10 @@ pub struct Retention {
     pub text_age: Option<Duration>,
     /// How many bytes of words of a connection's messages are kept at most, the oldest go first; `None` unless set.
     pub text_bytes: Option<usize>,
+    /// How long an intent of the outbox is kept that is done, cancelled or has failed, with its sent item, what still answers
+    /// to it, and its links; 365 days unless set, `None`: until its connection is erased. Its key is unknown afterwards:
+    /// enqueued again, it is a new intent.
+    pub intent_age: Option<Duration>,
 }
 
 impl Default for Retention {
@@ -45,6 +56,7 @@ impl Default for Retention {
             quarantine_bytes: 256 << 20,
             text_age: None,
             text_bytes: None,
+            intent_age: Some(Duration::from_secs(365 * 24 * 3600)),
         }
     }
 }
@@ -60,20 +72,82 @@ impl Hub {
             // One that cannot be looked through, or is busy, is in nobody's way.
             failed = failed.and(self.retire_from(tenant, connection.id).await);
         }
+        failed = failed.and(self.retire_intents(tenant).await);
         self.retire_events(tenant).await?;
         failed
+    }
+
+    /// When the limits are to be looked at again; never for a tenant of whom nothing is left.
+    pub(super) async fn retire_again(&self, tenant: &TenantId) -> Result<Option<Duration>> {
+        if !self.connections(tenant).await?.is_empty() {
+            return Ok(Some(DAILY));
+        }
+        for space in [EVENTS, outbox::INTENTS, SIGNALS, spaces::ACTIVITIES] {
+            let (tenant, prefix) = (tenant.clone(), String::new());
+            let any = StateQuery::Range { tenant, space, prefix, after: None, limit: 1 };
+            if !self.0.stores.sync.read(&any).await?.is_empty() {
+                return Ok(Some(DAILY));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Once a day, whatever became of the job that a sign-in queued: a host's queue may lose one, and a tenant may be older
+    /// than the job. The earlier due time stands.
+    pub(super) async fn keep_retiring(&self, tenant: &TenantId) {
+        let now = self.0.clock.now();
+        let queued = {
+            // A panic while the map is held leaves nothing half done: the map is still good.
+            let retiring = self.0.retiring.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            retiring.get(tenant).copied()
+        };
+        if queued.is_some_and(|at| now < later(at, DAILY)) {
+            return;
+        }
+        match self.0.scheduler.schedule(&Job::retention(tenant), DAILY).await {
+            Ok(()) => {
+                let mut retiring = self.0.retiring.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                retiring.insert(tenant.clone(), now);
+            }
+            Err(error) => tracing::warn!(error = %error, "the daily look at what is kept could not be queued"),
+        }
+    }
+
+    /// Finished intents go by age.
+    async fn retire_intents(&self, tenant: &TenantId) -> Result<()> {
+        let Some(before) = self.before(self.0.retention.intent_age) else { return Ok(()) };
+        let old = |row: StateRow| {
+            // One that cannot be read may be a newer release's: it stays.
+            let intent = decoded::<Intent>(outbox::INTENTS, &row).ok();
+            let ended = intent.filter(|intent| intent.state.ended().is_some_and(|at| at < before));
+            Ok(ended.map(|intent| (intent.key, row.version)))
+        };
+        let mut intents = 0;
+        for (key, version) in self.all(tenant, outbox::INTENTS, String::new(), old).await?.into_iter().flatten() {
+            match self.forget_intent(tenant, &key, Expect::Version(version)).await {
+                Ok(()) => intents += 1,
+                // It is being tried again, or somebody answered.
+                Err(error) if error.kind() == ErrorKind::Conflict => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.tell_retired(tenant, None, EventKind::Retired { quarantined: 0, texts: 0, intents }).await
+    }
+
+    /// What went is counted in an event, if anything did.
+    async fn tell_retired(&self, tenant: &TenantId, about: Option<ConnectionId>, event: EventKind) -> Result<()> {
+        if matches!(event, EventKind::Retired { quarantined: 0, texts: 0, intents: 0 }) {
+            return Ok(());
+        }
+        let mut tx = self.0.stores.sync.begin(None).await?;
+        append(&mut *tx, tenant, (self.0.clock.now(), self.0.sync.events.count), [(about, event)]).await?;
+        tx.commit().await
     }
 
     async fn retire_from(&self, tenant: &TenantId, id: ConnectionId) -> Result<()> {
         let quarantined = self.retire_quarantined(tenant, &id).await?;
         let texts = self.retire_texts(tenant, &id).await?;
-        if quarantined + texts == 0 {
-            return Ok(());
-        }
-        let mut tx = self.0.stores.sync.begin(None).await?;
-        let event = (Some(id), EventKind::Retired { quarantined, texts });
-        append(&mut *tx, tenant, (self.0.clock.now(), self.0.sync.events.count), [event]).await?;
-        tx.commit().await
+        self.tell_retired(tenant, Some(id), EventKind::Retired { quarantined, texts, intents: 0 }).await
     }
 
     fn before(&self, age: Option<Duration>) -> Option<DateTime<Utc>> {

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{DirectoryChange, Hub, choices::put, read::decoded};
 use crate::{
+    clock::Clock as _,
     contain::contained,
     error::{Error, ErrorKind, Result},
     event::{Event, append, kept_of, tell},
@@ -17,7 +18,9 @@ use crate::{
         rows::{later, whole},
     },
     page::{Page, PageToken},
-    store::{Expect, LeaseGuard, LeaseKey, Space, StateKey, StateQuery, StateWrite, StoreTransaction, read_one},
+    store::{
+        Expect, LeaseGuard, LeaseKey, Space, StateKey, StateQuery, StateWrite, StoreClock, StoreTransaction, read_one,
+    },
     sync::{Job, Shutdown, hold::holding},
 };
 
@@ -246,7 +249,7 @@ impl Hub {
         if known.as_ref().is_some_and(|known| known.signal != signal) {
             return Err(Error::new(ErrorKind::Conflict, "this id was used for another signal"));
         }
-        let now = self.0.clock.now();
+        let now = self.0.stores.sync.now().await?;
         let fresh = SignalRecord {
             signal,
             state: SignalState::Waiting,
@@ -297,7 +300,7 @@ impl Hub {
         if record.state != SignalState::Parked {
             return Ok(());
         }
-        (record.state, record.tries, record.due) = (SignalState::Waiting, 0, whole(self.0.clock.now()));
+        (record.state, record.tries, record.due) = (SignalState::Waiting, 0, whole(self.0.stores.sync.now().await?));
         let write = put(tenant, SIGNALS, key(id), &record)?.expecting(Expect::Version(row.version));
         self.write(&[write, StateWrite::put(tenant, DUE, due_key(&record), "1")]).await?;
         self.signals_changed(tenant).await
@@ -307,15 +310,22 @@ impl Hub {
     pub(super) async fn work_signals(&self, tenant: &TenantId, stop: &Shutdown) -> Result<OutboxEnd> {
         let (leases, ttl) = (&*self.0.stores.leases, self.0.sync.lease);
         let lease = LeaseKey::new(["signals", tenant.as_str()]);
+        let clock = StoreClock::of(&*self.0.stores.sync, &self.0.clock).await?;
         let Some(guard) = leases.acquire(&lease, ttl).await? else { return Ok(OutboxEnd::Busy) };
-        let work = self.hand_out_due(tenant, &guard, stop);
+        let work = self.hand_out_due((tenant, &clock), &guard, stop);
         holding((leases, &*self.0.clock, ttl), guard.clone(), work).await
     }
 
-    async fn hand_out_due(&self, tenant: &TenantId, guard: &LeaseGuard, stop: &Shutdown) -> Result<OutboxEnd> {
-        let ends = later(self.0.clock.now(), self.0.sync.slice);
+    /// By the store's clock, so that all processes agree on what is due.
+    async fn hand_out_due(
+        &self,
+        (tenant, clock): (&TenantId, &StoreClock),
+        guard: &LeaseGuard,
+        stop: &Shutdown,
+    ) -> Result<OutboxEnd> {
+        let ends = later(clock.now(), self.0.sync.slice);
         loop {
-            let now = self.0.clock.now();
+            let now = clock.now();
             if stop.stopping() || now >= ends {
                 return Ok(OutboxEnd::More);
             }
@@ -331,7 +341,9 @@ impl Hub {
             let mut told = Vec::new();
             if let Some(row) = row {
                 match decoded::<SignalRecord>(SIGNALS, &row) {
-                    Ok(record) => writes.extend(self.settle_signal(tenant, record, row.version, &mut told).await?),
+                    Ok(record) => {
+                        writes.extend(self.settle_signal((tenant, clock), record, row.version, &mut told).await?);
+                    }
                     // A newer release's, which may work beside us: in the way of no other.
                     Err(error) => {
                         tracing::error!(signal = %id, error = %error, "a signal cannot be read");
@@ -363,13 +375,13 @@ impl Hub {
     /// Hands one signal to those who have not taken it, and says what to write.
     async fn settle_signal(
         &self,
-        tenant: &TenantId,
+        (tenant, clock): (&TenantId, &StoreClock),
         mut record: SignalRecord,
         version: u64,
         told: &mut Vec<Event>,
     ) -> Result<Vec<StateWrite>> {
         let place = key(&record.signal.id);
-        let (now, options) = (self.0.clock.now(), &self.0.signals);
+        let (now, options) = (clock.now(), &self.0.signals);
         if record.state == SignalState::Done {
             let due = record.due <= now;
             let gone = StateWrite::delete(tenant, SIGNALS, place).expecting(Expect::Version(version));
@@ -391,7 +403,7 @@ impl Hub {
         let mut writes = Vec::new();
         match (wait, failed) {
             (Some(wait), _) => {
-                record.due = whole(later(self.0.clock.now(), wait));
+                record.due = whole(later(clock.now(), wait));
                 writes.push(StateWrite::put(tenant, DUE, due_key(&record), "1"));
             }
             (None, failed) => {
@@ -432,7 +444,7 @@ impl Hub {
     /// Schedules the signals of a tenant if one is due: what was enqueued without a hint.
     pub(super) async fn notice_signals(&self, tenant: &TenantId) -> Result<()> {
         match self.first_due_signal(tenant).await? {
-            Some((_, at, _)) if at <= self.0.clock.now() => self.signals_changed(tenant).await,
+            Some((_, at, _)) if at <= self.0.stores.sync.now().await? => self.signals_changed(tenant).await,
             _ => Ok(()),
         }
     }

@@ -3,11 +3,12 @@
 use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 
 use super::intent::IntentKey;
 use crate::{
     connection::{Connection, Connector},
-    email::Sent,
+    email::{LookUp, Sent},
     error::Result,
     http::Session,
 };
@@ -26,6 +27,10 @@ pub struct EffectCall {
     pub intent: IntentKey,
     /// The key for the service: the same for every attempt.
     pub token: String,
+    /// Nothing was asked of the service before this instant, by the store's clock: a look-up need not look further back.
+    pub since: DateTime<Utc>,
+    /// How thoroughly [`Effect::find`] is to look: nothing is repeated without proof.
+    pub look_up: LookUp,
     /// What was prepared, opened.
     pub content: Arc<[u8]>,
 }
@@ -79,7 +84,8 @@ pub trait Effect: fmt::Debug + Send + Sync + 'static {
     /// See the trait.
     async fn perform(&self, call: &EffectCall) -> Result<Performed>;
 
-    /// Looks for it, under [`EffectCall::token`].
+    /// Looks for it, under [`EffectCall::token`]. Unless only a glance is asked for ([`EffectCall::look_up`]), `None` is
+    /// taken for the proof that it did not happen.
     ///
     /// # Errors
     /// Whatever the service answers. Temporary errors are asked again later; after others nobody can know, and the intent

@@ -95,7 +95,7 @@ impl OutboxParts {
             return same(tenant, intent, (connection, kind), content);
         }
         let salt = self.random.token(18);
-        let now = self.clock.now();
+        let now = self.store.now().await?;
         let due = whole(options.not_before.map_or(now, |at| at.max(now)));
         let intent = Intent {
             connection: connection.id.clone(),
@@ -105,6 +105,7 @@ impl OutboxParts {
             created_at: now,
             due,
             until: None,
+            first_attempt: None,
             attempts: 0,
             times_unknown: 0,
             setback: None,

@@ -19,7 +19,7 @@ crate::opaque_id! {
 pub struct IntentOptions {
     /// The host's key: the same key with the same content is the same intent. Absent: one is made.
     pub key: Option<IntentKey>,
-    /// Not before this instant. Absent: at once.
+    /// Not before this instant, by the store's clock. Absent: at once.
     pub not_before: Option<DateTime<Utc>>,
     /// Intents of one connection with the same order are carried out strictly one after the other, in the order in which
     /// they were enqueued: the next begins once the one before is done, has failed or was cancelled. Absent: in no order.
@@ -49,7 +49,7 @@ impl IntentOptions {
     }
 }
 
-/// An intent, as stored; its content lies sealed beside it until it is finished.
+/// An intent, as stored; its content lies sealed beside it until it is finished. Instants are by the store's clock.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Intent {
@@ -71,6 +71,9 @@ pub struct Intent {
     /// After this it is not tried any more; `None` before its first attempt.
     #[serde(default)]
     pub until: Option<DateTime<Utc>>,
+    /// When the service was first asked to do it, if it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_attempt: Option<DateTime<Utc>>,
     /// How often the service was asked to do it.
     #[serde(default)]
     pub attempts: u32,
@@ -137,7 +140,16 @@ impl IntentState {
     /// Will nothing more happen by itself?
     #[must_use]
     pub fn is_finished(&self) -> bool {
-        matches!(self, Self::Cancelled { .. } | Self::Done { .. } | Self::Failed { .. })
+        self.ended().is_some()
+    }
+
+    /// Since when nothing more happens by itself.
+    #[must_use]
+    pub fn ended(&self) -> Option<DateTime<Utc>> {
+        match self {
+            Self::Cancelled { at } | Self::Done { at } | Self::Failed { at, .. } => Some(*at),
+            Self::Sending { .. } | Self::Unknown { .. } | Self::Waiting => None,
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use super::{
     worker::{About, Outbox},
 };
 use crate::{
-    email::Sent,
+    email::{LookUp, Sent},
     error::{Actor, Error, ErrorKind, Remedy, Result, Retry},
     event::Event,
     store::{Expect, StateKey, StateWrite, read_one},
@@ -62,6 +62,7 @@ impl Outbox {
         };
         intent.state = IntentState::Sending { since: now, fence: about.guard.fence };
         intent.attempts += 1;
+        intent.first_attempt.get_or_insert(now);
         // Durable before the call: whoever finds it knows that it may have happened.
         if !self.commit(about.guard, &[self.write(&intent, version)?]).await? {
             return Ok(());
@@ -97,12 +98,16 @@ impl Outbox {
         let row = read_one(&*self.parts.store, self.tenant(), spaces::BODIES, intent_key(&intent.key)).await?;
         let row = row.ok_or_else(|| Error::new(ErrorKind::Validation, "the content of the intent is gone"))?;
         let content = self.parts.sealer.open(&context(self.tenant(), &intent.key), &row.bytes).await?;
+        // The session goes by this process's clock.
+        let ends = later(self.session.parts().clock.now(), self.options.attempt);
         let call = EffectCall {
             connection: self.connection.clone(),
             connector: Arc::clone(&self.connector),
-            session: self.session.clone().with_deadline(Some(later(self.now(), self.options.attempt))),
+            session: self.session.clone().with_deadline(Some(ends)),
             intent: intent.key.clone(),
             token: intent.token.clone(),
+            since: intent.first_attempt.unwrap_or(intent.created_at),
+            look_up: LookUp::Proof,
             content: Arc::from(content.expose().as_slice()),
         };
         Ok((effect, call))
@@ -135,37 +140,36 @@ impl Outbox {
     async fn look_up(
         &self,
         about: &About<'_>,
-        (intent, version): (Intent, u64),
+        (mut intent, version): (Intent, u64),
         (since, look_ups): (DateTime<Utc>, u32),
     ) -> Result<()> {
+        // The last one decides, and proof may cost much: the others only have to find it early.
+        let decides = look_ups + 1 >= self.options.look_ups && self.now() >= later(since, self.options.doubt());
+        let look = if decides { LookUp::Proof } else { LookUp::Glance };
         let found = match self.met(&intent).await? {
             Some(met) => Ok(Some(met)),
-            None => self.ask(&intent).await,
+            None => self.ask(&intent, look).await,
         };
         match found {
             Ok(Some(performed)) => self.done(about, (intent, version), performed).await,
-            Ok(None) => self.not_found(about, (intent, version), (since, look_ups + 1)).await,
+            Ok(None) if decides => self.absent(about, (intent, version)).await,
+            Ok(None) => {
+                let wait = self.options.look_up_wait(look_ups + 1);
+                intent.state = IntentState::Unknown { since, look_ups: look_ups + 1 };
+                self.put_off(about, (intent, version), wait).await.map(drop)
+            }
             Err(error) => self.cannot_tell(about, (intent, version), (since, look_ups), &error).await,
         }
     }
 
-    async fn ask(&self, intent: &Intent) -> Result<Option<Performed>> {
-        let (effect, call) = self.call(intent).await?;
+    async fn ask(&self, intent: &Intent, look: LookUp) -> Result<Option<Performed>> {
+        let (effect, mut call) = self.call(intent).await?;
+        call.look_up = look;
         self.contained(effect.find(&call)).await
     }
 
-    async fn not_found(
-        &self,
-        about: &About<'_>,
-        (mut intent, version): (Intent, u64),
-        (since, look_ups): (DateTime<Utc>, u32),
-    ) -> Result<()> {
-        let now = self.now();
-        if look_ups < self.options.look_ups || now < later(since, self.options.doubt()) {
-            intent.state = IntentState::Unknown { since, look_ups };
-            let wait = self.options.look_up_wait(look_ups);
-            return self.put_off(about, (intent, version), wait).await.map(drop);
-        }
+    /// It is proved absent.
+    async fn absent(&self, about: &About<'_>, (mut intent, version): (Intent, u64)) -> Result<()> {
         let absent = Event::OutcomeResolved { intent: intent.key.clone(), happened: false };
         if intent.attempts >= self.options.attempts || self.is_late(&intent) {
             let error = out_of_tries(&intent);

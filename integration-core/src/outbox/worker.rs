@@ -17,7 +17,7 @@ use crate::{
     event::{Event, EventListener, EventRetention, append, kept_of, tell},
     http::Session,
     ids::TenantId,
-    store::{Expect, LeaseGuard, LeaseKey, LeaseStore, StateKey, StateQuery, StateWrite},
+    store::{Expect, LeaseGuard, LeaseKey, LeaseStore, StateKey, StateQuery, StateWrite, StoreClock},
     sync::{
         Shutdown,
         hold::{holding, taken_over},
@@ -75,9 +75,17 @@ impl Outbox {
     /// `Store`; `Conflict` if another worker took over. What the service answers is kept with the intents.
     pub async fn slice(&self, stop: &Shutdown) -> Result<OutboxEnd> {
         let key = LeaseKey::new(["outbox", self.tenant().as_str(), self.connection.id.as_str()]);
+        let me = self.by_the_stores_clock().await?;
         let Some(guard) = self.leases.acquire(&key, self.options.lease).await? else { return Ok(OutboxEnd::Busy) };
-        let work = self.work(&guard, stop);
+        let work = me.work(&guard, stop);
         holding((&*self.leases, &*self.parts.clock, self.options.lease), guard.clone(), work).await
+    }
+
+    /// The same, for a slice: what is due is decided by one clock for all processes.
+    async fn by_the_stores_clock(&self) -> Result<Self> {
+        let mut me = self.clone();
+        me.parts.clock = Arc::new(StoreClock::of(&*self.parts.store, &self.parts.clock).await?);
+        Ok(me)
     }
 
     async fn work(&self, guard: &LeaseGuard, stop: &Shutdown) -> Result<OutboxEnd> {

@@ -18,25 +18,31 @@ use super::{
     GrantKey, LeaseGuard, LeaseKey, LeaseStore, Saved, SealedRecord, TokenStore, Version, guard::forbid_reentry,
 };
 use crate::{
-    clock::SystemClock,
+    clock::{Clock, SystemClock},
     error::Result,
     ids::{GrantId, TenantId},
 };
 
 /// All stores in memory: for tests and trials, gone with the process. Clones share their content.
 ///
-/// Leases and jobs follow the runtime's monotonic clock, so a paused test runtime carries them along.
+/// Leases and jobs follow the runtime's monotonic clock, so a paused test runtime carries them along; what is due at an
+/// instant follows [`MemoryStore::with_clock`].
 #[derive(Clone, Default)]
 pub struct MemoryStore {
     shared: Arc<Shared>,
 }
 
-#[derive(Default)]
 struct Shared {
     /// Held from the beginning of a transaction to its end: one transaction at a time.
     writer: Arc<tokio::sync::Mutex<()>>,
-    clock: SystemClock,
+    clock: Arc<dyn Clock>,
     data: Mutex<Data>,
+}
+
+impl Default for Shared {
+    fn default() -> Self {
+        Self { writer: Arc::default(), clock: Arc::new(SystemClock::new()), data: Mutex::default() }
+    }
 }
 
 #[derive(Default)]
@@ -58,6 +64,12 @@ impl MemoryStore {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// An empty store that goes by `clock`: the one that its hub has, where that is not the machine's.
+    #[must_use]
+    pub fn with_clock(clock: Arc<dyn Clock>) -> Self {
+        Self { shared: Arc::new(Shared { clock, ..Shared::default() }) }
     }
 
     fn data(&self) -> MutexGuard<'_, Data> {

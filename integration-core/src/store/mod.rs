@@ -10,6 +10,7 @@
 //! Every call names its tenant; no call crosses tenants, except the maintenance listings that say so.
 
 mod bundle;
+mod clock;
 mod guard;
 mod job_store;
 mod key;
@@ -27,6 +28,7 @@ mod tests;
 mod token;
 
 pub use bundle::Stores;
+pub(crate) use clock::StoreClock;
 pub use guard::{forbid_reentry, inside_transaction};
 pub use job_store::{Claim, JobStore};
 pub use key::StateKey;

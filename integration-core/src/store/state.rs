@@ -153,7 +153,8 @@ pub trait SyncStore: fmt::Debug + Send + Sync + 'static {
     /// (waiting for it would be a deadlock). `Store` if the storage fails.
     async fn begin(&self, guard: Option<&LeaseGuard>) -> Result<Box<dyn StoreTransaction>>;
 
-    /// The store's clock, which decides for all processes. Unless implemented: this machine's, for stores of one machine.
+    /// The store's clock, which decides for all processes what is due. Unless implemented: this machine's, for stores of one
+    /// machine; a store that is wrapped is to be asked.
     ///
     /// # Errors
     /// `Store` if the storage fails.

@@ -1,6 +1,7 @@
 //! [`MessageQuery`] in Gmail's search language.
 //! Source: <https://developers.google.com/workspace/gmail/api/guides/filtering>.
 
+use chrono::{DateTime, Utc};
 use integration_core::{email::MessageQuery, page::PageToken, sync::Window};
 
 use crate::client::{PAGE, Query};
@@ -38,7 +39,7 @@ pub(super) fn window_terms(range: &Window) -> String {
 
 /// Dates would mean midnight Pacific time: seconds mean what they say. Google does not say whether the limits belong to
 /// the range, so the lower one is a second early; fractions of a second are rounded outwards.
-fn window(since: Option<i64>, until: Option<i64>, exact: Option<chrono::DateTime<chrono::Utc>>) -> Vec<String> {
+fn window(since: Option<i64>, until: Option<i64>, exact: Option<DateTime<Utc>>) -> Vec<String> {
     let part = i64::from(exact.is_some_and(|exact| exact.timestamp_subsec_nanos() > 0));
     let since = since.map(|since| format!("after:{}", since.saturating_sub(1)));
     let until = until.map(|until| format!("before:{}", until.saturating_add(part)));
@@ -48,6 +49,11 @@ fn window(since: Option<i64>, until: Option<i64>, exact: Option<chrono::DateTime
 /// The terms that find a message by its `Message-ID`.
 pub(super) fn by_message_id(id: &str) -> String {
     format!("rfc822msgid:{}", word(id))
+}
+
+/// The terms that find what was sent since an instant.
+pub(super) fn sent_since(since: DateTime<Utc>) -> String {
+    window(Some(since.timestamp()), None, None).join(" ")
 }
 
 fn one_line(text: &str) -> String {

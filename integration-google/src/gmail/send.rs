@@ -1,9 +1,10 @@
 //! Sending, and finding out what was sent.
 //! Source: <https://developers.google.com/workspace/gmail/api/guides/sending>.
 
+use chrono::TimeDelta;
 use integration_core::{
     Error, ErrorKind, Result,
-    email::{Depth, Outgoing, SendKey, SendOptions, Sent, compose},
+    email::{Depth, LookUp, Outgoing, SendKey, SendOptions, Sent, compose},
     ids::{MessageId, ThreadId},
     outbox::SEND_KEY_HEADER,
     sync::Fetched,
@@ -11,10 +12,15 @@ use integration_core::{
 
 use super::{Gmail, convert, fetch, query, wire};
 
-/// Where a mail whose `Message-ID` was replaced is looked for.
+/// Where a mail whose `Message-ID` was replaced is looked for, if nobody says since when: an outbox gives up after a day.
 const LATEST: &str = "newer_than:2d";
-/// How many of them: each costs as much as reading it.
-const LATEST_COUNT: &str = "25";
+/// How far the clock that says since when may be wrong.
+const DOUBT: TimeDelta = TimeDelta::minutes(70);
+/// How many are listed at once; at a glance, how many of the newest are looked at.
+const PAGE: &str = "100";
+const GLANCE: &str = "25";
+/// How many pages are looked through: each message costs as much as reading it.
+const MAX_PAGES: usize = 30;
 
 /// Sends a message once.
 pub(super) async fn send(gmail: &Gmail, mail: &Outgoing, options: &SendOptions) -> Result<Sent> {
@@ -40,16 +46,30 @@ async fn written_id(gmail: &Gmail, id: &str) -> Option<String> {
     convert::headers(&message.payload?.headers).message_id
 }
 
-/// The message that was sent under this key: by its `Message-ID`, else among the latest by the header that carries the key,
-/// because Gmail replaces a `Message-ID` at times, and cannot search by another header.
+/// The message that was sent under this key: by its `Message-ID`, else by the header that carries the key, in all that was
+/// sent since: Gmail replaces a `Message-ID` at times, and cannot search by another header. Absent only if nothing that may
+/// be it was left out.
 pub(super) async fn find_sent(gmail: &Gmail, key: &SendKey) -> Result<Option<Sent>> {
-    let stub = sent(gmail, query::by_message_id(key.as_str()), "1").await?.into_iter().next();
-    if let Some(stub) = stub {
-        let thread = stub.thread_id.map(ThreadId::new);
-        return Ok(Some(Sent::new(MessageId::new(stub.id), thread, Some(key.as_str().to_owned()))));
+    let mut named = Listing::new(query::by_message_id(key.as_str()), LookUp::Proof);
+    while let Some(stubs) = named.next(gmail).await? {
+        if let Some(stub) = stubs.into_iter().next() {
+            let thread = stub.thread_id.map(ThreadId::new);
+            return Ok(Some(Sent::new(MessageId::new(stub.id), thread, Some(key.as_str().to_owned()))));
+        }
     }
-    let latest = sent(gmail, LATEST.to_owned(), LATEST_COUNT).await?;
-    let ids = latest.iter().map(|stub| stub.id.as_str());
+    let since = key.since().and_then(|since| since.checked_sub_signed(DOUBT));
+    let mut latest = Listing::new(since.map_or_else(|| LATEST.to_owned(), query::sent_since), key.look_up());
+    while let Some(stubs) = latest.next(gmail).await? {
+        if let Some(sent) = marked(gmail, key, &stubs).await? {
+            return Ok(Some(sent));
+        }
+    }
+    Ok(None)
+}
+
+/// The one of these messages that carries the key.
+async fn marked(gmail: &Gmail, key: &SendKey, stubs: &[wire::Stub]) -> Result<Option<Sent>> {
+    let ids = stubs.iter().map(|stub| stub.id.as_str());
     for fetched in fetch::fetch(gmail, ids, Depth::Headers, |message| message).await? {
         match fetched {
             Fetched::Present { item, .. } if item.headers.get(SEND_KEY_HEADER) == Some(key.as_str()) => {
@@ -60,21 +80,59 @@ pub(super) async fn find_sent(gmail: &Gmail, key: &SendKey) -> Result<Option<Sen
                 let message = "the service does not say now what was sent";
                 return Err(Error::new(ErrorKind::Unavailable, message).with_service("google").with_source(error));
             }
+            Fetched::Malformed { .. } => return Err(cannot_tell("a message that may be the sent one cannot be read")),
             _ => {}
         }
     }
     Ok(None)
 }
 
-/// What is, or was, in the sent folder; newest first.
-async fn sent(gmail: &Gmail, search: String, count: &'static str) -> Result<Vec<wire::Stub>> {
-    let parameters = vec![
-        ("q", search.into()),
-        ("labelIds", "SENT".into()),
-        // Deleting it afterwards does not unsend it.
-        ("includeSpamTrash", "true".into()),
-        ("maxResults", count.into()),
-    ];
-    let list: wire::MessageList = gmail.session.send(gmail.client.list(parameters)?).await?.json()?;
-    Ok(list.messages.iter().filter_map(|stub| serde_json::from_str(stub.get()).ok()).collect())
+/// What is, or was, in the sent folder and answers a search; newest first, page by page.
+struct Listing {
+    search: String,
+    look: LookUp,
+    page: Option<String>,
+    pages: usize,
+    ended: bool,
+}
+
+impl Listing {
+    fn new(search: String, look: LookUp) -> Self {
+        Self { search, look, page: None, pages: 0, ended: false }
+    }
+
+    /// The next page, which may be empty without being the last; `None` behind the last.
+    async fn next(&mut self, gmail: &Gmail) -> Result<Option<Vec<wire::Stub>>> {
+        if self.ended {
+            return Ok(None);
+        }
+        if self.pages == MAX_PAGES {
+            return Err(cannot_tell("more was sent since than is looked through"));
+        }
+        let glance = self.look == LookUp::Glance;
+        let mut parameters = vec![
+            ("q", self.search.as_str().into()),
+            ("labelIds", "SENT".into()),
+            // Deleting it afterwards does not unsend it.
+            ("includeSpamTrash", "true".into()),
+            ("maxResults", if glance { GLANCE } else { PAGE }.into()),
+        ];
+        parameters.extend(self.page.as_deref().map(|page| ("pageToken", page.into())));
+        let list: wire::MessageList = gmail.session.send(gmail.client.list(parameters)?).await?.json()?;
+        let read = |stub: &str| serde_json::from_str::<wire::Stub>(stub).ok().filter(|stub| !stub.id.is_empty());
+        let stubs: Option<Vec<_>> = list.messages.iter().map(|stub| read(stub.get())).collect();
+        let stubs = stubs.ok_or_else(|| cannot_tell("a message that may be the sent one is not named"))?;
+        self.pages += 1;
+        self.ended = glance || list.next_page_token.is_none();
+        if !self.ended && list.next_page_token == self.page {
+            return Err(cannot_tell("the listing of what was sent does not end"));
+        }
+        self.page = list.next_page_token;
+        Ok(Some(stubs))
+    }
+}
+
+/// Nobody knows then that it was not sent.
+fn cannot_tell(why: &str) -> Error {
+    Error::new(ErrorKind::Validation, why).with_service("google")
 }

@@ -105,6 +105,10 @@ impl SyncStore for FatalRows {
         self.inner.read(query).await
     }
 
+    async fn now(&self) -> Result<chrono::DateTime<chrono::Utc>> {
+        self.inner.now().await
+    }
+
     async fn begin(&self, guard: Option<&LeaseGuard>) -> Result<Box<dyn StoreTransaction>> {
         Ok(Box::new(FatalTransaction { inner: self.inner.begin(guard).await?, fate: Arc::clone(&self.fate) }))
     }
@@ -143,6 +147,10 @@ pub(crate) struct WayFirst(pub(crate) Arc<dyn SyncStore>);
 impl SyncStore for WayFirst {
     async fn read(&self, query: &StateQuery) -> Result<Vec<StateRow>> {
         self.0.read(query).await
+    }
+
+    async fn now(&self) -> Result<chrono::DateTime<chrono::Utc>> {
+        self.0.now().await
     }
 
     async fn begin(&self, guard: Option<&LeaseGuard>) -> Result<Box<dyn StoreTransaction>> {

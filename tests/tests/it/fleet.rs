@@ -1,7 +1,11 @@
 //! Four processes on one database work off many connections, while one of them is killed every few seconds.
 //!
 //! Small by default. The whole of it, with the numbers that are promised:
-//! `INTEGRATION_FLEET=2000 INTEGRATION_FLEET_SECONDS=180 cargo test -p integration-testing --test it fleet -- --nocapture`
+//! `INTEGRATION_FLEET=2000 INTEGRATION_FLEET_SECONDS=180 cargo test --release -p integration-testing --test it fleet:: -- --nocapture`
+//! (the workers are the test program and the sandbox is built with it: both are then optimised; `INTEGRATION_SANDBOX` may name
+//! another one). `INTEGRATION_FLEET_LEASE` sets the lease, in seconds.
+
+mod takeover;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -10,15 +14,11 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use integration_core::{
-    connection::Connection,
-    hub::Hub,
-    ids::{AppId, TenantId},
-    oauth::{CallbackQuery, ConnectOutcome},
-};
+use integration_core::{connection::Connection, hub::Hub, ids::TenantId};
 use integration_testing::postgres::Postgres;
-use serde_json::{Value, json};
+use serde_json::Value;
 
+use self::takeover::Takeover;
 use crate::{
     far::FarSandbox,
     place::StoreUrl,
@@ -102,17 +102,8 @@ impl Fleet {
     }
 
     async fn connect(&self, index: usize) -> Connection {
-        self.sandbox.ask("POST", &format!("people?account={}&name=Somebody", address(index)), "").await;
-        let ask = Service::Google.read_mail();
-        let authorisation = self.hub.authorise(&tenant(index), &AppId::new("google"), ask).await.unwrap();
-        let press = json!({ "url": authorisation.url, "decision": "grant", "as": address(index) }).to_string();
-        let back: url::Url =
-            self.sandbox.ask("POST", "consent", &press).await["url"].as_str().unwrap().parse().unwrap();
-        let query = CallbackQuery::parse(back.query().unwrap_or_default()).unwrap();
-        match self.hub.complete(&query, &authorisation.binding).await.unwrap().outcome {
-            ConnectOutcome::Granted { mut connections, .. } => connections.pop().unwrap(),
-            other => panic!("not granted: {other:?}"),
-        }
+        let whose = (&self.hub, &self.sandbox);
+        worker::connect_somebody(whose, &tenant(index), &address(index), Service::Google.read_mail()).await
     }
 
     async fn deliver(&mut self, index: usize, number: u64) {
@@ -164,14 +155,15 @@ impl Fleet {
         assert_eq!(activities, self.delivered.iter().map(BTreeSet::len).sum::<usize>());
     }
 
-    /// Kills one after the other while mail arrives; gives the number of kills.
-    async fn disturb(&mut self, lasting: Duration, every: Duration, polls: &mut Polls) -> u64 {
-        let (began, mut kills, mut number) = (Instant::now(), 0, 1);
-        let mut read = Instant::now();
+    /// Kills one after the other while mail arrives; what came of each kill.
+    async fn disturb(&mut self, lasting: Duration, every: Duration, polls: &mut Polls) -> Vec<Takeover> {
+        let (began, mut kills, mut number) = (Instant::now(), 0_u64, 1);
+        let (mut read, mut watches) = (Instant::now(), Vec::new());
         while began.elapsed() < lasting {
             let chosen = usize::try_from(kills).unwrap() % PROCESSES;
             self.processes[chosen].kill().unwrap();
             self.processes[chosen].wait().unwrap();
+            watches.push(takeover::watch(self.url.as_str(), self.settings.lease).await);
             self.processes[chosen] = self.process();
             kills += 1;
             let until = Instant::now() + every;
@@ -186,7 +178,7 @@ impl Fleet {
                 read = Instant::now();
             }
         }
-        kills
+        futures_util::future::try_join_all(watches).await.unwrap()
     }
 
     async fn assert_never_refused(&self) -> Value {
@@ -202,13 +194,14 @@ async fn many_connections_are_followed_by_four_processes_whatever_is_killed() {
     let Some(server) = Postgres::shared().await else { return };
     let count = usize::try_from(setting("INTEGRATION_FLEET", 40)).unwrap();
     let lasting = Duration::from_secs(setting("INTEGRATION_FLEET_SECONDS", 15));
-    let settings = if count > 100 { FleetSettings::whole() } else { FleetSettings::small() };
+    let mut settings = if count > 100 { FleetSettings::whole() } else { FleetSettings::small() };
+    settings.lease = Duration::from_secs(setting("INTEGRATION_FLEET_LEASE", settings.lease.as_secs()));
     let database = server.database().await;
     let mut fleet = Fleet::new(StoreUrl::from(database.url().to_owned()), settings, count).await;
     fleet.processes = (0..PROCESSES).map(|_| fleet.process()).collect();
     fleet.assert_whole().await;
     let (mut polls, from) = (Polls::default(), Utc::now());
-    let kills = fleet.disturb(lasting, settings.lease / 5, &mut polls).await;
+    let takeovers = fleet.disturb(lasting, settings.lease / 5, &mut polls).await;
     let until = Utc::now();
     fleet.assert_whole().await;
     polls.read(&fleet.sandbox).await;
@@ -216,16 +209,34 @@ async fn many_connections_are_followed_by_four_processes_whatever_is_killed() {
     let books = fleet.assert_never_refused().await;
     let messages: usize = fleet.delivered.iter().map(BTreeSet::len).sum();
     println!(
-        "{count} connections, {PROCESSES} processes, {kills} kills in {lasting:?}: {messages} messages each once, {} calls, \
+        "{count} connections, {PROCESSES} processes, {} kills in {lasting:?}: {messages} messages each once, {} calls, \
          no refusal; longest time without a look {gap:?} ({whose}), interval {:?}, lease {:?}",
-        books["calls"], settings.poll, settings.lease
+        takeovers.len(),
+        books["calls"],
+        settings.poll,
+        settings.lease
     );
+    // The small run has other tests beside it.
+    let slack = if count > 100 { Duration::from_secs(1) } else { settings.lease };
+    assert_taken_over(&takeovers, settings.lease + slack);
     assert_eq!(polls.0.len(), count, "every connection was looked at");
     assert!(gap <= 2 * settings.poll, "{gap:?}, {whose}");
-    // Whoever was killed in the middle of a look is replaced once the lease has run out. The small run has other tests beside it.
+    // Whoever was killed in the middle of a look is replaced once the lease has run out.
     let late = gap.saturating_sub(settings.poll);
-    let slack = if count > 100 { Duration::from_secs(1) } else { settings.lease };
     assert!(late <= settings.lease + slack, "{late:?} late, {whose}");
+}
+
+/// Whatever a killed process held, others had it within this time of its death.
+fn assert_taken_over(takeovers: &[Takeover], within: Duration) {
+    let held: usize = takeovers.iter().map(|one| one.held).sum();
+    let longest = takeovers.iter().map(|one| one.longest).max().unwrap_or_default();
+    println!(
+        "of {} killed processes {held} claims and leases were taken over, the last after {longest:?}",
+        takeovers.len()
+    );
+    for takeover in takeovers {
+        assert!(takeover.left.is_empty() && takeover.longest <= within, "{takeover:?}, not within {within:?}");
+    }
 }
 
 impl Fleet {

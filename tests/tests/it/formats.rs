@@ -1,13 +1,58 @@
-//! What a newer release stored is neither misread nor lost.
+//! What another release stored is neither misread nor lost, whichever the store.
+
+mod golden;
 
 use integration_core::{
     ErrorKind,
-    store::{Space, StateQuery, StateRow, StateWrite},
-    sync::{Job, JobOutcome, Shutdown},
+    store::{Space, StateQuery, StateRow, StateWrite, Stores},
+    sync::{Job, JobOutcome, Shutdown, SyncOptions},
 };
 use serde_json::Value;
 
-use crate::world::World;
+use crate::world::{Contacts, World};
+
+/// Each case in memory, in a file and on a server.
+macro_rules! on_every_store {
+    ($($case:ident),+ $(,)?) => {
+        mod memory {
+            $(#[tokio::test(start_paused = true)]
+            async fn $case() {
+                super::$case(crate::formats::mailbox(integration_core::store::Stores::memory()).await).await;
+            })+
+        }
+        mod sqlite {
+            $(#[tokio::test]
+            async fn $case() {
+                let places = crate::place::Places::files();
+                super::$case(crate::formats::mailbox(places.fresh("formats").await.stores().await).await).await;
+            })+
+        }
+        #[cfg(unix)]
+        mod postgres {
+            $(#[tokio::test]
+            async fn $case() {
+                let Some(places) = crate::place::Places::server().await else { return };
+                super::$case(crate::formats::mailbox(places.fresh("formats").await.stores().await).await).await;
+            })+
+        }
+    };
+}
+use on_every_store;
+
+on_every_store!(
+    every_row_that_is_an_object_carries_its_format,
+    rows_without_a_format_are_read_and_written_with_one,
+    a_row_of_a_newer_release_stops_the_sync_with_a_clear_error_and_stays,
+    an_item_that_a_newer_release_quarantined_is_kept_and_said_so,
+);
+
+/// A mailbox with three messages of contacts.
+pub(crate) async fn mailbox(stores: Stores) -> World {
+    let everybody = Contacts { everybody: true, ..Contacts::default() };
+    let world = World::over(stores, everybody, SyncOptions::default()).await;
+    (0..3).for_each(|number| drop(world.deliver(number)));
+    world
+}
 
 const BROKEN: &str = "\r\nno header field at all";
 
@@ -31,9 +76,7 @@ impl World {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn every_row_that_is_an_object_carries_its_format() {
-    let world = World::with_messages(3).await;
+async fn every_row_that_is_an_object_carries_its_format(world: World) {
     world.sandbox.gmail().mailbox(crate::world::OWNER).deliver(BROKEN, world.sandbox.now(), &["INBOX"]);
     world.sync().await;
     for space in ["partition", "member", "quarantine", "decision", "thread", "activity"] {
@@ -43,9 +86,7 @@ async fn every_row_that_is_an_object_carries_its_format() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn rows_without_a_format_are_read_and_written_with_one() {
-    let world = World::with_messages(3).await;
+async fn rows_without_a_format_are_read_and_written_with_one(world: World) {
     world.sync().await;
     for space in ["partition", "member", "decision", "thread", "activity"] {
         world.rewrite(space, |text| text.replacen("\"v\":1,", "", 1)).await;
@@ -57,9 +98,7 @@ async fn rows_without_a_format_are_read_and_written_with_one() {
     assert!(world.stored("partition").await[0].bytes.starts_with(br#"{"v":1,"#));
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_row_of_a_newer_release_stops_the_sync_with_a_clear_error_and_stays() {
-    let world = World::with_messages(3).await;
+async fn a_row_of_a_newer_release_stops_the_sync_with_a_clear_error_and_stays(world: World) {
     world.sync().await;
     world.rewrite("partition", |_| r#"{"v":2,"heads":["unheard of"]}"#.to_owned()).await;
     let job = Job::sync_mail(&world.tenant, &world.connection.id);
@@ -69,9 +108,7 @@ async fn a_row_of_a_newer_release_stops_the_sync_with_a_clear_error_and_stays() 
     assert!(world.stored("partition").await[0].bytes.starts_with(br#"{"v":2"#));
 }
 
-#[tokio::test(start_paused = true)]
-async fn an_item_that_a_newer_release_quarantined_is_kept_and_said_so() {
-    let world = World::with_messages(0).await;
+async fn an_item_that_a_newer_release_quarantined_is_kept_and_said_so(world: World) {
     world.sandbox.gmail().mailbox(crate::world::OWNER).deliver(BROKEN, world.sandbox.now(), &["INBOX"]);
     world.sync().await;
     let kept = world.quarantined().await;

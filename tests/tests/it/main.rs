@@ -25,6 +25,7 @@ mod near;
 mod outbox;
 #[cfg(unix)]
 mod outbox_kill;
+mod outbox_lookup;
 mod outlook;
 mod place;
 #[cfg(unix)]
@@ -34,7 +35,9 @@ mod quota_page;
 mod reading;
 mod rematch;
 mod replies;
+mod retention;
 mod service;
+mod skew;
 mod steer;
 #[cfg(unix)]
 mod stopped;

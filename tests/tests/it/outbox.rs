@@ -23,7 +23,9 @@ use integration_core::{
     ids::{AppId, ConnectionId, TenantId},
     oauth::{Authorise, CallbackQuery, ConnectOutcome},
     outbox::{Intent, IntentKey, IntentOptions, IntentState, enqueue},
-    store::{CounterKey, LeaseGuard, StateQuery, StateRow, StateWrite, StoreTransaction, Stores, SyncStore},
+    store::{
+        CounterKey, LeaseGuard, MemoryStore, StateQuery, StateRow, StateWrite, StoreTransaction, Stores, SyncStore,
+    },
     sync::{BundledScheduler, Job, JobOutcome, SchedulerOptions, Shutdown},
     testing::{SeededRandom, virtual_clock},
     vault::KeyRing,
@@ -161,6 +163,10 @@ impl SyncStore for Troubled<Arc<dyn SyncStore>> {
         self.inner.read(query).await
     }
 
+    async fn now(&self) -> Result<chrono::DateTime<chrono::Utc>> {
+        self.inner.now().await
+    }
+
     async fn begin(&self, guard: Option<&LeaseGuard>) -> Result<Box<dyn StoreTransaction>> {
         let (inner, trouble) = (self.inner.begin(guard).await?, Arc::clone(&self.trouble));
         Ok(Box::new(TroubledTransaction { inner, trouble }))
@@ -223,24 +229,25 @@ impl Told {
 }
 
 /// A sandbox and a database that outlive the processes on them, on one virtual clock.
-struct Rig {
-    sandbox: Sandbox,
-    clock: Arc<dyn Clock>,
-    stores: Stores,
+pub(crate) struct Rig {
+    pub(crate) sandbox: Sandbox,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) stores: Stores,
     trouble: Arc<Trouble>,
     told: Arc<Told>,
-    connection: ConnectionId,
+    pub(crate) connection: ConnectionId,
     listener: Option<Arc<dyn SignalListener>>,
 }
 
 impl Rig {
-    async fn new(gmail: GmailSettings) -> Self {
+    pub(crate) async fn new(gmail: GmailSettings) -> Self {
         let clock: Arc<dyn Clock> = virtual_clock();
         let settings = SandboxSettings { gmail, latency: Duration::from_millis(50), ..SandboxSettings::default() };
         let sandbox = Sandbox::google().with_clock(Arc::clone(&clock)).with_settings(settings).build();
         sandbox.register_person(OWNER, "Ada");
         let (trouble, told, listener) = (Trouble::new(), Arc::default(), None);
-        let (stores, connection) = (Stores::memory(), ConnectionId::new(""));
+        let memory = Arc::new(MemoryStore::with_clock(Arc::clone(&clock)));
+        let (stores, connection) = (Stores::from_one(memory), ConnectionId::new(""));
         let mut rig = Self { sandbox, clock, stores, trouble, told, connection, listener };
         let hub = rig.process();
         rig.connection = rig.connect(&hub).await.id;
@@ -248,7 +255,7 @@ impl Rig {
     }
 
     /// A process of the host.
-    fn process(&self) -> Hub {
+    pub(crate) fn process(&self) -> Hub {
         let endpoints = GoogleEndpoints::below(&ORIGIN.parse().unwrap()).unwrap();
         let config = GoogleConfig::desktop("sandbox-client").with_endpoints(endpoints).with_quota(GmailQuota::Off);
         let trouble = || Arc::clone(&self.trouble);
@@ -283,7 +290,12 @@ impl Rig {
     }
 
     /// Enqueues mails in one transaction, without a hint.
-    async fn enqueue(&self, hub: &Hub, numbers: std::ops::Range<usize>, options: impl Fn(usize) -> IntentOptions) {
+    pub(crate) async fn enqueue(
+        &self,
+        hub: &Hub,
+        numbers: std::ops::Range<usize>,
+        options: impl Fn(usize) -> IntentOptions,
+    ) {
         let mut prepared = Vec::new();
         for number in numbers {
             let options = options(number).with_key(key(number));
@@ -338,7 +350,7 @@ impl Rig {
     }
 
     /// How often each subject is in the service's own Sent folder.
-    fn sent(&self) -> BTreeMap<String, usize> {
+    pub(crate) fn sent(&self) -> BTreeMap<String, usize> {
         let mailbox = self.sandbox.gmail().mailbox(OWNER);
         let mut found = BTreeMap::new();
         for message in mailbox.ids().iter().filter_map(|id| mailbox.message(id)) {
@@ -352,7 +364,7 @@ impl Rig {
     }
 
     /// Runs a job until it has nothing to do at once.
-    async fn run(&self, hub: &Hub, job: Job) -> JobOutcome {
+    pub(crate) async fn run(&self, hub: &Hub, job: Job) -> JobOutcome {
         loop {
             match hub.run(job.clone(), &Shutdown::default()).await {
                 JobOutcome::Continue => {}
@@ -361,11 +373,11 @@ impl Rig {
         }
     }
 
-    async fn sync(&self, hub: &Hub) {
+    pub(crate) async fn sync(&self, hub: &Hub) {
         self.run(hub, Job::sync_mail(&tenant(), &self.connection)).await;
     }
 
-    async fn send(&self, hub: &Hub) {
+    pub(crate) async fn send(&self, hub: &Hub) {
         self.run(hub, Job::outbox(&tenant(), &self.connection)).await;
     }
 
@@ -375,11 +387,11 @@ impl Rig {
     }
 }
 
-fn key(number: usize) -> IntentKey {
+pub(crate) fn key(number: usize) -> IntentKey {
     IntentKey::new(format!("mail-{number:04}"))
 }
 
-fn mail(number: usize) -> Outgoing {
+pub(crate) fn mail(number: usize) -> Outgoing {
     let mut mail = Outgoing::default();
     mail.to = vec![Address::new(format!("buyer{number}@acme.example"))];
     mail.subject = format!("Offer {number}");
@@ -387,7 +399,7 @@ fn mail(number: usize) -> Outgoing {
     mail
 }
 
-fn plain(_: usize) -> IntentOptions {
+pub(crate) fn plain(_: usize) -> IntentOptions {
     IntentOptions::default()
 }
 
@@ -397,7 +409,7 @@ fn sends() -> usize {
 }
 
 /// Unknown outcomes in the tenant's stream, and their ends.
-async fn stored(hub: &Hub) -> (usize, usize) {
+pub(crate) async fn stored(hub: &Hub) -> (usize, usize) {
     let (mut after, mut unknown, mut resolved) = (0, 0, 0);
     loop {
         let page = hub.events(&tenant(), after, 1_000).await.unwrap();

@@ -1,5 +1,6 @@
 //! The stores in PostgreSQL: the suites every store passes, and what only a server can do wrong.
 
+mod disk;
 mod failures;
 mod hosts;
 mod network;
@@ -27,6 +28,11 @@ async fn database() -> Option<Database> {
 
 async fn open(database: &Database) -> PostgresStore {
     PostgresStore::open(database.url()).await.unwrap()
+}
+
+/// How long a database is away: short, or what `INTEGRATION_CUT_SECONDS` says (60 for the whole minute).
+fn away() -> Duration {
+    Duration::from_secs(std::env::var("INTEGRATION_CUT_SECONDS").map_or(4, |seconds| seconds.parse().unwrap()))
 }
 
 /// Impatient, so that a test need not be patient.

@@ -84,7 +84,7 @@ async fn the_other_process() {
         "fleet" => fleet(&database, &origin).await,
         "follow" => follow(&hub(&database, &origin).await, &origin).await,
         #[cfg(unix)]
-        "send" => crate::outbox_kill::work(&hub(&database, &origin).await, database.file(), &origin).await,
+        "send" => crate::outbox_kill::work(&hub(&database, &origin).await, &database, &origin).await,
         "storm" => storm(&hub(&database, &origin).await, &origin).await,
         "sync" => sync(&hub(&database, &origin).await, &origin).await,
         "work" => work(&database, &origin).await,
@@ -180,6 +180,24 @@ pub(crate) async fn try_sign_in(
     }
 }
 
+/// Somebody new at Google presses "allow" on the page that `ask` leads to.
+pub(crate) async fn connect_somebody(
+    (hub, sandbox): (&Hub, &far::FarSandbox),
+    tenant: &TenantId,
+    address: &str,
+    ask: Authorise,
+) -> Connection {
+    sandbox.ask("POST", &format!("people?account={address}&name=Somebody"), "").await;
+    let authorisation = hub.authorise(tenant, &Service::Google.app(), ask).await.unwrap();
+    let press = serde_json::json!({ "url": authorisation.url, "decision": "grant", "as": address }).to_string();
+    let back: url::Url = sandbox.ask("POST", "consent", &press).await["url"].as_str().unwrap().parse().unwrap();
+    let query = CallbackQuery::parse(back.query().unwrap_or_default()).unwrap();
+    match hub.complete(&query, &authorisation.binding).await.unwrap().outcome {
+        ConnectOutcome::Granted { mut connections, .. } => connections.pop().unwrap(),
+        other => panic!("not granted: {other:?}"),
+    }
+}
+
 /// Syncs until nothing waits.
 pub(crate) async fn sync(hub: &Hub, origin: &str) {
     let connection = connect(hub, origin).await;
@@ -187,7 +205,7 @@ pub(crate) async fn sync(hub: &Hub, origin: &str) {
     for _ in 0..200 {
         match hub.run(job.clone(), &Shutdown::default()).await {
             JobOutcome::Done { again_in } => {
-                let busy = again_in == Some(Duration::from_secs(1));
+                let busy = again_in.is_some_and(|wait| wait <= Duration::from_secs(1));
                 if !busy && hub.pending(&tenant(), &connection.id).await.unwrap() == 0 {
                     return;
                 }

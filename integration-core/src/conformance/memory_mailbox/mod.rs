@@ -143,7 +143,8 @@ impl MemoryMailbox {
         let mut state = self.call()?;
         let mut mail = mail.clone();
         mail.from.get_or_insert_with(|| crate::email::Address::new(&self.address));
-        let message_id = key.map_or_else(|| format!("{}@memory.example", state.next_id()), |key| key.to_string());
+        let message_id =
+            key.map_or_else(|| format!("{}@memory.example", state.next_id()), |key| key.as_str().to_owned());
         let now = self.clock.now();
         let raw = compose::compose(&mail, Some(&message_id), now)?;
         let id = state.put(raw.into(), place, true, now);
@@ -214,7 +215,7 @@ impl EmailProvider for MemoryMailbox {
         let state = self.call()?;
         let found = state.oldest_first().find(|(_, stored)| stored.was_sent_as(key.as_str()));
         let sent = |(number, stored): (u64, &Stored)| {
-            Sent::new(MessageId::new(state::id(number)), self.thread(stored), Some(key.to_string()))
+            Sent::new(MessageId::new(state::id(number)), self.thread(stored), Some(key.as_str().to_owned()))
         };
         Ok(found.map(sent))
     }

@@ -183,6 +183,10 @@ impl SyncStore for Mortal {
         self.store.read(query).await
     }
 
+    async fn now(&self) -> Result<DateTime<Utc>> {
+        self.store.now().await
+    }
+
     async fn begin(&self, guard: Option<&LeaseGuard>) -> Result<Box<dyn StoreTransaction>> {
         Ok(Box::new(MortalTransaction { inner: self.store.begin(guard).await?, kill: Arc::clone(&self.kill) }))
     }
@@ -282,9 +286,9 @@ impl World {
     pub(super) fn new() -> Self {
         let kill =
             Arc::new(Kill { left: AtomicI64::new(i64::MAX), forgetful: AtomicBool::new(false), killed: Notify::new() });
-        let memory = MemoryStore::default();
-        let store: Arc<dyn SyncStore> = Arc::new(Mortal { store: memory.clone(), kill: Arc::clone(&kill) });
         let clock: Arc<dyn Clock> = virtual_clock();
+        let memory = MemoryStore::with_clock(Arc::clone(&clock));
+        let store: Arc<dyn SyncStore> = Arc::new(Mortal { store: memory.clone(), kill: Arc::clone(&kill) });
         let parts = OutboxParts::new(Arc::clone(&store), Arc::new(Plain), clock, Arc::new(SeededRandom::new(7)));
         let connection = connection(&parts);
         let tenant = connection.tenant.clone();

@@ -14,7 +14,6 @@ use tokio::sync::OwnedMutexGuard;
 
 use super::{MemoryStore, Shared};
 use crate::{
-    clock::Clock,
     error::{Error, ErrorKind, Result},
     ids::TenantId,
     store::{

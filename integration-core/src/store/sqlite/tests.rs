@@ -101,6 +101,36 @@ async fn a_newer_schema_is_refused_and_left_alone() {
 }
 
 #[tokio::test]
+async fn the_previous_release_goes_on_beside_this_one_and_is_refused_only_where_it_must_be() {
+    let place = Place::new();
+    let tables = Tables { prefix: Arc::from(DEFAULT_PREFIX) };
+    let mut old = raw(&place.file()).await;
+    migrate::migrate_to(&mut old, &tables, 1).await.unwrap();
+    let store = SqliteStore::open(place.file()).await.unwrap();
+    // The older one was running, and is started again.
+    for (key, again) in [("running", false), ("restarted", true)] {
+        if again {
+            old = raw(&place.file()).await;
+            migrate::migrate_to(&mut old, &tables, 1).await.unwrap();
+        }
+        let put = format!(
+            "INSERT INTO integration_state VALUES ('tenant', 'test', '{key}', 1, CAST('old' AS BLOB));
+             INSERT INTO integration_job VALUES ('{key}',
+                '{{\"key\":\"{key}\",\"tenant\":\"tenant\",\"kind\":{{\"kind\":\"keep_alive\",\"grant\":\"g\"}}}}', 5, 5, NULL, 0, NULL, 0)"
+        );
+        sqlx::raw_sql(AssertSqlSafe(put)).execute(&mut old).await.unwrap();
+        assert_eq!(text(&store, key).await.as_deref(), Some("old"));
+        assert_eq!(store.claim(5, Duration::from_secs(60)).await.unwrap()[0].job.key.as_str(), key);
+    }
+    write(&store, &[put("new", "new")]).await;
+    assert_eq!(numbers(&mut old, "SELECT COUNT(*) FROM integration_state WHERE key = 'new'").await, 1);
+    assert_eq!(numbers(&mut old, "SELECT version FROM integration_schema").await, 2, "it is not taken back");
+    run(&mut old, "UPDATE integration_schema SET readable_from = 2").await;
+    let error = migrate::migrate_to(&mut old, &tables, 1).await.unwrap_err();
+    assert_eq!(error.message(), "the database has schema version 2, this release knows versions up to 1");
+}
+
+#[tokio::test]
 async fn a_newer_schema_that_this_release_may_use_is_used_and_left_alone() {
     let place = Place::new();
     SqliteStore::open(place.file()).await.unwrap().close().await.unwrap();

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use futures_util::TryStreamExt;
 use integration_core::{
     ErrorKind,
-    email::{Address, Depth, EmailProvider, Message, MessageQuery, Outgoing, ReplyTo, SendKey, SendOptions},
+    email::{Address, Depth, EmailProvider, LookUp, Message, MessageQuery, Outgoing, ReplyTo, SendKey, SendOptions},
     http::TransportErrorKind,
     ids::{FolderId, MessageId, PartId, ThreadId},
     sync::Fetched,
@@ -333,6 +333,66 @@ async fn a_send_that_may_have_happened_is_not_repeated_but_looked_up() {
     let found = gmail.find_sent(&key).await.unwrap().unwrap();
     assert_eq!((found.id.as_str(), found.message_id.as_deref()), ("s1", Some("key@example.com")));
     assert_eq!(gmail.find_sent(&key).await.unwrap(), None);
+    transport.finish();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_sent_is_absent_only_once_every_page_was_looked_through() {
+    let (list, empty) = ("/gmail/v1/users/me/messages", json!({ "resultSizeEstimate": 0 }));
+    let carrying = |key: &str| {
+        let headers = [json!({ "name": "X-Integration-Send-Key", "value": key })];
+        json!({ "id": "s1", "threadId": "t1", "historyId": "7", "payload": { "headers": headers } })
+    };
+    let since = Step::get(list).with_query("q", "after:1772437799").with_query("labelIds", "SENT");
+    let (transport, gmail) = gmail([
+        // A page may be empty and the next one not.
+        Step::get(list)
+            .with_query("q", "rfc822msgid:key@example.com")
+            .answers_json(200, &json!({ "nextPageToken": "n" })),
+        Step::get(list).with_query("pageToken", "n").answers_json(200, &empty),
+        since.answers_json(200, &json!({ "messages": [{ "id": "s2" }], "nextPageToken": "p" })),
+        Step::get(&message_path("s2")).answers_json(404, &refusal(404, "notFound")),
+        Step::get(list)
+            .with_query("pageToken", "p")
+            .answers_json(200, &json!({ "messages": [{ "id": "s1", "threadId": "t1" }] })),
+        Step::get(&message_path("s1")).answers_json(200, &carrying("key@example.com")),
+        Step::get(list).answers_json(200, &empty),
+        Step::get(list).answers_json(200, &json!({ "messages": [{ "id": "s1" }] })),
+        Step::get(&message_path("s1")).answers_json(200, &carrying("another@example.com")),
+        Step::get(list).answers_json(200, &empty),
+        Step::get(list).answers_json(200, &json!({ "messages": [7] })),
+    ]);
+    // The clock of whoever says since when may be an hour wrong.
+    let key = SendKey::new("key@example.com").with_since("2026-03-02T09:00:00Z".parse().unwrap());
+    assert_eq!(gmail.find_sent(&key).await.unwrap().unwrap().id.as_str(), "s1");
+    assert_eq!(gmail.find_sent(&key).await.unwrap(), None);
+    assert_eq!(gmail.find_sent(&key).await.unwrap_err().kind(), ErrorKind::Validation);
+    transport.finish();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_glance_looks_at_the_newest_only_and_asks_for_no_more() {
+    let (list, empty) = ("/gmail/v1/users/me/messages", json!({ "resultSizeEstimate": 0 }));
+    let newest = Step::get(list).with_query("maxResults", "25");
+    let (transport, gmail) = gmail([
+        Step::get(list).with_query("q", "rfc822msgid:key@example.com").answers_json(200, &empty),
+        newest.answers_json(200, &json!({ "messages": [], "nextPageToken": "p" })),
+    ]);
+    let key = SendKey::new("key@example.com").with_look_up(LookUp::Glance);
+    assert_eq!(gmail.find_sent(&key).await.unwrap(), None);
+    transport.finish();
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_than_is_looked_through_is_no_proof_that_nothing_was_sent() {
+    let list = "/gmail/v1/users/me/messages";
+    let page = |number: usize| {
+        Step::get(list).answers_json(200, &json!({ "messages": [], "nextPageToken": number.to_string() }))
+    };
+    let named = Step::get(list).answers_json(200, &json!({ "resultSizeEstimate": 0 }));
+    let (transport, gmail) = gmail(std::iter::once(named).chain((0..30).map(page)));
+    let error = gmail.find_sent(&SendKey::new("key@example.com")).await.unwrap_err();
+    assert_eq!(error.message(), "more was sent since than is looked through");
     transport.finish();
 }
 

@@ -229,9 +229,9 @@ async fn a_server_that_is_stopped_and_started_again_has_lost_nothing() {
     assert_eq!(text(&store, "a").await.as_deref(), Some("kept"));
 }
 
-/// A small file system of its own would need rights that a test does not have: the server is told to have no room.
+/// What any machine can try: the server is told to have no room. See [`super::disk`] for a disk that is really full.
 #[tokio::test]
-async fn a_full_disk_loses_only_the_open_transaction() {
+async fn a_server_that_says_its_disk_is_full_loses_only_the_open_transaction() {
     let Some(database) = database().await else { return };
     let store = open(&database).await;
     write(&store, &[put("a", "kept")]).await.unwrap();

@@ -28,6 +28,27 @@ async fn a_cut_network_is_a_temporary_failure_and_the_store_goes_on_by_itself() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_is_away_for_a_while_is_waited_for_and_nothing_is_lost() {
+    let Some(database) = database().await else { return };
+    let link = database.link().await;
+    let store = PostgresStore::open_with(hasty(link.url())).await.unwrap();
+    let writing = async {
+        // A host's queue: each is tried until it is kept.
+        for index in 0..100 {
+            while let Err(error) = write(&store, &[put(&index.to_string(), "kept")]).await {
+                assert!(error.retryable(), "{error}");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let ((), ()) = tokio::join!(writing, link.cut_for(super::away()));
+    for index in 0..100 {
+        assert_eq!(text(&store, &index.to_string()).await.as_deref(), Some("kept"), "{index}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_silent_network_does_not_hold_a_caller_for_ever() {
     let Some(database) = database().await else { return };
     let link = database.link().await;

@@ -148,7 +148,7 @@ async fn a_network_of_the_database_that_is_cut_for_seconds_loses_nothing() {
         } else {
             link.silence()
         }
-        tokio::time::sleep(Duration::from_secs(4)).await;
+        tokio::time::sleep(super::away()).await;
         assert!(!complete(&direct).await, "work was left when the network failed");
         link.restore();
     }
