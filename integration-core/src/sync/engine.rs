@@ -6,6 +6,7 @@
 
 mod again;
 mod audit;
+mod inherit;
 mod note;
 mod page;
 mod partitions;
@@ -185,6 +186,8 @@ const BEFORE_ANEW: Duration = Duration::from_secs(10);
 #[derive(Default)]
 struct Round<'a> {
     walking: Vec<&'a PartitionId>,
+    /// Whose items are to take on what is new of them.
+    inheriting: Vec<&'a PartitionId>,
     refused: Option<Error>,
     begun_anew: bool,
 }
@@ -311,11 +314,12 @@ impl<I: SyncItem> Engine<I> {
             self.renew(slice).await?;
             let listing = !round.walking.is_empty();
             let listed = self.list(slice, &partitions, &mut round).await?;
+            self.inherit(slice, &partitions, &mut round).await?;
             let fetched = self.fetch_pending(slice, &all).await?;
             self.progress(slice, listing, listed);
             match fetched {
                 FetchEnd::Refused(wait) => return Ok(SliceEnd::Wait(wait)),
-                FetchEnd::Nothing if !listing => return round.end(),
+                FetchEnd::Nothing if !listing && round.inheriting.is_empty() => return round.end(),
                 FetchEnd::Nothing | FetchEnd::Some => {}
             }
             if self.clock.now() >= slice.ends {
@@ -335,6 +339,11 @@ impl<I: SyncItem> Engine<I> {
         let mut round = Round::default();
         for some in partitions.named.chunks(self.at_once()) {
             for (partition, mut row, first) in self.heads(some).await? {
+                let inherits = partitions.inherits.get(partition);
+                if row.generation == 0 {
+                    // It has no items yet.
+                    row.inherited = inherits.cloned();
+                }
                 match self.follow_head(slice, (partition, first), &mut row, stop).await {
                     Ok(true) => {}
                     Ok(false) => return Ok(None),
@@ -347,6 +356,7 @@ impl<I: SyncItem> Engine<I> {
                     self.plan_audit(slice, partition, &mut row).await?;
                 }
                 round.walking.extend(row.snapshot.is_some().then_some(partition));
+                round.inheriting.extend(inherits.filter(|now| row.is_to_inherit(now)).map(|_| partition));
             }
         }
         for partition in &partitions.vanished {

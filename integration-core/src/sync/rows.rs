@@ -43,6 +43,21 @@ pub(crate) struct PartitionRow {
     /// The service does not name it any more; what it had is looked for elsewhere.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) vanished: bool,
+    /// What its items take from it, as they were last decided with; `None`: nobody knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) inherited: Option<String>,
+    /// That is another now: its items are being decided anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) inheriting: Option<InheritRow>,
+}
+
+/// How far the items of a partition take on what is new of it.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct InheritRow {
+    /// What they take on.
+    pub(crate) inherited: String,
+    /// The last item's row that did; `None` at the beginning.
+    pub(crate) after: Option<String>,
 }
 
 /// A running enumeration.
