@@ -186,7 +186,10 @@ impl<'a> Run<'a> {
         let passed = (now - self.began).to_std().unwrap_or_default();
         let elapsed = passed.saturating_sub(self.waited_for_quota);
         let state = RetryState { attempt, elapsed, repeatable, asked, jitter: self.parts.random.fraction() };
-        let decision = self.parts.retry.on_error(&state, &error);
+        let decision = match self.call.attempts {
+            Some(most) if scope.is_none() && attempt >= most => RetryDecision::Exhausted,
+            _ => self.parts.retry.on_error(&state, &error),
+        };
         if let Some(scope) = scope {
             // Everyone who shares the quota waits, whether or not this call goes on.
             let wait = match decision {

@@ -74,6 +74,7 @@ pub struct Call {
     pub(crate) response_cap: usize,
     pub(crate) authorised: bool,
     pub(crate) timeout: Option<Duration>,
+    pub(crate) attempts: Option<u32>,
 }
 
 impl fmt::Debug for Call {
@@ -105,6 +106,7 @@ impl Call {
             response_cap: DEFAULT_RESPONSE_CAP,
             authorised: true,
             timeout: None,
+            attempts: None,
         }
     }
 
@@ -133,6 +135,14 @@ impl Call {
     #[must_use]
     pub fn with_timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
+        self
+    }
+
+    /// Gives up after so many attempts that failed for a passing reason, where the session's policy would make more; being
+    /// told to wait is none. For callers that ask for less instead.
+    #[must_use]
+    pub fn with_attempts(mut self, attempts: u32) -> Self {
+        self.attempts = Some(attempts);
         self
     }
 

@@ -26,10 +26,10 @@ fn file(bytes: usize) -> OutgoingAttachment {
 fn all(client: &Client) -> Vec<Call> {
     let read = |path: integration_core::Result<String>| client.read(operation::GET, &path.unwrap()).unwrap();
     vec![
-        client.delta("f").unwrap(),
-        client.delta_link("https://graph.example/v1.0/x").unwrap(),
-        client.folders().unwrap(),
-        client.folders_link("https://graph.example/v1.0/x").unwrap(),
+        client.delta("f", 100).unwrap(),
+        client.delta_link("https://graph.example/v1.0/x", 100).unwrap(),
+        client.folders(250).unwrap(),
+        client.folders_link("https://graph.example/v1.0/x", 250).unwrap(),
         client.list(None, vec![("$filter", "a eq 'b c'".into())]).unwrap(),
         client.list(Some("f"), Vec::new()).unwrap(),
         client.list_link("https://graph.example/v1.0/x").unwrap(),
@@ -45,6 +45,7 @@ fn all(client: &Client) -> Vec<Call> {
         client.create(b"x").unwrap(),
         client.create_reply("m", b"x").unwrap(),
         client.mark("m", "k").unwrap(),
+        client.mark_unread("m").unwrap(),
         client.submit("m").unwrap(),
         client.delete("m").unwrap(),
         client.move_to("m", "f").unwrap(),
@@ -119,7 +120,7 @@ fn the_root_may_name_the_version_or_not_and_lie_below_a_path() {
         ("http://localhost:8080/graph/", "http://localhost:8080/graph/v1.0/me/"),
     ] {
         let client = Client::new(&Url::parse(root).unwrap(), 20, None);
-        let uri = client.folders().unwrap().request().uri().to_string();
+        let uri = client.folders(250).unwrap().request().uri().to_string();
         assert!(uri.starts_with(first), "{uri}");
     }
 }

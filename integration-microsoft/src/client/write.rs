@@ -51,6 +51,12 @@ impl Client {
         self.write((operation::UPDATE, Method::PATCH), &url, body_of(&body), Repeat::Safe)
     }
 
+    /// Takes back that a message counts as read.
+    pub(crate) fn mark_unread(&self, id: &str) -> Result<Call> {
+        let url = self.url(&["messages", id], "", &Vec::new())?;
+        self.write((operation::UPDATE, Method::PATCH), &url, body_of(&json!({ "isRead": false })), Repeat::Safe)
+    }
+
     /// Sends a draft. Accepted is not delivered.
     pub(crate) fn submit(&self, draft: &str) -> Result<Call> {
         let url = self.url(&["messages", draft], "/send", &Vec::new())?;

@@ -1,6 +1,7 @@
 //! Outlook: the second service, held against the same promises.
 
 mod conformance;
+mod folders;
 mod quota;
 mod sequences;
 mod sign_in;
