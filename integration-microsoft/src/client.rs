@@ -39,6 +39,9 @@ pub(crate) mod operation {
     pub(crate) const RAW: &str = "outlook.messages.raw";
     pub(crate) const REPLY: &str = "outlook.messages.createReply";
     pub(crate) const SEND: &str = "outlook.messages.send";
+    pub(crate) const SUBSCRIBE: &str = "microsoft.subscriptions.create";
+    pub(crate) const SUBSCRIPTION: &str = "microsoft.subscriptions.update";
+    pub(crate) const UNSUBSCRIBE: &str = "microsoft.subscriptions.delete";
     pub(crate) const UPDATE: &str = "outlook.messages.update";
     pub(crate) const UPLOAD: &str = "outlook.attachments.upload";
     pub(crate) const UPLOAD_SESSION: &str = "outlook.attachments.createUploadSession";

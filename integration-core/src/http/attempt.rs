@@ -228,6 +228,7 @@ impl<'a> Run<'a> {
         match exchange {
             Exchange::Broken(broken) => {
                 match broken.kind() {
+                    TransportErrorKind::Timeout if self.call.attempts.is_some() => pass.failed_by_itself(now),
                     TransportErrorKind::Connect | TransportErrorKind::Interrupted | TransportErrorKind::Timeout => {
                         pass.failed(now);
                     }
@@ -341,7 +342,10 @@ impl<'a> Run<'a> {
     fn refused(&self, failure: &HttpFailure<'_>, pass: BreakerPass, token: Option<AccessToken>) -> Setback {
         let classified = self.parts.connector.classify(failure);
         if matches!(classified, Failure::Transient(_)) && failure.status.is_server_error() {
-            pass.failed(failure.at);
+            match self.call.attempts {
+                Some(_) => pass.failed_by_itself(failure.at),
+                None => pass.failed(failure.at),
+            }
         } else {
             pass.answered();
         }

@@ -37,7 +37,8 @@ pub trait SyncItem: Clone + fmt::Debug + Send + Sync + Sized + 'static {
 
     /// A partial item that says only what a partition gives to everything in it ([`Partition::inherits`]); `None`: to know
     /// what it means for an item, the item has to be fetched.
-    fn inheriting(_inherited: &str) -> Option<Self> {
+    fn inheriting(inherited: &str) -> Option<Self> {
+        let _ = inherited;
         None
     }
 }

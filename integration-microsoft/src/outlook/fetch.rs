@@ -225,8 +225,8 @@ struct Again {
     until: Option<DateTime<Utc>>,
 }
 
-/// Inner answers, in the order of the calls. A batch that is too much for the service's gateways is split in halves, and
-/// then into single calls: one failure more in a row, and the connection would be left alone for a while.
+/// Inner answers, in the order of the calls. A batch that is too much for the service's gateways is split in halves, and a
+/// small one into single calls.
 ///
 /// # Errors
 /// Only where nothing at all came back.

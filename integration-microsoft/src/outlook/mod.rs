@@ -20,6 +20,7 @@ mod fetch;
 mod folders;
 mod known;
 mod pages;
+mod push;
 mod query;
 mod send;
 #[cfg(test)]
@@ -27,7 +28,7 @@ mod tests;
 mod upload;
 mod wire;
 
-pub(crate) use self::known::Known;
+pub(crate) use self::{known::Known, push::OutlookPush};
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -98,19 +99,27 @@ impl Outlook {
 
     /// Looks at all folders as they are now.
     async fn look(&self) -> Result<(Arc<folders::Places>, folders::Listing)> {
-        let names = match self.known_places() {
-            Some(places) => places.names().clone(),
-            None => folders::names(self).await?,
+        let Some(known) = self.known_places() else {
+            let names = folders::names(self).await?;
+            return self.look_with(names).await;
         };
-        self.look_with(names).await
+        let listing = folders::list(self).await?;
+        let names = match listing.folders.iter().all(|folder| known.knows(&folder.id)) {
+            true => known.names().clone(),
+            false => folders::names(self).await?,
+        };
+        Ok(self.seen(names, listing))
     }
 
     async fn look_with(&self, names: folders::Names) -> Result<(Arc<folders::Places>, folders::Listing)> {
-        let now = self.session.parts().clock.now();
         let listing = folders::list(self).await?;
-        let places = Arc::new(folders::Places::new(names, &listing, now));
+        Ok(self.seen(names, listing))
+    }
+
+    fn seen(&self, names: folders::Names, listing: folders::Listing) -> (Arc<folders::Places>, folders::Listing) {
+        let places = Arc::new(folders::Places::new(names, &listing, self.session.parts().clock.now()));
         self.keep(&places);
-        Ok((places, listing))
+        (places, listing)
     }
 
     fn known_places(&self) -> Option<Arc<folders::Places>> {

@@ -11,7 +11,7 @@ use super::Outlook;
 
 /// No page is asked to be smaller.
 const SMALLEST: u32 = 5;
-/// How often a page is halved before it is given up: one more failure, and the connection would be left alone for a while.
+/// How often a page is halved before it is given up; the next one begins there.
 const MOST_HALVINGS: u32 = 3;
 /// A longer wait is the schedule's, not ours.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);

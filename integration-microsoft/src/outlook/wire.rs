@@ -175,6 +175,16 @@ pub(super) struct Folder {
     pub(super) is_hidden: Option<bool>,
 }
 
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct Subscription {
+    #[serde(deserialize_with = "nullable")]
+    pub(super) id: String,
+    #[serde(deserialize_with = "nullable")]
+    pub(super) resource: String,
+    pub(super) expiration_date_time: Option<String>,
+}
+
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(super) struct Upload {

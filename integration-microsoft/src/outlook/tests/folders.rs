@@ -18,7 +18,11 @@ const END: &str = "@odata.deltaLink";
 
 /// The folders with a name: inbox, sent, deleted and draft mail.
 fn names() -> Step {
-    let named = [(0, "inbox-id"), (1, "sent-id"), (2, "trash-id"), (5, "drafts-id"), (13, "deep-id")];
+    names_of(&[(0, "inbox-id"), (1, "sent-id"), (2, "trash-id"), (5, "drafts-id"), (13, "deep-id")])
+}
+
+/// Those that the mailbox has of the fourteen that are asked for.
+fn names_of(named: &[(usize, &str)]) -> Step {
     let mut parts: Vec<_> = named.iter().map(|(at, id)| (*at, 200, json!({ "id": id }))).collect();
     let others = (0..14).filter(|at| named.iter().all(|(named, _)| named != at));
     parts.extend(others.map(|at| (at, if at == 7 { 400 } else { 404 }, refusal("ErrorFolderNotFound"))));
@@ -99,6 +103,20 @@ async fn a_folder_is_what_the_nearest_one_above_it_with_a_name_is() {
     assert_eq!(seen(&partitions(&outlook).await.unwrap()), expected);
     let roles = MailItem::inherited(&[Role::Trash]);
     assert_eq!(roles, r#"["trash"]"#);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_folder_that_comes_late_may_be_one_with_a_name() {
+    let named = names_of(&[(0, "inbox-id"), (4, "talk")]);
+    let (first, second) = (vec![folder("inbox-id", "root")], vec![folder("inbox-id", "root"), folder("talk", "root")]);
+    let again = listing(second.clone(), None);
+    let (transport, outlook) = fresh([names(), listing(first, None), listing(second, None), named, again], Root::Own);
+    partitions(&outlook).await.unwrap();
+    for _ in 0..2 {
+        let expected = [("inbox-id", Some(r#"["inbox"]"#)), ("talk", Some(r#"["chat"]"#))];
+        assert_eq!(seen(&partitions(&outlook).await.unwrap()), expected);
+    }
+    transport.finish();
 }
 
 #[tokio::test(start_paused = true)]

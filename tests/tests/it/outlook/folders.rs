@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use integration_core::{
     activity::Outcome,
-    email::{Address, EmailProvider, Outgoing, ReplyTo, Role, SendOptions},
+    email::{Address, Outgoing, ReplyTo, Role, SendOptions},
     ids::ThreadId,
 };
 use integration_microsoft::OutlookQuota;

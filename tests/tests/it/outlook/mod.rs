@@ -2,6 +2,7 @@
 
 mod conformance;
 mod folders;
+mod push;
 mod quota;
 mod sequences;
 mod sign_in;
