@@ -16,6 +16,7 @@ pub mod ids;
 pub mod oauth;
 pub mod outbox;
 pub mod page;
+pub mod push;
 pub mod secret;
 pub mod store;
 pub mod sync;

@@ -27,7 +27,9 @@ pub(crate) mod operation {
     pub(crate) const MODIFY: &str = "gmail.messages.modify";
     pub(crate) const PROFILE: &str = "gmail.getProfile";
     pub(crate) const SEND: &str = "gmail.messages.send";
+    pub(crate) const STOP: &str = "gmail.stop";
     pub(crate) const USERINFO: &str = "google.userinfo";
+    pub(crate) const WATCH: &str = "gmail.watch";
 }
 
 /// Ids and changes per page; the service's largest.
@@ -38,6 +40,9 @@ pub(crate) const LARGEST_MESSAGE: usize = 36_700_160;
 const LARGEST_JSON_SEND: usize = 5_000_000;
 /// A message put into the mailbox may have 150 MiB, as base64 a third more.
 const LARGEST_ANSWER: usize = 210 * 1024 * 1024;
+/// What watching a mailbox costs, and to stop it; the same in all presets.
+const WATCH_UNITS: u32 = 100;
+const STOP_UNITS: u32 = 50;
 /// Google compresses only for user agents that say `gzip`, beside `Accept-Encoding`.
 const AGENT: &str = concat!("integration-google/", env!("CARGO_PKG_VERSION"), " (gzip)");
 
@@ -192,6 +197,19 @@ impl Client {
         let kind = format!("multipart/related; boundary={boundary}");
         let call = post(operation::SEND, &url, &kind, body, cost, Repeat::Never)?;
         Ok(call.with_timeout(Duration::from_secs(300)))
+    }
+
+    /// Has the mailbox's changes told to a topic; the same topic again prolongs that.
+    pub(crate) fn watch(&self, topic: &str) -> Result<Call> {
+        let body = serde_json::json!({ "topicName": topic }).to_string();
+        let (url, cost) = (self.me(&["watch"], &Vec::new())?, Cost::units(WATCH_UNITS));
+        post(operation::WATCH, &url, "application/json", body, cost, Repeat::Safe)
+    }
+
+    /// Ends that.
+    pub(crate) fn stop(&self) -> Result<Call> {
+        let (url, cost) = (self.me(&["stop"], &Vec::new())?, Cost::units(STOP_UNITS));
+        post(operation::STOP, &url, "application/json", Bytes::new(), cost, Repeat::Safe)
     }
 
     /// One batch that gets all these messages. Inner calls name Google's own paths, never hosts.

@@ -12,6 +12,7 @@ use integration_core::{
     email::EmailProvider,
     http::{Failure, GrantSession, HttpFailure, Session},
     oauth::CallbackQuery,
+    push::PushSource,
 };
 use serde::Deserialize;
 
@@ -19,7 +20,7 @@ use crate::{
     client::Client,
     config::{ClientKind, GoogleConfig},
     error,
-    gmail::Gmail,
+    gmail::{Gmail, GmailPush},
 };
 
 pub(crate) const MAIL: &str = "https://mail.google.com/";
@@ -158,6 +159,10 @@ impl Connector for Google {
 
     fn email(&self, session: Session) -> Result<Arc<dyn EmailProvider>> {
         Ok(Arc::new(Gmail::new(session, self.client.clone())))
+    }
+
+    fn push(&self, session: Session) -> Result<Arc<dyn PushSource>> {
+        Ok(Arc::new(GmailPush::new(session, self.client.clone())))
     }
 }
 

@@ -39,6 +39,9 @@ pub(crate) mod operation {
     pub(crate) const RAW: &str = "outlook.messages.raw";
     pub(crate) const REPLY: &str = "outlook.messages.createReply";
     pub(crate) const SEND: &str = "outlook.messages.send";
+    pub(crate) const SUBSCRIBE: &str = "microsoft.subscriptions.create";
+    pub(crate) const SUBSCRIPTION: &str = "microsoft.subscriptions.update";
+    pub(crate) const UNSUBSCRIBE: &str = "microsoft.subscriptions.delete";
     pub(crate) const UPDATE: &str = "outlook.messages.update";
     pub(crate) const UPLOAD: &str = "outlook.attachments.upload";
     pub(crate) const UPLOAD_SESSION: &str = "outlook.attachments.createUploadSession";
@@ -47,7 +50,7 @@ pub(crate) mod operation {
 /// Messages per page of a delta walk: more of them with their texts end in gateway timeouts.
 pub(crate) const PAGE: u32 = 100;
 /// Folders per page.
-const FOLDER_PAGE: u32 = 250;
+pub(crate) const FOLDER_PAGE: u32 = 250;
 /// A message may have 150 MB, as base64 a third more.
 const LARGEST_ANSWER: usize = 210 * 1024 * 1024;
 const AGENT: &str = concat!("integration-microsoft/", env!("CARGO_PKG_VERSION"));
@@ -68,8 +71,8 @@ const BODY: &str = ",body";
 const ATTACHMENT_FIELDS: &str = "id,name,contentType,size,isInline,microsoft.graph.fileAttachment/contentId";
 const FOLDER_FIELDS: &str = "id,displayName,parentFolderId,isHidden";
 /// What a listing reads of a message: enough to hold it against a query.
-const LIST_FIELDS: &str = "id,conversationId,internetMessageId,receivedDateTime,parentFolderId,isDraft,from,sender,\
-                           toRecipients,ccRecipients,bccRecipients";
+const LIST_FIELDS: &str = "id,conversationId,internetMessageId,receivedDateTime,parentFolderId,isDraft,isRead,from,\
+                           sender,toRecipients,ccRecipients,bccRecipients";
 /// Newest first.
 const NEWEST: &str = "receivedDateTime desc";
 
@@ -134,39 +137,39 @@ impl Client {
         self
     }
 
-    /// The first page of everything in a folder; its end tells where changes begin.
-    pub(crate) fn delta(&self, folder: &str) -> Result<Call> {
+    /// The first page of everything in a folder, of at most `size` messages; its end tells where changes begin.
+    pub(crate) fn delta(&self, folder: &str, size: u32) -> Result<Call> {
         let query = vec![("$select", [HEADERS, BODY].concat().into()), ("$orderby", NEWEST.into())];
         let url = self.url(&["mailFolders", folder, "messages"], "/delta", &query)?;
-        self.delta_page(&url)
+        self.delta_page(&url, size)
     }
 
     /// A further page, by the link as the service gave it.
     ///
     /// # Errors
     /// `Validation` for a link to anywhere else: it is never followed.
-    pub(crate) fn delta_link(&self, link: &str) -> Result<Call> {
-        self.delta_page(&self.followed(link, operation::DELTA)?)
+    pub(crate) fn delta_link(&self, link: &str, size: u32) -> Result<Call> {
+        self.delta_page(&self.followed(link, operation::DELTA)?, size)
     }
 
-    fn delta_page(&self, url: &str) -> Result<Call> {
-        let call = self.get(operation::DELTA, url, &format!("odata.maxpagesize={PAGE}, {TEXTS}"))?;
+    fn delta_page(&self, url: &str, size: u32) -> Result<Call> {
+        let call = self.get(operation::DELTA, url, &format!("odata.maxpagesize={size}, {TEXTS}"))?;
         Ok(call.with_response_cap(LARGEST_ANSWER).with_timeout(Duration::from_secs(120)))
     }
 
-    /// The first page of all folders, flat.
-    pub(crate) fn folders(&self) -> Result<Call> {
+    /// The first page of all folders, flat, of at most `size`.
+    pub(crate) fn folders(&self, size: u32) -> Result<Call> {
         let url = self.url(&["mailFolders"], "/delta", &vec![("$select", FOLDER_FIELDS.into())])?;
-        self.folder_page(&url)
+        self.folder_page(&url, size)
     }
 
     /// A further page of them.
-    pub(crate) fn folders_link(&self, link: &str) -> Result<Call> {
-        self.folder_page(&self.followed(link, operation::FOLDERS)?)
+    pub(crate) fn folders_link(&self, link: &str, size: u32) -> Result<Call> {
+        self.folder_page(&self.followed(link, operation::FOLDERS)?, size)
     }
 
-    fn folder_page(&self, url: &str) -> Result<Call> {
-        self.get(operation::FOLDERS, url, &format!("odata.maxpagesize={FOLDER_PAGE}"))
+    fn folder_page(&self, url: &str, size: u32) -> Result<Call> {
+        self.get(operation::FOLDERS, url, &format!("odata.maxpagesize={size}"))
     }
 
     /// A page of messages; `query` without `$select`. Without a folder: all of them.

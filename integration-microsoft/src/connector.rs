@@ -13,6 +13,7 @@ use integration_core::{
     error::{Actor, Remedy},
     http::{Failure, GrantSession, HttpFailure, Session},
     oauth::CallbackQuery,
+    push::PushSource,
 };
 use serde::Deserialize;
 use url::Url;
@@ -24,7 +25,7 @@ use crate::{
         TenantKind,
     },
     error,
-    outlook::Outlook,
+    outlook::{Outlook, OutlookPush},
     who::Who,
 };
 
@@ -221,7 +222,9 @@ impl Microsoft {
             None if name.contains('@') => RemoteAccount::new(id, name).with_address(name),
             None => RemoteAccount::new(id, name),
         };
-        Ok(account.with_named(name).with_detail(MAILBOX, mailbox))
+        // Who may not read who people are knows the mailbox by its name alone, and may do so later, or no more.
+        let by_name = format!("{organisation}/{}", name.to_lowercase());
+        Ok(account.with_named(name).with_known_as(by_name).with_detail(MAILBOX, mailbox))
     }
 }
 
@@ -264,10 +267,18 @@ impl Connector for Microsoft {
     }
 
     fn email(&self, session: Session) -> Result<Arc<dyn EmailProvider>> {
-        let account = session.parts().connection.as_ref().map(|(_, account)| account);
-        let named = account.and_then(|account| account.details.get(MAILBOX));
-        let root = named.map_or(Root::Own, |mailbox| Root::Mailbox(mailbox.clone()));
+        let root = root_of(&session);
         Ok(Arc::new(Outlook::new(session, self.client.clone().at(root))))
+    }
+
+    fn push(&self, session: Session) -> Result<Arc<dyn PushSource>> {
+        let root = root_of(&session);
+        if self.kind != ClientKind::AppOnly && root != Root::Own {
+            let message =
+                "of a mailbox that others share the service tells only what an administrator's app asks it to";
+            return Err(Error::new(ErrorKind::Unsupported, message).with_service("microsoft"));
+        }
+        Ok(Arc::new(OutlookPush::new(session, self.client.clone().at(root))))
     }
 
     fn removal_page(&self, account: &RemoteAccount) -> Option<Url> {
@@ -279,6 +290,13 @@ impl Connector for Microsoft {
         // The person takes back what was granted to a person; what an app has, an administrator does.
         Url::parse(page).ok().filter(|_| self.kind != ClientKind::AppOnly)
     }
+}
+
+/// The mailbox of a session's account.
+fn root_of(session: &Session) -> Root {
+    let account = session.parts().connection.as_ref().map(|(_, account)| account);
+    let named = account.and_then(|account| account.details.get(MAILBOX));
+    named.map_or(Root::Own, |mailbox| Root::Mailbox(mailbox.clone()))
 }
 
 /// The service says that it does not let the grant in there, or that there is nothing.

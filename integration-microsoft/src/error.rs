@@ -207,7 +207,8 @@ fn by_status(answer: &Answer<'_>, status: u16) -> Failure {
         402 => refused(ErrorKind::PermissionDenied, "the account has not paid for this"),
         403 | 404 if silent => answer.transient("the service's front end refused the call"),
         403 => denied(answer),
-        404 => refused(ErrorKind::NotFound, "there is no such thing"),
+        // A code nobody knows does not say that the message is gone: believing it would delete what is still there.
+        404 => answer.transient(&format!("something was not found ({})", answer.word())),
         408 => Failure::Transient(answer.error(ErrorKind::Timeout, "the service gave up waiting")),
         409 | 412 => refused(ErrorKind::Conflict, "it was changed meanwhile; read it again"),
         410 => refused(ErrorKind::CursorExpired, "the service has forgotten this position"),

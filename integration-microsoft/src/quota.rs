@@ -1,6 +1,4 @@
 //! Outlook's quotas as data. Source: <https://learn.microsoft.com/graph/throttling-limits>.
-//!
-//! Not in the table, as nothing in it counts bytes: 150 MB of uploads in five minutes per app and mailbox.
 
 use std::{str::FromStr, time::Duration};
 
@@ -10,6 +8,9 @@ use integration_core::{
 };
 use serde::Deserialize;
 
+const FIVE_MINUTES: Duration = Duration::from_secs(300);
+/// What may be carried to a mailbox in five minutes.
+const UPLOADS: u64 = 150_000_000;
 const TEN_MINUTES: Duration = Duration::from_secs(600);
 const TEN_SECONDS: Duration = Duration::from_secs(10);
 const CONCURRENCY: u32 = 4;
@@ -21,7 +22,8 @@ pub enum OutlookQuota {
     /// No limits but the concurrency; calls are counted all the same.
     #[serde(rename = "off")]
     Off,
-    /// 10,000 calls in ten minutes per mailbox, and 130,000 in ten seconds over the whole app.
+    /// 10,000 calls in ten minutes and 150 MB of uploads in five per mailbox, and 130,000 calls in ten seconds over the
+    /// whole app.
     #[default]
     #[serde(rename = "outlook")]
     Outlook,
@@ -64,6 +66,9 @@ impl OutlookQuota {
         for (scope, limit, length) in windows {
             table.windows.extend(limit.map(|limit| QuotaWindow::new(scope, QuotaUnit::Calls, limit, length)));
         }
+        let uploads = over.mailbox_uploaded_bytes_per_five_minutes.or((self != Self::Off).then_some(UPLOADS));
+        let bytes = |limit| QuotaWindow::new(QuotaScope::AppAndAccount, QuotaUnit::UploadedBytes, limit, FIVE_MINUTES);
+        table.windows.extend(uploads.map(bytes));
         table.concurrency = over.concurrency.or(Some(CONCURRENCY));
         if let Some(percent) = over.background_percent {
             table.background_percent = percent.min(100);
@@ -92,6 +97,8 @@ pub struct OutlookQuotaOverrides {
     pub mailbox_calls_per_ten_minutes: Option<u64>,
     /// Calls in ten seconds over the whole app.
     pub app_calls_per_ten_seconds: Option<u64>,
+    /// Bytes carried to a mailbox in five minutes, per app and mailbox.
+    pub mailbox_uploaded_bytes_per_five_minutes: Option<u64>,
     /// Calls in flight per app and mailbox.
     pub concurrency: Option<u32>,
     /// The share of each window that background work may use, in percent.
@@ -113,6 +120,13 @@ impl OutlookQuotaOverrides {
         self
     }
 
+    /// Sets the bytes carried to a mailbox in five minutes, per app and mailbox. One piece of an upload has to fit: 3.3 MB.
+    #[must_use]
+    pub fn with_mailbox_uploaded_bytes_per_five_minutes(mut self, bytes: u64) -> Self {
+        self.mailbox_uploaded_bytes_per_five_minutes = Some(bytes);
+        self
+    }
+
     /// Sets the calls in flight per app and mailbox.
     #[must_use]
     pub fn with_concurrency(mut self, slots: u32) -> Self {
@@ -130,7 +144,7 @@ impl OutlookQuotaOverrides {
 
 #[cfg(test)]
 mod tests {
-    use super::{OutlookQuota, OutlookQuotaOverrides, QuotaScope};
+    use super::{OutlookQuota, OutlookQuotaOverrides, QuotaScope, QuotaUnit};
 
     #[test]
     fn presets_are_read_by_their_names() {
@@ -146,8 +160,13 @@ mod tests {
     fn a_mailbox_takes_ten_thousand_calls_in_ten_minutes_four_at_a_time() {
         let table = OutlookQuota::default().table();
         let rows = table.windows.iter().map(|window| (window.scope, window.limit, window.length.as_secs()));
-        let expected = [(QuotaScope::AppAndAccount, 10_000, 600), (QuotaScope::App, 130_000, 10)];
+        let expected = [
+            (QuotaScope::AppAndAccount, 10_000, 600),
+            (QuotaScope::App, 130_000, 10),
+            (QuotaScope::AppAndAccount, 150_000_000, 300),
+        ];
         assert_eq!(rows.collect::<Vec<_>>(), expected);
+        assert_eq!(table.windows[2].unit, QuotaUnit::UploadedBytes);
         assert_eq!(table.concurrency, Some(4));
         assert!(OutlookQuota::Off.table().windows.is_empty());
     }
@@ -156,7 +175,7 @@ mod tests {
     fn one_limit_can_be_set_without_the_others() {
         let over = OutlookQuotaOverrides::default().with_mailbox_calls_per_ten_minutes(900).with_concurrency(3);
         let table = OutlookQuota::OutlookClassic.table_with(&over);
-        assert_eq!(table.windows.iter().map(|window| window.limit).collect::<Vec<_>>(), [900, 20_000]);
+        assert_eq!(table.windows.iter().map(|window| window.limit).collect::<Vec<_>>(), [900, 20_000, 150_000_000]);
         assert_eq!(table.concurrency, Some(3));
     }
 }

@@ -16,6 +16,7 @@ use crate::{
     http::{Failure, GrantSession, HttpFailure, QuotaTable, Session},
     ids::AppId,
     oauth::CallbackQuery,
+    push::PushSource,
     secret::SecretText,
 };
 
@@ -56,6 +57,16 @@ pub trait Connector: fmt::Debug + Send + Sync + 'static {
     fn email(&self, session: Session) -> Result<Arc<dyn EmailProvider>> {
         let _ = session;
         Err(Error::new(ErrorKind::Unsupported, "this connector has no mail").with_service(self.profile().service))
+    }
+
+    /// Being told of changes on a connection.
+    ///
+    /// # Errors
+    /// `Unsupported` unless the connector has it, and where it has it not for this account.
+    fn push(&self, session: Session) -> Result<Arc<dyn PushSource>> {
+        let _ = session;
+        let message = "this connector is not told of changes; it asks for them";
+        Err(Error::new(ErrorKind::Unsupported, message).with_service(self.profile().service))
     }
 }
 

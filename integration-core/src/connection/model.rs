@@ -28,12 +28,23 @@ pub struct RemoteAccount {
     /// How the host named it, where a grant opens what the host names; absent for what a sign-in opens by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub named: Option<String>,
+    /// Other keys that the same account may go by, where the service tells the best one only to some grants. A connection
+    /// that is known by one of them stays that connection, under the key it had first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub known_as: Vec<String>,
 }
 
 impl RemoteAccount {
     /// An account with the service's key and a label.
     pub fn new(id: impl Into<String>, label: impl Into<String>) -> Self {
-        Self { id: id.into(), label: label.into(), addresses: Vec::new(), details: BTreeMap::new(), named: None }
+        Self {
+            id: id.into(),
+            label: label.into(),
+            addresses: Vec::new(),
+            details: BTreeMap::new(),
+            named: None,
+            known_as: Vec::new(),
+        }
     }
 
     /// Adds one of the account's own addresses.
@@ -48,6 +59,22 @@ impl RemoteAccount {
     pub fn with_detail(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.details.insert(name.into(), value.into());
         self
+    }
+
+    /// Adds another key that it may go by.
+    #[must_use]
+    pub fn with_known_as(mut self, key: impl Into<String>) -> Self {
+        let key = key.into();
+        if key != self.id && !self.known_as.contains(&key) {
+            self.known_as.push(key);
+        }
+        self
+    }
+
+    /// Is it the account that `known` was, by another of its keys?
+    #[cfg(feature = "oauth")]
+    pub(crate) fn goes_by(&self, known: &Self) -> bool {
+        self.known_as.contains(&known.id) || known.known_as.contains(&self.id)
     }
 
     /// Keeps how the host named it.

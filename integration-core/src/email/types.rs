@@ -259,6 +259,18 @@ pub enum MailItem {
     Flags(MailFlags),
     /// The message.
     Message(Box<Message>),
+    /// Only what its folder makes of it: for a message known already.
+    Roles(Vec<Role>),
+}
+
+impl MailItem {
+    /// What a folder of these roles gives to everything in it, for
+    /// [`Partition::inherits`](crate::sync::Partition::inherits).
+    #[must_use]
+    pub fn inherited(roles: &[Role]) -> String {
+        // A list of plain words can always be written.
+        serde_json::to_string(roles).unwrap_or_default()
+    }
 }
 
 impl SyncItem for MailItem {
@@ -278,7 +290,11 @@ impl SyncItem for MailItem {
     }
 
     fn is_partial(&self) -> bool {
-        matches!(self, Self::Flags(_))
+        matches!(self, Self::Flags(_) | Self::Roles(_))
+    }
+
+    fn inheriting(inherited: &str) -> Option<Self> {
+        serde_json::from_str(inherited).ok().map(Self::Roles)
     }
 }
 

@@ -186,7 +186,10 @@ impl<'a> Run<'a> {
         let passed = (now - self.began).to_std().unwrap_or_default();
         let elapsed = passed.saturating_sub(self.waited_for_quota);
         let state = RetryState { attempt, elapsed, repeatable, asked, jitter: self.parts.random.fraction() };
-        let decision = self.parts.retry.on_error(&state, &error);
+        let decision = match self.call.attempts {
+            Some(most) if scope.is_none() && attempt >= most => RetryDecision::Exhausted,
+            _ => self.parts.retry.on_error(&state, &error),
+        };
         if let Some(scope) = scope {
             // Everyone who shares the quota waits, whether or not this call goes on.
             let wait = match decision {
@@ -225,6 +228,7 @@ impl<'a> Run<'a> {
         match exchange {
             Exchange::Broken(broken) => {
                 match broken.kind() {
+                    TransportErrorKind::Timeout if self.call.attempts.is_some() => pass.failed_by_itself(now),
                     TransportErrorKind::Connect | TransportErrorKind::Interrupted | TransportErrorKind::Timeout => {
                         pass.failed(now);
                     }
@@ -338,7 +342,10 @@ impl<'a> Run<'a> {
     fn refused(&self, failure: &HttpFailure<'_>, pass: BreakerPass, token: Option<AccessToken>) -> Setback {
         let classified = self.parts.connector.classify(failure);
         if matches!(classified, Failure::Transient(_)) && failure.status.is_server_error() {
-            pass.failed(failure.at);
+            match self.call.attempts {
+                Some(_) => pass.failed_by_itself(failure.at),
+                None => pass.failed(failure.at),
+            }
         } else {
             pass.answered();
         }

@@ -153,6 +153,15 @@ impl BreakerPass {
         self.done = true;
         self.breaker.fail(self.probe, now);
     }
+
+    /// The same of a call whose own size may be at fault, and that is made smaller next: several of those say nothing of the
+    /// service, unless this one was to find out about it.
+    pub fn failed_by_itself(mut self, now: DateTime<Utc>) {
+        self.done = true;
+        if self.probe {
+            self.breaker.fail(true, now);
+        }
+    }
 }
 
 impl Drop for BreakerPass {

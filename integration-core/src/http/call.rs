@@ -21,19 +21,28 @@ pub struct Cost {
     pub calls: u32,
     /// Concurrency slots it occupies while in flight: for a batch, the inner calls.
     pub slots: u32,
+    /// Bytes that it carries, for services that limit those; 0 unless set.
+    pub uploaded: u64,
 }
 
 impl Cost {
     /// One call of `units`.
     #[must_use]
     pub const fn units(units: u32) -> Self {
-        Self { units, calls: 1, slots: 1 }
+        Self { units, calls: 1, slots: 1, uploaded: 0 }
     }
 
     /// A batch of `calls` inner calls of `units` each.
     #[must_use]
     pub const fn batch(calls: u32, units: u32) -> Self {
-        Self { units: calls * units, calls, slots: calls }
+        Self { units: calls * units, calls, slots: calls, uploaded: 0 }
+    }
+
+    /// Carries so many bytes.
+    #[must_use]
+    pub const fn with_uploaded(mut self, bytes: u64) -> Self {
+        self.uploaded = bytes;
+        self
     }
 }
 
@@ -74,6 +83,7 @@ pub struct Call {
     pub(crate) response_cap: usize,
     pub(crate) authorised: bool,
     pub(crate) timeout: Option<Duration>,
+    pub(crate) attempts: Option<u32>,
 }
 
 impl fmt::Debug for Call {
@@ -105,6 +115,7 @@ impl Call {
             response_cap: DEFAULT_RESPONSE_CAP,
             authorised: true,
             timeout: None,
+            attempts: None,
         }
     }
 
@@ -133,6 +144,14 @@ impl Call {
     #[must_use]
     pub fn with_timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
+        self
+    }
+
+    /// Gives up after so many attempts that failed for a passing reason, where the session's policy would make more; being
+    /// told to wait is none. For callers that ask for less instead: what fails so is not held against the connection.
+    #[must_use]
+    pub fn with_attempts(mut self, attempts: u32) -> Self {
+        self.attempts = Some(attempts);
         self
     }
 

@@ -78,10 +78,12 @@ impl Needs {
         for window in &table.windows {
             let Some(holder) = Holder::of(key, window.scope, &table.name) else { continue };
             let amount = match window.unit {
-                QuotaUnit::Calls => cost.calls,
-                QuotaUnit::Units => cost.units,
+                QuotaUnit::Calls => u64::from(cost.calls),
+                QuotaUnit::Units => u64::from(cost.units),
+                // What carries nothing keeps no books of it.
+                QuotaUnit::UploadedBytes if cost.uploaded == 0 => continue,
+                QuotaUnit::UploadedBytes => cost.uploaded,
             };
-            let amount = u64::from(amount);
             if amount > window.limit {
                 return Err(never_fits(format!("{amount} where {} fit into a window", window.limit)));
             }

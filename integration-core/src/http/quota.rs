@@ -27,6 +27,8 @@ pub enum QuotaUnit {
     Calls,
     /// Units of the cost table.
     Units,
+    /// Bytes that calls carry to the service, as they are told in [`Cost::uploaded`](super::Cost::uploaded).
+    UploadedBytes,
 }
 
 /// At most `limit` within any `length` of time.

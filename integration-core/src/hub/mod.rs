@@ -10,6 +10,7 @@ mod events;
 mod health;
 mod jobs;
 mod outbox;
+mod push;
 mod read;
 mod retention;
 mod sign_in;

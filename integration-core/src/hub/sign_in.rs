@@ -103,6 +103,8 @@ impl Hub {
         for job in [Job::audit(tenant, id), Job::decide_again(tenant, id), Job::replay_quarantine(tenant, id)] {
             self.0.scheduler.cancel(&job.key).await?;
         }
+        // While its token works.
+        self.end_subscription(tenant, id).await?;
         // The connection's row goes last: whoever is interrupted can call again.
         let disconnected = self.0.sign_in.disconnect(tenant, &connector, id, Forget::SecretsOnly).await?;
         let mut erased = Erased::default();

@@ -56,7 +56,7 @@ impl SignIn {
             return Ok(ConnectOutcome::Refused { missing });
         }
         let accounts = match self.find_accounts(target, &arrived, &scopes, callback, host).await {
-            Ok(accounts) => accounts,
+            Ok(accounts) => self.under_first_keys(target, accounts).await?,
             Err(error) => return Ok(accounts_error(&error)),
         };
         if let Some(other) = other_account(target, before.as_ref(), &accounts) {
@@ -118,6 +118,33 @@ impl SignIn {
         let accounts = host.accounts(target.connector, &grant, credentials, &known).await?;
         if accounts.is_empty() {
             return Err(Error::new(ErrorKind::NotFound, "the sign-in opens no account"));
+        }
+        Ok(accounts)
+    }
+
+    /// An account that was connected under another of its keys keeps that one.
+    async fn under_first_keys(
+        &self,
+        target: &Target<'_>,
+        mut accounts: Vec<RemoteAccount>,
+    ) -> Result<Vec<RemoteAccount>> {
+        let known = self.engine.connections.list_connections(target.tenant).await?;
+        let app = &target.connector.profile().app;
+        let known: Vec<&RemoteAccount> =
+            known.iter().filter(|row| row.value.app == *app).map(|row| &row.value.account).collect();
+        for at in 0..accounts.len() {
+            let account = &accounts[at];
+            let by_itself = known.iter().any(|known| known.id == account.id);
+            let Some(first) = known.iter().find(|known| account.goes_by(known)).filter(|_| !by_itself) else {
+                continue;
+            };
+            if accounts.iter().any(|other| other.id == first.id) {
+                continue;
+            }
+            let account = &mut accounts[at];
+            let mut kept = std::mem::replace(account, RemoteAccount::new(&first.id, ""));
+            let latest = std::mem::replace(&mut kept.id, first.id.clone());
+            *account = first.known_as.iter().fold(kept.with_known_as(latest), RemoteAccount::with_known_as);
         }
         Ok(accounts)
     }

@@ -6,6 +6,7 @@
 
 mod again;
 mod audit;
+mod inherit;
 mod note;
 mod page;
 mod partitions;
@@ -266,11 +267,12 @@ impl<I: SyncItem> Engine<I> {
             self.renew(slice).await?;
             let listing = !round.walking.is_empty();
             let listed = self.list(slice, &partitions, &mut round).await?;
+            self.inherit(slice, &partitions, &mut round).await?;
             let fetched = self.fetch_pending(slice, &all).await?;
             self.progress(slice, listing, listed);
             match fetched {
                 FetchEnd::Refused(wait) => return Ok(SliceEnd::Wait(wait)),
-                FetchEnd::Nothing if !listing => return round.end(),
+                FetchEnd::Nothing if !listing && round.inheriting.is_empty() => return round.end(),
                 FetchEnd::Nothing | FetchEnd::Some => {}
             }
             if self.clock.now() >= slice.ends {

@@ -34,6 +34,13 @@ pub trait SyncItem: Clone + fmt::Debug + Send + Sync + Sized + 'static {
     fn is_partial(&self) -> bool {
         false
     }
+
+    /// A partial item that says only what a partition gives to everything in it ([`Partition::inherits`]); `None`: to know
+    /// what it means for an item, the item has to be fetched.
+    fn inheriting(inherited: &str) -> Option<Self> {
+        let _ = inherited;
+        None
+    }
 }
 
 /// What can be pulled incrementally from a connection.
@@ -45,7 +52,8 @@ pub trait Feed: fmt::Debug + Send + Sync + 'static {
     /// What it can do; constant for the life of the value.
     fn capabilities(&self) -> FeedCapabilities;
 
-    /// The partitions (one page of them, after `at`).
+    /// The partitions (one page of them, after `at`). What the last page and those before it do not name is taken for gone:
+    /// a list that may not be whole is an error.
     ///
     /// # Errors
     /// What the service answers.
@@ -92,12 +100,23 @@ pub struct Partition {
     pub id: PartitionId,
     /// Its name.
     pub name: String,
+    /// What everything in it takes from it, beside what is its own (that it lies below the deleted mail), in a form that
+    /// [`SyncItem::inheriting`] reads. Where it is another than before, the items are decided anew from what is stored.
+    /// `None`: nothing is said about that now, and what was said before holds.
+    pub inherits: Option<String>,
 }
 
 impl Partition {
     /// A partition.
     pub fn new(id: PartitionId, name: impl Into<String>) -> Self {
-        Self { id, name: name.into() }
+        Self { id, name: name.into(), inherits: None }
+    }
+
+    /// Sets what everything in it takes from it.
+    #[must_use]
+    pub fn with_inherited(mut self, inherited: impl Into<String>) -> Self {
+        self.inherits = Some(inherited.into());
+        self
     }
 }
 
@@ -109,13 +128,23 @@ pub struct PartitionPage {
     pub partitions: Vec<Partition>,
     /// Where the next page begins.
     pub next: Option<Cursor>,
+    /// Entries that could not be read, so that nobody knows which partitions they are. While there are any, a partition
+    /// that is not named is none that is gone.
+    pub unreadable: usize,
 }
 
 impl PartitionPage {
     /// A page.
     #[must_use]
     pub fn new(partitions: Vec<Partition>, next: Option<Cursor>) -> Self {
-        Self { partitions, next }
+        Self { partitions, next, unreadable: 0 }
+    }
+
+    /// Sets how many entries could not be read.
+    #[must_use]
+    pub fn with_unreadable(mut self, entries: usize) -> Self {
+        self.unreadable = entries;
+        self
     }
 }
 

@@ -46,6 +46,21 @@ pub(crate) struct PartitionRow {
     /// How following the head goes.
     #[serde(default, skip_serializing_if = "Course::is_untroubled")]
     pub(crate) course: Course,
+    /// What its items take from it, as they were last decided with; `None`: nobody knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) inherited: Option<String>,
+    /// That is another now: its items are being decided anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) inheriting: Option<InheritRow>,
+}
+
+/// How far the items of a partition take on what is new of it.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct InheritRow {
+    /// What they take on.
+    pub(crate) inherited: String,
+    /// The last item's row that did; `None` at the beginning.
+    pub(crate) after: Option<String>,
 }
 
 /// How a walk through pages goes: a service may give pages without end.

@@ -37,6 +37,8 @@ fn all(client: &Client) -> Vec<(&'static str, Call)> {
         ("users.labels.list", client.labels().unwrap()),
         ("users.messages.modify", client.modify("m1", &["A"], &["B"]).unwrap()),
         ("users.messages.send", client.send(b"x", Some("t1"), "b").unwrap()),
+        ("users.watch", client.watch("projects/p/topics/t").unwrap()),
+        ("users.stop", client.stop().unwrap()),
     ]
 }
 

@@ -6,12 +6,14 @@ mod attachment;
 mod convert;
 mod feed;
 mod fetch;
+mod push;
 mod query;
 mod send;
 #[cfg(test)]
 mod tests;
 mod wire;
 
+pub(crate) use self::push::GmailPush;
 #[cfg(test)]
 pub(crate) use tests::every_parameter;
 

@@ -5,6 +5,7 @@ mod decoder;
 mod feed;
 mod hostile;
 mod provider;
+mod push;
 mod twice;
 
 use integration_core::{email::MessageQuery, ids::FolderId, page::PageToken};

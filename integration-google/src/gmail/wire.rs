@@ -30,6 +30,14 @@ pub(super) struct Profile {
     pub(super) history_id: Option<u64>,
 }
 
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Watch {
+    /// In milliseconds since 1970.
+    #[serde(deserialize_with = "number")]
+    pub(super) expiration: Option<u64>,
+}
+
 /// Entries are read one by one, so that a strange one does not spoil its page.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]

@@ -22,14 +22,18 @@ fn file(bytes: usize) -> OutgoingAttachment {
     OutgoingAttachment::new("a.bin", "application/octet-stream", vec![7; bytes])
 }
 
+fn hook() -> Url {
+    Url::parse("https://host.example/hook").unwrap()
+}
+
 /// Every call there is.
 fn all(client: &Client) -> Vec<Call> {
     let read = |path: integration_core::Result<String>| client.read(operation::GET, &path.unwrap()).unwrap();
     vec![
-        client.delta("f").unwrap(),
-        client.delta_link("https://graph.example/v1.0/x").unwrap(),
-        client.folders().unwrap(),
-        client.folders_link("https://graph.example/v1.0/x").unwrap(),
+        client.delta("f", 100).unwrap(),
+        client.delta_link("https://graph.example/v1.0/x", 100).unwrap(),
+        client.folders(250).unwrap(),
+        client.folders_link("https://graph.example/v1.0/x", 250).unwrap(),
         client.list(None, vec![("$filter", "a eq 'b c'".into())]).unwrap(),
         client.list(Some("f"), Vec::new()).unwrap(),
         client.list_link("https://graph.example/v1.0/x").unwrap(),
@@ -45,6 +49,10 @@ fn all(client: &Client) -> Vec<Call> {
         client.create(b"x").unwrap(),
         client.create_reply("m", b"x").unwrap(),
         client.mark("m", "k").unwrap(),
+        client.mark_unread("m").unwrap(),
+        client.subscribe(&hook(), Some(&hook()), ("secret", "2026-01-01T00:00:00Z")).unwrap(),
+        client.prolong("s", "2026-01-01T00:00:00Z").unwrap(),
+        client.unsubscribe("s").unwrap(),
         client.submit("m").unwrap(),
         client.delete("m").unwrap(),
         client.move_to("m", "f").unwrap(),
@@ -119,7 +127,7 @@ fn the_root_may_name_the_version_or_not_and_lie_below_a_path() {
         ("http://localhost:8080/graph/", "http://localhost:8080/graph/v1.0/me/"),
     ] {
         let client = Client::new(&Url::parse(root).unwrap(), 20, None);
-        let uri = client.folders().unwrap().request().uri().to_string();
+        let uri = client.folders(250).unwrap().request().uri().to_string();
         assert!(uri.starts_with(first), "{uri}");
     }
 }
@@ -130,7 +138,10 @@ fn a_piece_of_an_upload_goes_without_a_token_and_keeps_its_address_secret() {
     let file = file(write::PIECE + 10);
     let call = client.upload("https://upload.example/x?secret", &file, write::PIECE).unwrap();
     assert_eq!(call.request().headers()["content-range"], "bytes 3276800-3276809/3276810");
-    assert_eq!(call.request().body().len(), 10);
+    assert_eq!((call.request().body().len(), call.cost().uploaded), (10, 10));
+    let draft = client.create(b"x").unwrap();
+    assert_eq!(draft.cost().uploaded, draft.request().body().len() as u64, "as it is carried");
+    assert_eq!(client.delta("f", 100).unwrap().cost().uploaded, 0);
     assert!(!format!("{call:?}").contains("secret"));
     let error = client.upload("https://upload.example/x secret", &file, 0).unwrap_err();
     assert!(!format!("{error:?}").contains("secret"), "{error:?}");

@@ -14,8 +14,9 @@ use integration_core::{
     http::{Call, Cost, Repeat},
 };
 use serde_json::{Value, json};
+use url::Url;
 
-use super::{Client, invalid, operation};
+use super::{Client, invalid, operation, segment};
 
 /// What one request may carry is 4 MB; base64 takes a third more.
 pub(crate) const LARGEST_PLAIN: usize = 2_900_000;
@@ -49,6 +50,12 @@ impl Client {
         let body = json!({ "singleValueExtendedProperties": [{ "id": KEY_PROPERTY, "value": key }] });
         let url = self.url(&["messages", draft], "", &Vec::new())?;
         self.write((operation::UPDATE, Method::PATCH), &url, body_of(&body), Repeat::Safe)
+    }
+
+    /// Takes back that a message counts as read.
+    pub(crate) fn mark_unread(&self, id: &str) -> Result<Call> {
+        let url = self.url(&["messages", id], "", &Vec::new())?;
+        self.write((operation::UPDATE, Method::PATCH), &url, body_of(&json!({ "isRead": false })), Repeat::Safe)
     }
 
     /// Sends a draft. Accepted is not delivered.
@@ -105,14 +112,55 @@ impl Client {
             .body(file.bytes.slice(from..to))
             // The error would hold the address.
             .map_err(|_| invalid("the address to upload to is none").with_operation(operation::UPLOAD))?;
-        let call = Call::new(operation::UPLOAD, request, Cost::units(1), Repeat::Never);
+        let cost = carrying(request.body());
+        let call = Call::new(operation::UPLOAD, request, cost, Repeat::Never);
         Ok(call.without_auth().with_timeout(Duration::from_secs(120)))
+    }
+
+    /// Asks to be told of every change among the messages. Repeating it would have everything told twice.
+    pub(crate) fn subscribe(&self, notify: &Url, lifecycle: Option<&Url>, proof: (&str, &str)) -> Result<Call> {
+        let (client_state, ends) = proof;
+        let mut body = json!({
+            "changeType": "created,updated,deleted", "notificationUrl": notify.as_str(), "resource": self.watched()?,
+            "expirationDateTime": ends, "clientState": client_state
+        });
+        if let Some(lifecycle) = lifecycle {
+            body["lifecycleNotificationUrl"] = lifecycle.as_str().into();
+        }
+        let url = [self.graph.as_str(), "/subscriptions"].concat();
+        self.write((operation::SUBSCRIBE, Method::POST), &url, body_of(&body), Repeat::Never)
+    }
+
+    /// Prolongs that.
+    pub(crate) fn prolong(&self, subscription: &str, ends: &str) -> Result<Call> {
+        let body = json!({ "expirationDateTime": ends });
+        let url = [self.graph.as_str(), "/subscriptions/", &segment(subscription)?].concat();
+        self.write((operation::SUBSCRIPTION, Method::PATCH), &url, body_of(&body), Repeat::Safe)
+    }
+
+    /// Ends it.
+    pub(crate) fn unsubscribe(&self, subscription: &str) -> Result<Call> {
+        let url = [self.graph.as_str(), "/subscriptions/", &segment(subscription)?].concat();
+        self.write((operation::UNSUBSCRIBE, Method::DELETE), &url, None, Repeat::Safe)
+    }
+
+    /// The messages of this mailbox, as subscriptions name them: one for all folders.
+    pub(crate) fn watched(&self) -> Result<String> {
+        let path = self.path(&["messages"], "", &Vec::new())?;
+        Ok(path.trim_start_matches('/').to_owned())
     }
 
     fn write(&self, what: (&'static str, Method), url: &str, body: Body, repeat: Repeat) -> Result<Call> {
         let operation = what.0;
-        Ok(Call::new(operation, self.call(what, url, body, "")?, Cost::units(1), repeat))
+        let request = self.call(what, url, body, "")?;
+        let cost = carrying(request.body());
+        Ok(Call::new(operation, request, cost, repeat))
     }
+}
+
+/// The service limits what is carried to a mailbox, beside the calls.
+fn carrying(body: &Bytes) -> Cost {
+    Cost::units(1).with_uploaded(body.len() as u64)
 }
 
 /// Graph takes raw text in base64, and calls it plain.

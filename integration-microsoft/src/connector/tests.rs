@@ -252,6 +252,7 @@ async fn a_shared_mailbox_is_proved_and_stands_beside_ones_own() {
         (shared.id.clone(), shared.named.as_deref()),
         (format!("{TENANT}/sales@example.com"), Some("Sales@example.com"))
     );
+    assert!(shared.known_as.is_empty());
     assert_eq!(
         (shared.details[MAILBOX].as_str(), shared.addresses[0].as_str()),
         ("sales@example.com", "sales@example.com")
@@ -275,6 +276,12 @@ async fn an_app_of_its_own_opens_the_mailboxes_that_are_named() {
     let ids: Vec<&str> = accounts.iter().map(|account| account.id.as_str()).collect();
     assert_eq!(ids, [format!("{TENANT}/oid-1"), format!("{TENANT}/oid-2")]);
     assert_eq!(accounts[0].details[MAILBOX], "oid-1");
+    assert_eq!(
+        accounts[0].known_as,
+        [format!("{TENANT}/ann@example.com")],
+        "as it is without the right to read people"
+    );
+    assert!(accounts[1].known_as.is_empty());
     transport.finish();
 }
 

@@ -66,7 +66,7 @@ fn every_row_of_the_error_table_has_its_class() {
         (404, &["ErrorItemNotFound", "itemNotFound", "ResourceNotFound", "ErrorFolderNotFound"], "final not_found"),
         (404, &["MailboxNotEnabledForRESTAPI", "MailboxNotSupportedForRESTAPI"], "final permission_denied"),
         (404, &["ErrorInvalidUser", "Request_ResourceNotFound"], "final permission_denied"),
-        (404, &["UnknownError"], "transient unavailable"),
+        (404, &["UnknownError", "NotFound", "NeverSeen"], "transient unavailable"),
         (409, &["ErrorIrresolvableConflict", "NeverSeen"], "final conflict"),
         (409, &["ErrorDuplicateTransactionId", "nameAlreadyExists", "ErrorFolderExists"], "final duplicate"),
         (410, &["syncStateNotFound", "SYNCSTATENOTFOUND", "resyncRequired", "NeverSeen"], "final cursor_expired"),

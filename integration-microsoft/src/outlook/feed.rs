@@ -8,7 +8,7 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use integration_core::{
-    Error, ErrorKind, Result,
+    ErrorKind, Result,
     email::{Depth, MailItem},
     http::Call,
     ids::{ItemKey, PartitionId},
@@ -22,8 +22,8 @@ use super::{
     Outlook,
     convert::{self, Extent},
     error, fetch,
-    folders::{self, Places},
-    wire,
+    folders::Places,
+    pages, wire,
 };
 use crate::client::{PAGE, operation};
 
@@ -61,14 +61,23 @@ impl Feed for OutlookFeed {
             .with_at_once(AT_ONCE)
     }
 
+    /// All of them at once: what a folder is depends on those above it.
     async fn partitions(&self, at: Option<&Cursor>) -> Result<PartitionPage> {
-        let made_for = Fingerprint::of(["folders"]);
-        let link = at.map(|at| at.position(VERSION, &made_for)).transpose()?;
-        let places = self.0.places().await?;
-        let (folders, next) = folders::page(&self.0, link).await.map_err(|error| expired(error, link.is_some()))?;
-        let followed = folders.into_iter().filter(|folder| places.is_followed(folder));
-        let partitions = followed.map(|folder| Partition::new(PartitionId::new(folder.id), folder.display_name));
-        Ok(PartitionPage::new(partitions.collect(), next.map(|link| Cursor::new(VERSION, made_for, link))))
+        if at.is_some() {
+            let message = "the folders are told in one page; nothing follows it";
+            return Err(error(ErrorKind::CursorExpired, message).with_operation(operation::FOLDERS));
+        }
+        let (places, listing) = self.0.look().await?;
+        let followed = listing.folders.into_iter().filter(|folder| places.is_followed(folder));
+        let partitions = followed.map(|folder| {
+            let roles = places.roles(&folder.id);
+            let partition = Partition::new(PartitionId::new(folder.id), folder.display_name.unwrap_or_default());
+            match roles {
+                Some(roles) => partition.with_inherited(MailItem::inherited(&roles)),
+                None => partition,
+            }
+        });
+        Ok(PartitionPage::new(partitions.collect(), None).with_unreadable(listing.nameless))
     }
 
     async fn anchor(&self, _: &PartitionId) -> Result<Option<Cursor>> {
@@ -83,13 +92,12 @@ impl Feed for OutlookFeed {
         window: &Window,
         at: Option<&Cursor>,
     ) -> Result<ChangePage<MailItem>> {
-        let first = self.0.client.delta(folder.as_str())?;
+        let first = self.0.client.delta(folder.as_str(), PAGE)?;
         let (made_for, head) = (fingerprint("snapshot", &first, window), head_fingerprint(&first));
-        let call = match at {
-            Some(at) => self.0.client.delta_link(at.position(VERSION, &made_for)?)?,
-            None => first,
+        let mut page = match at {
+            Some(at) => self.page_by_link(folder, at.position(VERSION, &made_for)?).await?,
+            None => pages::ask(&self.0, PAGE, |size| self.0.client.delta(folder.as_str(), size)).await?.json()?,
         };
-        let mut page = self.page(call).await.map_err(|error| expired(error, at.is_some()))?;
         let places = self.0.places().await?;
         let inside = |entry: &Entry| entry.is_within(window);
         let entries: Vec<Entry> = page.value.iter().map(|entry| Entry::read(entry.get())).filter(inside).collect();
@@ -103,9 +111,8 @@ impl Feed for OutlookFeed {
     }
 
     async fn changes(&self, folder: &PartitionId, since: &Cursor) -> Result<ChangePage<MailItem>> {
-        let made_for = head_fingerprint(&self.0.client.delta(folder.as_str())?);
-        let call = self.0.client.delta_link(since.position(VERSION, &made_for)?)?;
-        let page = self.page(call).await.map_err(|error| expired(error, true));
+        let made_for = head_fingerprint(&self.0.client.delta(folder.as_str(), PAGE)?);
+        let page = self.page_by_link(folder, since.position(VERSION, &made_for)?).await;
         if page.as_ref().is_err_and(|error| error.kind() == ErrorKind::CursorExpired) {
             self.0.client.known.forget(&self.0.session, &self.0.client.root);
         }
@@ -127,8 +134,24 @@ impl Feed for OutlookFeed {
 }
 
 impl OutlookFeed {
-    async fn page(&self, call: Call) -> Result<wire::Page> {
-        self.0.session.send(call).await?.json()
+    /// A page by its link. Where the service knows the folder, but nothing at the end of the link, only the link can be
+    /// what is lost: so it is after a mailbox moved to another server.
+    async fn page_by_link(&self, folder: &PartitionId, link: &str) -> Result<wire::Page> {
+        let error = match pages::ask(&self.0, PAGE, |size| self.0.client.delta_link(link, size)).await {
+            Ok(response) => return response.json(),
+            Err(error) => error,
+        };
+        if error.kind() != ErrorKind::NotFound || !self.is_there(folder).await {
+            return Err(error);
+        }
+        let message = "the walk cannot be continued from this link";
+        Err(self::error(ErrorKind::CursorExpired, message).with_operation(operation::DELTA).with_source(error))
+    }
+
+    async fn is_there(&self, folder: &PartitionId) -> bool {
+        let Ok(path) = self.0.client.folder_path(folder.as_str()) else { return false };
+        let replies = fetch::ask(&self.0, operation::FOLDERS, &[path]).await.unwrap_or_default();
+        matches!(replies.first(), Some(fetch::Reply::Body(_)))
     }
 
     /// A page without any link would end the walk nowhere; one with a link to elsewhere must not be stored.
@@ -145,16 +168,6 @@ impl OutlookFeed {
         let link = page.delta().ok_or_else(missing)?;
         Ok(Next::Done { head: Some(position(link, head)?) })
     }
-}
-
-/// What a refused link means. With everything else unchanged, only the link can be what the service does not accept: too
-/// old, or of a mailbox that moved to another server.
-fn expired(error: Error, by_link: bool) -> Error {
-    if by_link && matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::NotFound) {
-        let message = "the walk cannot be continued from this link";
-        return self::error(ErrorKind::CursorExpired, message).with_operation(operation::DELTA).with_source(error);
-    }
-    error
 }
 
 /// An entry of a page.

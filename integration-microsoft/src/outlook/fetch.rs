@@ -15,7 +15,7 @@ use super::{
     convert::{self, Lack},
     error,
     folders::Places,
-    wire,
+    pages, wire,
 };
 use crate::{
     batch,
@@ -65,32 +65,40 @@ struct Half {
 }
 
 async fn get(outlook: &Outlook, ids: &[&str], depth: Depth) -> Result<Vec<Outcome>> {
-    let places = outlook.places().await?;
     let paths = ids.iter().map(|id| outlook.client.message_path(id, depth)).collect::<Result<Vec<_>>>()?;
+    let replies = ask(outlook, operation::GET, &paths).await?;
+    let read: Vec<_> = ids.iter().zip(replies).map(|(id, reply)| answered(reply, id)).collect();
+    let folders = read.iter().flatten().filter_map(|(wire, _)| wire.parent_folder_id.as_deref());
+    let places = outlook.places_of(folders).await?;
     let mut halves = Vec::new();
     let mut outcomes = Vec::with_capacity(ids.len());
-    for (at, (id, reply)) in ids.iter().zip(ask(outlook, operation::GET, &paths).await?).enumerate() {
-        outcomes.push(match reply {
-            Reply::Gone => Outcome::Gone,
-            Reply::NotYet(error) => Outcome::NotYet(error),
-            Reply::Body(json) => match decoded(&json, id) {
-                Err(outcome) => outcome,
-                Ok(wire) if wire.parent_folder_id.as_deref().is_some_and(|at| places.is_out_of_sight(at)) => {
-                    Outcome::Gone
+    for (at, read) in read.into_iter().enumerate() {
+        outcomes.push(match read {
+            Err(outcome) => outcome,
+            Ok((wire, _)) if wire.parent_folder_id.as_deref().is_some_and(|at| places.is_out_of_sight(at)) => {
+                Outcome::Gone
+            }
+            Ok((wire, json)) if depth == Depth::Headers => present(&wire, json, convert::headers(&wire, &places)),
+            Ok((wire, json)) => match convert::lack(&wire) {
+                None => present(&wire, json, convert::message(&wire, &places, Vec::new())),
+                Some(lack) => {
+                    halves.push(Half { at, lack, json, wire });
+                    Outcome::NotYet(not_yet("the rest of the message did not come"))
                 }
-                Ok(wire) if depth == Depth::Headers => present(&wire, json, convert::headers(&wire, &places)),
-                Ok(wire) => match convert::lack(&wire) {
-                    None => present(&wire, json, convert::message(&wire, &places, Vec::new())),
-                    Some(lack) => {
-                        halves.push(Half { at, lack, json, wire });
-                        Outcome::NotYet(not_yet("the rest of the message did not come"))
-                    }
-                },
             },
         });
     }
     complete(outlook, halves, &places, &mut outcomes).await;
     Ok(outcomes)
+}
+
+/// What came as JSON, or what became of the message otherwise.
+fn answered(reply: Reply, id: &str) -> Result<(wire::Message, Bytes), Outcome> {
+    match reply {
+        Reply::Gone => Err(Outcome::Gone),
+        Reply::NotYet(error) => Err(Outcome::NotYet(error)),
+        Reply::Body(json) => decoded(&json, id).map(|wire| (wire, json)),
+    }
 }
 
 /// Asks for what is missing, and puts the outcomes where they belong.
@@ -217,12 +225,50 @@ struct Again {
     until: Option<DateTime<Utc>>,
 }
 
-/// One batch; its inner answers in the order of the calls.
+/// Inner answers, in the order of the calls. A batch that is too much for the service's gateways is split in halves, and a
+/// small one into single calls.
+///
+/// # Errors
+/// Only where nothing at all came back.
 async fn send(outlook: &Outlook, paths: &[String]) -> Result<Vec<Option<batch::Inner>>> {
-    let response = outlook.session.send(outlook.client.batch(paths)?).await?;
-    let parts = batch::parse(&response.body)
+    const FEW: usize = 5;
+    let (mut done, mut size, mut any) = (Vec::with_capacity(paths.len()), paths.len(), false);
+    while done.len() < paths.len() {
+        let some = &paths[done.len()..paths.len().min(done.len() + size)];
+        let attempts = if some.len() > 1 { 1 } else { 2 };
+        let sent = outlook.session.send(outlook.client.batch(some)?.with_attempts(attempts)).await;
+        let error = match sent.map(|response| inner(&response.body, some.len())) {
+            Ok(Ok(parts)) => {
+                any = true;
+                size *= 2;
+                done.extend(parts);
+                continue;
+            }
+            Ok(Err(error)) => error,
+            Err(error) if some.len() > 1 && pages::is_too_much(&error) => {
+                outlook.session.parts().clock.sleep(pages::pause(&error)).await;
+                size = if some.len() > FEW { some.len().div_ceil(2) } else { 1 };
+                continue;
+            }
+            // What is too much all alone must not keep the others from coming.
+            Err(error) if any && pages::is_too_much(&error) => {
+                done.push(None);
+                continue;
+            }
+            Err(error) => error,
+        };
+        if !any {
+            return Err(error);
+        }
+        done.resize_with(paths.len(), || None);
+    }
+    Ok(done)
+}
+
+fn inner(body: &Bytes, count: usize) -> Result<Vec<Option<batch::Inner>>> {
+    let parts = batch::parse(body)
         .ok_or_else(|| error(ErrorKind::Unavailable, "the batch's answer is none").with_operation(operation::BATCH))?;
-    let mut slots: Vec<Option<batch::Inner>> = paths.iter().map(|_| None).collect();
+    let mut slots: Vec<Option<batch::Inner>> = (0..count).map(|_| None).collect();
     for part in parts {
         // The first answer to a call counts.
         if let Some(slot) = slots.get_mut(part.index).filter(|slot| slot.is_none()) {

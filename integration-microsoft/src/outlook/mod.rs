@@ -19,6 +19,8 @@ mod feed;
 mod fetch;
 mod folders;
 mod known;
+mod pages;
+mod push;
 mod query;
 mod send;
 #[cfg(test)]
@@ -26,12 +28,13 @@ mod tests;
 mod upload;
 mod wire;
 
-pub(crate) use self::known::Known;
+pub(crate) use self::{known::Known, push::OutlookPush};
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use chrono::TimeDelta;
 use integration_core::{
     Error, ErrorKind, Result,
     email::{
@@ -52,8 +55,12 @@ pub struct Outlook {
     session: Session,
     client: Client,
     capabilities: EmailCapabilities,
-    places: Arc<OnceLock<Arc<folders::Places>>>,
+    /// Which folder is which, where no connection has a name to remember that by.
+    unnamed: Arc<Mutex<Option<Arc<folders::Places>>>>,
 }
+
+/// What is asked for because something unknown came up is not asked for again so soon.
+const ASKED_AGAIN: TimeDelta = TimeDelta::minutes(1);
 
 impl Outlook {
     /// The mailbox that `client` opens, over `session`.
@@ -67,25 +74,64 @@ impl Outlook {
         capabilities.drafts = true;
         capabilities.stable_ids = true;
         let client = client.with_random(Arc::clone(&session.parts().random));
-        Self { session, client, capabilities, places: Arc::default() }
+        Self { session, client, capabilities, unnamed: Arc::default() }
     }
 
     /// Which folder is which; asked once for all providers of a connection.
     async fn places(&self) -> Result<Arc<folders::Places>> {
-        if let Some(places) = self.places.get() {
-            return Ok(Arc::clone(places));
+        match self.known_places() {
+            Some(places) => Ok(places),
+            None => Ok(self.look().await?.0),
         }
-        let (known, session, root) = (&self.client.known, &self.session, &self.client.root);
-        let places = match known.get(session, root) {
-            Some(places) => places,
-            None => {
-                let asked = Arc::new(folders::Places::ask(self).await?);
-                known.put(session, root, &asked);
-                asked
-            }
+    }
+
+    /// The same for messages that lie in these folders: one that was not there before is asked for.
+    async fn places_of<'a>(&self, folders: impl Iterator<Item = &'a str> + Send) -> Result<Arc<folders::Places>> {
+        let places = self.places().await?;
+        let fresh = self.session.parts().clock.now() - places.at() < ASKED_AGAIN;
+        if fresh || folders.fold(true, |all, folder| all && places.knows(folder)) {
+            return Ok(places);
+        }
+        // A mailbox may get one of the folders with a name late.
+        let names = folders::names(self).await?;
+        Ok(self.look_with(names).await?.0)
+    }
+
+    /// Looks at all folders as they are now.
+    async fn look(&self) -> Result<(Arc<folders::Places>, folders::Listing)> {
+        let Some(known) = self.known_places() else {
+            let names = folders::names(self).await?;
+            return self.look_with(names).await;
         };
-        // Somebody else may have asked meanwhile, and was told the same.
-        Ok(Arc::clone(self.places.get_or_init(|| places)))
+        let listing = folders::list(self).await?;
+        let names = match listing.folders.iter().all(|folder| known.knows(&folder.id)) {
+            true => known.names().clone(),
+            false => folders::names(self).await?,
+        };
+        Ok(self.seen(names, listing))
+    }
+
+    async fn look_with(&self, names: folders::Names) -> Result<(Arc<folders::Places>, folders::Listing)> {
+        let listing = folders::list(self).await?;
+        Ok(self.seen(names, listing))
+    }
+
+    fn seen(&self, names: folders::Names, listing: folders::Listing) -> (Arc<folders::Places>, folders::Listing) {
+        let places = Arc::new(folders::Places::new(names, &listing, self.session.parts().clock.now()));
+        self.keep(&places);
+        (places, listing)
+    }
+
+    fn known_places(&self) -> Option<Arc<folders::Places>> {
+        let unnamed = || self.unnamed.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(Arc::clone);
+        self.client.known.get(&self.session, &self.client.root).or_else(unnamed)
+    }
+
+    fn keep(&self, places: &Arc<folders::Places>) {
+        self.client.known.put(&self.session, &self.client.root, places);
+        if self.session.parts().connection.is_none() {
+            *self.unnamed.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(places));
+        }
     }
 }
 

@@ -13,11 +13,7 @@ use integration_core::{
     page::{Page, PageToken},
 };
 
-use super::{
-    Outlook, convert, error,
-    folders::{Place, Places},
-    wire,
-};
+use super::{Outlook, convert, error, folders::Places, pages, wire};
 use crate::client::Query;
 
 /// The service's largest page, and what is asked unless somebody asks for another.
@@ -29,16 +25,22 @@ pub(super) async fn search(
     query: &MessageQuery,
     page: Option<&PageToken>,
 ) -> Result<Page<MessageStub>> {
-    let call = match page {
-        Some(page) if outlook.client.is_of_this_mailbox(page.as_str()) => outlook.client.list_link(page.as_str())?,
+    let answer = match page {
+        Some(page) if outlook.client.is_of_this_mailbox(page.as_str()) => {
+            outlook.session.send(outlook.client.list_link(page.as_str())?).await?
+        }
         Some(_) => return Err(self::error(ErrorKind::InvalidInput, "the page token is none of this mailbox")),
-        None => outlook.client.list(query.folder.as_ref().map(FolderId::as_str), parameters(query))?,
+        None => {
+            let folder = query.folder.as_ref().map(FolderId::as_str);
+            let size = query.page_size.unwrap_or(USUAL).clamp(1, LARGEST);
+            pages::ask(outlook, size, |size| outlook.client.list(folder, parameters(query, size))).await?
+        }
     };
-    let mut answer: wire::Page = outlook.session.send(call).await?.json()?;
-    let places = outlook.places().await?;
+    let mut answer: wire::Page = answer.json()?;
     let read = |json: &str| serde_json::from_str::<wire::Message>(json).ok().filter(|wire| !wire.id.is_empty());
-    let wires = answer.value.iter().filter_map(|entry| read(entry.get()));
-    let stubs = wires.filter(|wire| belongs(wire, query, &places)).map(|wire| {
+    let wires: Vec<wire::Message> = answer.value.iter().filter_map(|entry| read(entry.get())).collect();
+    let places = outlook.places_of(wires.iter().filter_map(|wire| wire.parent_folder_id.as_deref())).await?;
+    let stubs = wires.into_iter().filter(|wire| belongs(wire, query, &places)).map(|wire| {
         let thread = wire.conversation_id.filter(|id| !id.is_empty()).map(ThreadId::new);
         MessageStub::new(MessageId::new(wire.id), thread)
     });
@@ -46,10 +48,9 @@ pub(super) async fn search(
     Ok(Page::new(stubs, answer.next().map(PageToken::new)))
 }
 
-/// The parameters of a search's first page; the links to the others repeat them.
-pub(super) fn parameters(query: &MessageQuery) -> Query<'static> {
-    let top = query.page_size.unwrap_or(USUAL).clamp(1, LARGEST).to_string();
-    let mut parameters: Query<'static> = vec![("$top", top.into())];
+/// The parameters of a search's first page, of at most `size` messages; the links to the others repeat them.
+pub(super) fn parameters(query: &MessageQuery, size: u32) -> Query<'static> {
+    let mut parameters: Query<'static> = vec![("$top", size.to_string().into())];
     let words = words(query);
     if !words.is_empty() {
         parameters.push(("$search", format!("\"{words}\"").into()));
@@ -91,7 +92,7 @@ pub(super) fn literal(text: &str) -> String {
 /// Does the message really match?
 fn belongs(wire: &wire::Message, query: &MessageQuery, places: &Places) -> bool {
     let folder = wire.parent_folder_id.as_deref().unwrap_or_default();
-    let aside = [Role::Junk, Role::Trash].iter().any(|role| places.find(Place::Of(*role)).any(|id| id == folder));
+    let aside = matches!(places.role(folder), Some(Role::Junk | Role::Trash));
     let asked = query.folder.is_some() || query.include_junk_and_trash;
     let at = convert::instant(wire.received_date_time.as_deref());
     let since = query.since.is_none_or(|since| at.is_none_or(|at| at >= since));

@@ -63,26 +63,43 @@ pub(super) async fn draft(outlook: &Outlook, mail: &Outgoing, key: Option<&SendK
 
 /// As an answer where the question lies in this mailbox: it joins that conversation for sure.
 async fn create(outlook: &Outlook, mail: &Outgoing, raw: &[u8]) -> Result<wire::Message> {
-    let call = match question(outlook, mail).await? {
-        Some(question) => outlook.client.create_reply(&question, raw)?,
+    let question = question(outlook, mail).await?;
+    let call = match &question {
+        Some(question) => outlook.client.create_reply(&question.id, raw)?,
         None => outlook.client.create(raw)?,
     };
-    let draft: wire::Message = outlook.session.send(call).await?.json()?;
+    let answer = outlook.session.send(call).await;
+    // The service takes what is answered for read, also where its answer did not come through.
+    if let Some(question) = question.filter(|question| question.is_read == Some(false)) {
+        leave_unread(outlook, &question.id).await;
+    }
+    let draft: wire::Message = answer?.json()?;
     if draft.id.is_empty() {
         return Err(error(ErrorKind::Validation, "the draft came without its id").with_operation(operation::CREATE));
     }
     Ok(draft)
 }
 
-/// The id of the message that is answered, if it is in this mailbox.
-async fn question(outlook: &Outlook, mail: &Outgoing) -> Result<Option<String>> {
+/// Whether somebody has read a message is not for an answer to say. Where that cannot be set right, the answer goes all
+/// the same.
+async fn leave_unread(outlook: &Outlook, question: &str) {
+    let restored = match outlook.client.mark_unread(question) {
+        Ok(call) => outlook.session.send(call).await.map(drop),
+        Err(error) => Err(error),
+    };
+    if let Err(error) = restored {
+        tracing::warn!(error = %error, "a message that is answered counts as read now");
+    }
+}
+
+/// The message that is answered, if it is in this mailbox.
+async fn question(outlook: &Outlook, mail: &Outgoing) -> Result<Option<wire::Message>> {
     let Some(parent) = &mail.in_reply_to else { return Ok(None) };
     let (Some(thread), Some(id)) = (&parent.thread, &parent.message_id) else { return Ok(None) };
     let known = messages(outlook, query::by_message_id(id)).await?;
-    let theirs = known
-        .into_iter()
-        .find(|one| one.conversation_id.as_deref() == Some(thread.as_str()) && one.is_draft != Some(true));
-    Ok(theirs.map(|one| one.id))
+    let theirs =
+        |one: &wire::Message| one.conversation_id.as_deref() == Some(thread.as_str()) && one.is_draft != Some(true);
+    Ok(known.into_iter().find(theirs))
 }
 
 async fn finish(outlook: &Outlook, draft: &str, files: &[OutgoingAttachment], key: Option<&str>) -> Result<()> {

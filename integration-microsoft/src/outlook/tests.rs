@@ -3,8 +3,10 @@
 mod convert;
 mod feed;
 mod fetch;
+mod folders;
 mod hostile;
 mod http;
+mod pages;
 mod search;
 mod send;
 
@@ -21,7 +23,10 @@ use super::{
     Outlook,
     folders::{Place, Places},
 };
-use crate::client::{Client, Root};
+use crate::{
+    Microsoft, MicrosoftConfig,
+    client::{Client, Root},
+};
 
 const GRAPH: &str = "https://graph.example/";
 
@@ -50,7 +55,20 @@ fn fresh(steps: impl IntoIterator<Item = Step>, root: Root) -> (Arc<ScriptedTran
 
 fn outlook(steps: impl IntoIterator<Item = Step>) -> (Arc<ScriptedTransport>, Outlook) {
     let (transport, outlook) = fresh(steps, Root::Own);
-    outlook.places.set(Arc::new(places())).unwrap();
+    outlook.keep(&Arc::new(places()));
+    (transport, outlook)
+}
+
+/// The same where the service's refusals are read as the connector reads them.
+fn judged(steps: impl IntoIterator<Item = Step>) -> (Arc<ScriptedTransport>, Outlook) {
+    let transport = Arc::new(ScriptedTransport::new(steps));
+    let config = MicrosoftConfig::web("id", "secret");
+    let mut endpoints = config.endpoints();
+    endpoints.graph = Url::parse(GRAPH).unwrap();
+    let connector = Microsoft::new(config.with_endpoints(endpoints)).unwrap();
+    let session = test_session(Arc::clone(&transport) as _, Arc::new(connector)).build();
+    let outlook = Outlook::new(session, client());
+    outlook.keep(&Arc::new(places()));
     (transport, outlook)
 }
 

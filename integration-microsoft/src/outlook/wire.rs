@@ -1,7 +1,7 @@
 //! What Graph answers about mail. Every field may be missing; null is the same as missing.
 
 use serde::{Deserialize, Deserializer, de::IgnoredAny};
-use serde_json::value::RawValue;
+use serde_json::{Value, value::RawValue};
 
 fn nullable<'de, T, D>(deserializer: D) -> Result<T, D::Error>
 where
@@ -25,6 +25,16 @@ fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::
         Either::Text(text) => text.trim().parse().ok(),
         Either::Other(_) => None,
     })
+}
+
+/// A text; anything else counts as absent.
+fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Ok(Value::deserialize(deserializer)?.as_str().map(str::to_owned))
+}
+
+/// A yes or no; anything else counts as absent.
+fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::Error> {
+    Ok(Value::deserialize(deserializer)?.as_bool())
 }
 
 /// A page. Entries are read one by one, so that a strange one does not spoil it.
@@ -147,18 +157,32 @@ pub(super) struct Attachment {
     pub(super) content_id: Option<String>,
 }
 
+/// Whatever is odd about a folder, it is one as long as its id can be read: one that is not named is taken for gone.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(super) struct Folder {
     #[serde(deserialize_with = "nullable")]
     pub(super) id: String,
-    #[serde(rename = "@odata.type")]
+    #[serde(rename = "@odata.type", deserialize_with = "text")]
     pub(super) kind: Option<String>,
     #[serde(rename = "@removed")]
     pub(super) removed: Option<IgnoredAny>,
-    #[serde(deserialize_with = "nullable")]
-    pub(super) display_name: String,
+    #[serde(deserialize_with = "text")]
+    pub(super) parent_folder_id: Option<String>,
+    #[serde(deserialize_with = "text")]
+    pub(super) display_name: Option<String>,
+    #[serde(deserialize_with = "flag")]
     pub(super) is_hidden: Option<bool>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct Subscription {
+    #[serde(deserialize_with = "nullable")]
+    pub(super) id: String,
+    #[serde(deserialize_with = "nullable")]
+    pub(super) resource: String,
+    pub(super) expiration_date_time: Option<String>,
 }
 
 #[derive(Default, Deserialize)]

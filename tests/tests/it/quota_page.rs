@@ -40,6 +40,7 @@ fn length(seconds: u64) -> String {
 fn window(window: &QuotaWindow) -> String {
     let unit = match window.unit {
         QuotaUnit::Calls => "calls",
+        QuotaUnit::UploadedBytes => "uploaded bytes",
         _ => "units",
     };
     let every = length(window.length.as_secs());

@@ -31,7 +31,7 @@ use super::{
 use crate::{
     clock::Clock,
     contain::contained,
-    email::{Direction, MailItem, MailKind, Role},
+    email::{Direction, MailFlags, MailItem, MailKind, Role},
     error::Result,
     ids::{ActivityId, ConnectionId, ItemKey, TenantId},
     outbox::{Observed, Sight, observe},
@@ -201,9 +201,9 @@ impl MailApplier {
                     fresh.push((key, Summary::of(message, &self.own, &self.own_domains), false));
                 }
                 // Unknown messages were made pending by the engine; nothing to mark here.
-                Input::Present { item: MailItem::Flags(flags), .. } => {
+                Input::Present { item: MailItem::Flags(MailFlags { roles, .. }) | MailItem::Roles(roles), .. } => {
                     let Some(known) = known else { continue };
-                    let summary = Summary { roles: flags.roles.clone(), ..known.summary.clone() };
+                    let summary = Summary { roles: roles.clone(), ..known.summary.clone() };
                     if barred(&summary, policy).map(|bar| bar.reason)
                         == barred(&known.summary, policy).map(|bar| bar.reason)
                     {

@@ -337,6 +337,25 @@ async fn all_windows_of_a_table_apply() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn bytes_are_a_limit_of_their_own_that_reading_calls_never_meet() {
+    let bytes = QuotaWindow::new(QuotaScope::AppAndAccount, QuotaUnit::UploadedBytes, 1_000, MINUTE);
+    let gate = gate(QuotaTable::unlimited("bytes").with_window(bytes));
+    let began = Instant::now();
+    for uploaded in [600, 0, 400, 0] {
+        drop(gate.admit(request(Cost::units(1).with_uploaded(uploaded), Priority::Background)).await.unwrap());
+    }
+    let paced = began.elapsed();
+    assert!(paced < MINUTE, "{paced:?}");
+    let interactive =
+        async |uploaded| gate.admit(request(Cost::units(1).with_uploaded(uploaded), Priority::Interactive)).await;
+    drop(interactive(0).await.unwrap());
+    assert_eq!(began.elapsed(), paced, "reading goes on");
+    drop(interactive(1).await.unwrap());
+    assert!(began.elapsed() >= MINUTE, "one byte more waits for the window");
+    assert!(interactive(1_001).await.is_err(), "what never fits is told so");
+}
+
+#[tokio::test(start_paused = true)]
 async fn accounts_share_the_apps_window_and_apps_share_the_accounts() {
     let window = |scope| QuotaWindow::new(scope, QuotaUnit::Units, 100, MINUTE);
     for (scope, app, account, shared) in [

@@ -102,3 +102,15 @@ fn the_service_opens_only_when_many_connections_fail() {
     assert_eq!(healthy.enter(at(40)).unwrap_err(), Duration::from_secs(50));
     assert!(healthy.enter(at(90)).is_ok());
 }
+
+#[test]
+fn what_fails_by_itself_is_held_against_the_service_only_where_it_was_to_find_out_about_it() {
+    let breaker = Arc::new(Breaker::default());
+    for _ in 0..9 {
+        breaker.enter(at(0)).unwrap().failed_by_itself(at(0));
+    }
+    assert!(!breaker.is_open(at(0)));
+    let breaker = opened();
+    breaker.enter(at(30)).unwrap().failed_by_itself(at(30));
+    assert_eq!(breaker.enter(at(30)).unwrap_err(), Duration::from_secs(60), "as any probe");
+}

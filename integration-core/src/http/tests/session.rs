@@ -354,6 +354,23 @@ async fn refusals_never_open_the_breaker() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_call_with_few_attempts_gives_up_early_waits_when_told_to_and_does_not_open_the_breaker() {
+    let busy = item().answers(429, "").with_header("retry-after", "1");
+    let failing = times(7, || item().answers(504, ""));
+    let (transport, session) = script(failing.into_iter().chain([item().hangs(), busy, item(), item()]));
+    let session = session.build();
+    for _ in 0..7 {
+        let error = fail(&session, safe().with_attempts(1)).await;
+        assert_eq!((error.kind(), error.retry()), (ErrorKind::Unavailable, Retry::Exhausted));
+    }
+    let late = safe().with_attempts(1).with_timeout(Duration::from_secs(3));
+    assert_eq!(fail(&session, late).await.kind(), ErrorKind::Timeout);
+    session.send(safe().with_attempts(1)).await.unwrap();
+    session.send(safe()).await.unwrap();
+    transport.finish();
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_attempt_ends_after_its_timeout() {
     let (transport, session) = script([item().hangs(), item()]);
     let began = Instant::now();

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Every family of rows of a tenant (`docs/schema.md`).
-const SPACES: [Space; 35] = [
+const SPACES: [Space; 36] = [
     "activity",
     "admin_consent",
     "again",
@@ -44,6 +44,7 @@ const SPACES: [Space; 35] = [
     "sent_id",
     "signal",
     "signal_due",
+    "subscription",
     "suggestion",
     "thread",
     "verdict",

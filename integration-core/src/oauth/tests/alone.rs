@@ -180,6 +180,41 @@ async fn accounts_named_later_join_the_same_grant_and_leave_the_others_connected
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_account_stays_the_same_connection_whichever_of_its_keys_is_told() {
+    let world = app_of_its_own();
+    let told = |account: RemoteAccount| *world.accounts.lock().unwrap() = vec![account.with_named("one")];
+    let connected = async || {
+        let ConnectOutcome::Granted { connections, .. } = connect(&world, &["one"]).await else { panic!() };
+        connections[0].clone()
+    };
+    told(RemoteAccount::new("by-name", "one"));
+    let first = connected().await;
+    told(RemoteAccount::new("by-key", "one").with_known_as("by-name"));
+    let better = connected().await;
+    assert_eq!((&better.id, better.account.id.as_str()), (&first.id, "by-name"));
+    // And back again, as rights come and go.
+    told(RemoteAccount::new("by-name", "one"));
+    assert_eq!(connected().await.id, first.id);
+    told(RemoteAccount::new("by-key", "one").with_known_as("by-name"));
+    assert_eq!(connected().await.id, first.id);
+    // A name that is somebody else's now.
+    told(RemoteAccount::new("other-key", "one"));
+    assert_ne!(connected().await.id, first.id);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_account_that_is_told_by_its_name_only_later_stays_the_same_connection() {
+    let world = app_of_its_own();
+    let told = |account: RemoteAccount| *world.accounts.lock().unwrap() = vec![account.with_named("one")];
+    told(RemoteAccount::new("by-key", "one").with_known_as("by-name"));
+    let ConnectOutcome::Granted { connections: first, .. } = connect(&world, &["one"]).await else { panic!() };
+    told(RemoteAccount::new("by-name", "one"));
+    let ConnectOutcome::Granted { connections: later, .. } = connect(&world, &["one"]).await else { panic!() };
+    assert_eq!((&later[0].id, later[0].account.id.as_str()), (&first[0].id, "by-key"));
+    assert_eq!(later[0].account.known_as, ["by-name"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_named_account_that_does_not_open_is_told_and_the_others_are_connected() {
     let world = app_of_its_own();
     let ConnectOutcome::NeedsAttention { connections, remedy, .. } = connect(&world, &["one", "two"]).await else {

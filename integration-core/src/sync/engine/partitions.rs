@@ -1,15 +1,15 @@
 //! The set of partitions, and what becomes of the items that one of them no longer has.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Engine, Slice, page};
 use crate::{
-    error::Result,
+    error::{Error, ErrorKind, Result},
     event::{EventKind, Gaps},
     ids::{ItemKey, PartitionId},
     store::{StateKey, StateQuery, StateRow, StateWrite},
     sync::{
-        feed::SyncItem,
+        feed::{Partition, SyncItem},
         publish::Told,
         rows::{AUDITS, GROUPS, Keys, Lane, MEMBERS, MemberRow, PARTITIONS, PartitionRow, SnapshotRow, decode},
     },
@@ -17,6 +17,8 @@ use crate::{
 
 /// How many rows are looked at at a time.
 const PAGE: usize = 500;
+/// More pages of partitions than any feed has.
+const MAX_PAGES: usize = 10_000;
 
 /// All that is known of.
 pub(super) struct Partitions {
@@ -24,6 +26,8 @@ pub(super) struct Partitions {
     pub(super) named: Vec<PartitionId>,
     /// What it named once.
     pub(super) vanished: Vec<PartitionId>,
+    /// What is said of what their items take from them.
+    pub(super) inherits: BTreeMap<PartitionId, String>,
 }
 
 impl Partitions {
@@ -32,12 +36,29 @@ impl Partitions {
     }
 }
 
+/// The partitions as the service names them now.
+#[derive(Default)]
+struct Named {
+    partitions: Vec<Partition>,
+    /// Entries that may be any partition.
+    unreadable: usize,
+}
+
 impl<I: SyncItem> Engine<I> {
     pub(super) async fn partitions(&self) -> Result<Partitions> {
-        let named = self.named_partitions().await?;
+        let Named { partitions, unreadable } = self.named().await?;
+        let mut named: Vec<PartitionId> = partitions.iter().map(|partition| partition.id.clone()).collect();
         let mut vanished = self.known_partitions().await?;
         vanished.retain(|partition| !named.contains(partition));
-        Ok(Partitions { named, vanished })
+        if unreadable > 0 {
+            tracing::warn!(connection = %self.keys.connection, unreadable, "partitions cannot be read; those known stay");
+            for partition in std::mem::take(&mut vanished) {
+                let gone = self.load(&partition).await?.vanished;
+                if gone { &mut vanished } else { &mut named }.push(partition);
+            }
+        }
+        let inherits = partitions.into_iter().filter_map(|one| Some((one.id, one.inherits?))).collect();
+        Ok(Partitions { named, vanished, inherits })
     }
 
     /// The partitions that there are rows of.
@@ -57,15 +78,25 @@ impl<I: SyncItem> Engine<I> {
 
     /// The partitions as the service names them now.
     pub(super) async fn named_partitions(&self) -> Result<Vec<PartitionId>> {
-        let (mut all, mut at) = (Vec::new(), None);
-        loop {
+        Ok(self.named().await?.partitions.into_iter().map(|partition| partition.id).collect())
+    }
+
+    /// Whole or not at all: what is not named is taken for gone.
+    async fn named(&self) -> Result<Named> {
+        let (mut named, mut at) = (Named::default(), None);
+        for _ in 0..MAX_PAGES {
             let page = self.live.partitions(at.as_ref()).await?;
-            all.extend(page.partitions.into_iter().map(|partition| partition.id));
-            if page.next.is_none() || page.next == at {
-                return Ok(all);
+            named.partitions.extend(page.partitions);
+            named.unreadable += page.unreadable;
+            if page.next.is_none() {
+                return Ok(named);
+            }
+            if page.next == at {
+                break;
             }
             at = page.next;
         }
+        Err(Error::new(ErrorKind::Validation, "the list of partitions does not come to an end"))
     }
 
     /// Looks for the items of a partition that is no more; the partition is forgotten once it has none. True while there is
@@ -74,6 +105,8 @@ impl<I: SyncItem> Engine<I> {
         let mut row = self.load(partition).await?;
         if !row.vanished || self.audit_is_due(&row) {
             (row.vanished, row.head) = (true, None);
+            // From here on its items take what they have from wherever they are found.
+            (row.inherited, row.inheriting) = (None, None);
             row.generation += 1;
             row.snapshot = Some(SnapshotRow { listing_done: true, ..SnapshotRow::default() });
             let write = self.keys.put(PARTITIONS, self.keys.partition(partition), &row)?;

@@ -44,6 +44,8 @@ pub(super) enum Walk {
 #[derive(Default)]
 pub(super) struct Round<'a> {
     pub(super) walking: Vec<&'a PartitionId>,
+    /// Whose items are to take on what is new of them.
+    pub(super) inheriting: Vec<&'a PartitionId>,
     refused: Option<Error>,
     begun_anew: bool,
 }
@@ -115,6 +117,10 @@ impl<I: SyncItem> Engine<I> {
         for some in partitions.named.chunks(self.at_once()) {
             let mut heads = Vec::with_capacity(some.len());
             for (partition, mut row, page) in self.heads(some).await? {
+                if row.generation == 0 {
+                    // It has no items yet.
+                    row.inherited = partitions.inherits.get(partition).cloned();
+                }
                 let taken = match page {
                     Some(Ok(page)) => Some(self.take_head(slice, partition, &mut row, page).await),
                     refused => refused.map(|page| page.map(|_| Walk::More)),
@@ -135,6 +141,8 @@ impl<I: SyncItem> Engine<I> {
                     self.plan_audit(slice, partition, &mut row).await?;
                 }
                 round.walk_on(partition, &row, self.clock.now());
+                let inherits = partitions.inherits.get(partition);
+                round.inheriting.extend(inherits.filter(|now| row.is_to_inherit(now)).map(|_| partition));
             }
         }
         for partition in &partitions.vanished {

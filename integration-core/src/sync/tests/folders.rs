@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, atomic::Ordering},
     time::Duration,
 };
 
@@ -16,7 +16,7 @@ use super::{
     Rig, cursor, message, position,
 };
 use crate::{
-    email::MailItem,
+    email::{MailItem, Role},
     error::{Error, ErrorKind, Result},
     ids::{ItemKey, PartitionId, TenantId},
     store::{StateQuery, SyncStore},
@@ -33,6 +33,10 @@ struct State {
     log: Vec<(String, String)>,
     deferred: bool,
     locked: BTreeSet<String>,
+    /// Folders below the deleted mail, and what is said of them.
+    binned: BTreeSet<String>,
+    silent: bool,
+    unreadable: usize,
     fetched: Vec<String>,
 }
 
@@ -42,18 +46,24 @@ impl State {
         if self.locked.contains(folder.as_str()) { refuse() } else { Ok(()) }
     }
 
+    fn roles(&self, folder: &str) -> Vec<Role> {
+        self.binned.contains(folder).then_some(Role::Trash).into_iter().collect()
+    }
+
+    fn letter(&self, item: &str) -> MailItem {
+        let MailItem::Message(mut letter) = message(item, "known@one.example", item) else { panic!() };
+        letter.flags.roles = self.places.get(item).map(|folder| self.roles(folder)).unwrap_or_default();
+        MailItem::Message(letter)
+    }
+
     fn told(&self, item: &str, folder: &str) -> Change<MailItem> {
         let key = ItemKey::new(item);
         if self.places.get(item).is_none_or(|place| place != folder) {
             return Change::Removed { key, how: Removal::LeftPartition };
         }
-        let body = if self.deferred { Body::Deferred } else { Body::Inline(letter(item)) };
+        let body = if self.deferred { Body::Deferred } else { Body::Inline(self.letter(item)) };
         Change::Upsert { key, group: None, revision: Revision::default(), body }
     }
-}
-
-fn letter(item: &str) -> MailItem {
-    message(item, "known@one.example", item)
 }
 
 impl Folders {
@@ -89,9 +99,14 @@ impl Feed for Folders {
     }
 
     async fn partitions(&self, _: Option<&Cursor>) -> Result<PartitionPage> {
-        let named = self.0.lock().unwrap().named.clone();
-        let partition = |name: String| Partition::new(PartitionId::new(&name), name);
-        Ok(PartitionPage::new(named.into_iter().map(partition).collect(), None))
+        let state = self.0.lock().unwrap();
+        let partition = |name: &String| {
+            let partition = Partition::new(PartitionId::new(name), name);
+            let inherited = MailItem::inherited(&state.roles(name));
+            if state.silent { partition } else { partition.with_inherited(inherited) }
+        };
+        let partitions = state.named.iter().map(partition).collect();
+        Ok(PartitionPage::new(partitions, None).with_unreadable(state.unreadable))
     }
 
     async fn anchor(&self, _: &PartitionId) -> Result<Option<Cursor>> {
@@ -123,7 +138,7 @@ impl Feed for Folders {
             if !there(key) {
                 return Fetched::Gone(key.clone());
             }
-            Fetched::Present { key: key.clone(), revision: Revision::default(), item: letter(key.as_str()) }
+            Fetched::Present { key: key.clone(), revision: Revision::default(), item: state.letter(key.as_str()) }
         };
         Ok(keys.iter().map(answer).collect())
     }
@@ -293,4 +308,122 @@ async fn a_folder_that_lets_nobody_in_stops_no_other_and_is_told_of() {
     feed.0.lock().unwrap().locked.clear();
     follow(&rig, &feed).await;
     assert_eq!(count(&rig, "activity").await, 5);
+}
+
+fn bin(feed: &Folders, folder: &str, binned: bool) {
+    let mut state = feed.0.lock().unwrap();
+    if binned {
+        state.binned.insert(folder.to_owned())
+    } else {
+        state.binned.remove(folder)
+    };
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_folder_that_becomes_deleted_mail_takes_its_messages_along_and_brings_them_back_without_a_fetch() {
+    let (rig, feed) = two_folders().await;
+    feed.put("d", Some("archive"));
+    follow(&rig, &feed).await;
+    bin(&feed, "inbox", true);
+    follow(&rig, &feed).await;
+    assert_eq!((count(&rig, "activity").await, feed.fetched()), (1, vec![]), "what lies elsewhere stays");
+    bin(&feed, "inbox", false);
+    follow(&rig, &feed).await;
+    assert_eq!((count(&rig, "activity").await, feed.fetched()), (4, vec![]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_left_the_folder_before_it_was_deleted_stays() {
+    let (rig, feed) = two_folders().await;
+    feed.put("a", Some("archive"));
+    bin(&feed, "inbox", true);
+    follow(&rig, &feed).await;
+    follow(&rig, &feed).await;
+    assert_eq!(count(&rig, "activity").await, 1);
+}
+
+/// A slice whose store fails at one of its commits; what a worker remembers is lost with it.
+async fn cut_short(rig: &Rig, feed: &Arc<Folders>, commits: i64) {
+    let mut engine = rig.engine();
+    (engine.live, engine.backfill) = (Arc::clone(feed) as Arc<_>, Arc::clone(feed) as Arc<_>);
+    rig.store.commits_left.store(commits, Ordering::SeqCst);
+    let cut = engine.slice(&super::Shutdown::default()).await;
+    rig.store.commits_left.store(i64::MAX, Ordering::SeqCst);
+    assert!(cut.is_ok() || cut.is_err_and(|error| error.kind() == ErrorKind::Store));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_large_folder_goes_on_where_it_was_cut_short_and_begins_anew_when_it_is_moved_meanwhile() {
+    let (rig, feed) = (Rig::new(), Folders::with(&["inbox"]));
+    for at in 0..250 {
+        feed.put(&format!("m{at:03}"), Some("inbox"));
+    }
+    follow(&rig, &feed).await;
+    let mut between = BTreeSet::new();
+    for commits in 1..9 {
+        for (binned, left) in [(true, 0), (false, 250)] {
+            bin(&feed, "inbox", binned);
+            cut_short(&rig, &feed, commits).await;
+            between.insert(count(&rig, "activity").await);
+            // Back and forth while it is under way: what was done already is undone.
+            bin(&feed, "inbox", !binned);
+            cut_short(&rig, &feed, commits).await;
+            bin(&feed, "inbox", binned);
+            follow(&rig, &feed).await;
+            assert_eq!(count(&rig, "activity").await, left, "{commits} {binned}");
+        }
+    }
+    assert!(between.is_superset(&[50, 100, 150, 200].into()), "{between:?}");
+    assert_eq!(feed.fetched(), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_said_of_a_folder_changes_nothing() {
+    let (rig, feed) = two_folders().await;
+    bin(&feed, "inbox", true);
+    follow(&rig, &feed).await;
+    bin(&feed, "inbox", false);
+    feed.0.lock().unwrap().silent = true;
+    follow(&rig, &feed).await;
+    assert_eq!(count(&rig, "activity").await, 0);
+    feed.0.lock().unwrap().silent = false;
+    follow(&rig, &feed).await;
+    assert_eq!(count(&rig, "activity").await, 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_folder_that_was_away_and_comes_back_restores_what_is_only_named_again() {
+    let (rig, feed) = two_folders().await;
+    bin(&feed, "inbox", true);
+    feed.0.lock().unwrap().named.remove("inbox");
+    for _ in 0..2 {
+        follow(&rig, &feed).await;
+    }
+    assert_eq!((count(&rig, "activity").await, feed.fetched().len()), (0, 3), "asked where they are now");
+    bin(&feed, "inbox", false);
+    let mut state = feed.0.lock().unwrap();
+    state.named.insert("inbox".to_owned());
+    // As a listing tells what was not changed itself.
+    state.deferred = true;
+    drop(state);
+    for _ in 0..3 {
+        follow(&rig, &feed).await;
+    }
+    assert_eq!(count(&rig, "activity").await, 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_a_folder_cannot_be_read_none_is_taken_for_gone_and_those_known_are_followed() {
+    let (rig, feed) = two_folders().await;
+    let mut state = feed.0.lock().unwrap();
+    state.named.remove("inbox");
+    state.unreadable = 1;
+    drop(state);
+    feed.put("d", Some("inbox"));
+    follow(&rig, &feed).await;
+    follow(&rig, &feed).await;
+    assert_eq!((feed.fetched(), count(&rig, "activity").await, count(&rig, "partition").await), (vec![], 4, 2));
+    feed.0.lock().unwrap().unreadable = 0;
+    follow(&rig, &feed).await;
+    assert_eq!(feed.fetched().len(), 4, "now it is gone");
 }

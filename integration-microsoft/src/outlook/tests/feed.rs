@@ -7,7 +7,7 @@ use integration_core::{
 };
 use serde_json::{Value, json};
 
-use super::{fresh, full, outlook, refusal, without_fields};
+use super::{fresh, full, judged, outlook, refusal, without_fields};
 use crate::client::Root;
 
 const DELTA: &str = "/v1.0/me/mailFolders/inbox-id/messages/delta";
@@ -175,18 +175,50 @@ async fn what_lies_outside_the_window_is_left_out_and_what_says_no_time_is_not()
 #[tokio::test(start_paused = true)]
 async fn a_link_that_is_no_longer_known_asks_for_a_new_walk() {
     for (status, code) in
-        [(410, "SyncStateNotFound"), (410, "resyncRequired"), (400, "syncStateNotFound"), (404, "ErrorItemNotFound")]
+        [(410, "SyncStateNotFound"), (410, "resyncRequired"), (410, "Odd"), (400, "syncStateNotFound")]
     {
-        let (transport, outlook) = outlook([empty_walk(), Step::get(DELTA).answers_json(status, &refusal(code))]);
+        let (transport, outlook) = judged([empty_walk(), Step::get(DELTA).answers_json(status, &refusal(code))]);
         let feed = outlook.feed();
         let since = at_head(&*feed).await;
         let error = feed.changes(&inbox(), &since).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::CursorExpired, "{status} {code}");
         transport.finish();
     }
-    let (_, outlook) = outlook([Step::get(DELTA).answers_json(404, &refusal("ErrorFolderNotFound"))]);
+    let (_, outlook) = judged([Step::get(DELTA).answers_json(404, &refusal("ErrorFolderNotFound"))]);
     let error = outlook.feed().snapshot(&inbox(), &Window::default(), None).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound, "the beginning of a walk has no link to blame");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_link_is_lost_only_where_the_service_says_so() {
+    for (status, code, kind) in [
+        (400, "BadRequest", ErrorKind::InvalidInput),
+        (400, "Odd", ErrorKind::InvalidInput),
+        (404, "Odd", ErrorKind::Unavailable),
+    ] {
+        let refused = std::iter::repeat_with(|| Step::get(DELTA).answers_json(status, &refusal(code)));
+        let (_, outlook) = judged([empty_walk()].into_iter().chain(refused.take(8)));
+        let feed = outlook.feed();
+        let since = at_head(&*feed).await;
+        assert_eq!(feed.changes(&inbox(), &since).await.unwrap_err().kind(), kind, "{status} {code}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_found_by_a_link_is_the_link_where_the_folder_is_still_there() {
+    let folder = || Step::get("/v1.0/me/mailFolders/inbox-id");
+    for (there, kind) in [(true, ErrorKind::CursorExpired), (false, ErrorKind::NotFound)] {
+        let answer = match there {
+            true => folder().answers_json(200, &json!({ "id": "inbox-id" })),
+            false => folder().answers_json(404, &refusal("ErrorItemNotFound")),
+        };
+        let gone = Step::get(DELTA).answers_json(404, &refusal("ErrorItemNotFound"));
+        let (transport, outlook) = judged([empty_walk(), gone, answer]);
+        let feed = outlook.feed();
+        let since = at_head(&*feed).await;
+        assert_eq!(feed.changes(&inbox(), &since).await.unwrap_err().kind(), kind);
+        transport.finish();
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -209,7 +241,7 @@ async fn a_link_to_anywhere_else_is_never_followed() {
         let error = outlook.feed().snapshot(&inbox(), &Window::default(), None).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Validation, "{link}");
         // What is kept begins with a slash: it can lead nowhere but below Graph.
-        let followed = outlook.client.delta_link(link);
+        let followed = outlook.client.delta_link(link, 100);
         assert!(if link.starts_with('/') { followed.is_ok() } else { followed.is_err() }, "{link}");
         assert!(!format!("{error:?}").contains("evil"), "links hold tokens: {error:?}");
         assert_eq!(transport.seen().len(), 1, "{link}");
@@ -245,88 +277,13 @@ async fn a_cursor_of_another_walk_folder_window_or_mailbox_is_refused_before_any
 }
 
 #[tokio::test(start_paused = true)]
-async fn folders_are_followed_but_for_views_drafts_and_what_programs_keep_there() {
-    let named = |id: &str| json!({ "id": id });
-    let none = || refusal("ErrorFolderNotFound");
-    let mut known = vec![(0, 200, named("inbox-id")), (1, 200, named("sent-id")), (5, 200, named("drafts-id"))];
-    known.extend((2..14).filter(|at| *at != 5).map(|at| (at, if at == 7 { 400 } else { 404 }, none())));
-    let folder = |id: &str, name: &str| json!({ "id": id, "displayName": name, "isHidden": false });
-    let first = vec![
-        folder("inbox-id", "Posteingang"),
-        folder("drafts-id", "Entwürfe"),
-        json!({ "id": "view", "displayName": "Unread", "@odata.type": "#microsoft.graph.mailSearchFolder" }),
-        json!({ "id": "hidden", "displayName": "PersonMetadata", "isHidden": true }),
-        json!({ "id": "was", "@removed": { "reason": "deleted" } }),
-        json!({ "displayName": "without an id" }),
-        json!(7),
-        folder("inbox-id", "Inbox"),
-    ];
-    let next = format!("{HERE}/v1.0/me/mailFolders/delta?$skiptoken=x");
-    let (transport, outlook) = fresh(
-        [
-            batch_of(&known),
-            Step::get("/v1.0/me/mailFolders/delta").answers_json(200, &json!({ "value": first, (MORE): next })),
-            Step::get("/v1.0/me/mailFolders/delta")
-                .with_query("$skiptoken", "x")
-                .answers_json(200, &json!({ "value": [folder("p1", "Projects")], (END): next })),
-        ],
-        Root::Own,
-    );
-    let feed = outlook.feed();
-    let page = feed.partitions(None).await.unwrap();
-    let last = feed.partitions(page.next.as_ref()).await.unwrap();
-    let all: Vec<(&str, &str)> =
-        page.partitions.iter().chain(&last.partitions).map(|one| (one.id.as_str(), one.name.as_str())).collect();
-    assert_eq!(all, [("inbox-id", "Inbox"), ("p1", "Projects")]);
-    assert_eq!(last.next, None);
-    transport.finish();
-}
-
-fn batch_of(parts: &[(usize, u16, Value)]) -> Step {
-    super::batch(parts).matching(|seen| {
-        let asked = super::asked(&seen.body);
-        asked.len() == 14 && asked[0] == "/me/mailFolders/inbox?$select=id"
-    })
-}
-
-#[tokio::test(start_paused = true)]
 async fn another_mailbox_is_opened_by_its_name() {
     let path = "/v1.0/users/team%2Fb%40example.org/mailFolders/inbox-id/messages/delta";
     let (transport, outlook) = fresh(
         [Step::get(path).answers_json(200, &page(vec![], (END, "d")))],
         Root::Mailbox("team/b@example.org".to_owned()),
     );
-    outlook.places.set(std::sync::Arc::new(super::places())).unwrap();
+    outlook.keep(&std::sync::Arc::new(super::places()));
     at_head(&*outlook.feed()).await;
-    transport.finish();
-}
-
-#[tokio::test(start_paused = true)]
-async fn which_folder_is_which_is_asked_once_for_all_providers_until_positions_are_lost() {
-    let none = |at| (at, 404, refusal("ErrorFolderNotFound"));
-    let known = || {
-        let mut parts = vec![(0, 200, json!({ "id": "inbox-id" }))];
-        parts.extend((1..14).map(none));
-        super::batch(&parts)
-    };
-    let folders = || Step::get("/v1.0/me/mailFolders/delta").answers_json(200, &json!({ "value": [], (END): "x" }));
-    let (transport, first) = fresh(
-        [
-            known(),
-            folders(),
-            folders(),
-            empty_walk(),
-            Step::get(DELTA).answers_json(410, &refusal("syncStateNotFound")),
-            known(),
-            folders(),
-        ],
-        Root::Own,
-    );
-    let opened = || crate::outlook::Outlook::new(first.session.clone(), first.client.clone()).feed();
-    opened().partitions(None).await.unwrap();
-    opened().partitions(None).await.unwrap();
-    let since = at_head(&*opened()).await;
-    opened().changes(&inbox(), &since).await.unwrap_err();
-    opened().partitions(None).await.unwrap();
     transport.finish();
 }

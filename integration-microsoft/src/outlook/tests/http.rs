@@ -27,7 +27,7 @@ fn over_http(server: &MockServer) -> Outlook {
     let transport = Arc::new(ReqwestTransport::new().unwrap());
     let session = test_session(transport, Arc::new(PlainConnector::new(&url))).build();
     let outlook = Outlook::new(session, Client::new(&url, 20, Some(4)));
-    outlook.places.set(Arc::new(places())).unwrap();
+    outlook.keep(&Arc::new(places()));
     outlook
 }
 

@@ -11,7 +11,7 @@ use super::{full, outlook};
 use crate::outlook::query;
 
 fn parameter(query: &MessageQuery, name: &str) -> Option<String> {
-    query::parameters(query).into_iter().find(|(known, _)| *known == name).map(|(_, value)| value.into_owned())
+    query::parameters(query, 250).into_iter().find(|(known, _)| *known == name).map(|(_, value)| value.into_owned())
 }
 
 #[test]
@@ -22,10 +22,8 @@ fn times_and_ids_are_filters_and_what_is_sorted_by_is_filtered_by_first() {
     assert_eq!(parameter(&query, "$top").unwrap(), "250");
     query.since = Some("2026-01-01T00:00:00Z".parse().unwrap());
     query.until = Some("2026-02-01T00:00:00.5Z".parse().unwrap());
-    query.page_size = Some(9_000);
     let filter = "receivedDateTime ge 2026-01-01T00:00:00Z and receivedDateTime lt 2026-02-01T00:00:00.500Z";
     assert_eq!(parameter(&query, "$filter").unwrap(), filter);
-    assert_eq!(parameter(&query, "$top").unwrap(), "1000");
     query.message_id = Some("<o'brien@example.com>".to_owned());
     assert_eq!(parameter(&query, "$filter").unwrap(), "internetMessageId eq '<o''brien@example.com>'");
     assert_eq!(parameter(&query, "$orderby"), None);
@@ -134,5 +132,27 @@ async fn folders_are_listed_once_with_their_meaning() {
         ("p1", "Projects", None),
     ];
     assert_eq!(brief, expected);
+    transport.finish();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_is_as_large_as_it_is_asked_for_up_to_the_service_s_largest() {
+    for (asked, told) in [(None, "250"), (Some(7), "7"), (Some(0), "1"), (Some(9_000), "1000")] {
+        let mut query = MessageQuery::default();
+        query.page_size = asked;
+        let page = Step::get(MESSAGES).with_query("$top", told).answers_json(200, &json!({ "value": [] }));
+        let (transport, outlook) = outlook([page]);
+        outlook.search(&query, None).await.unwrap();
+        transport.finish();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_search_that_is_too_much_for_a_gateway_is_asked_for_less() {
+    let (transport, outlook) = outlook([
+        Step::get(MESSAGES).with_query("$top", "250").answers(504, "<html>"),
+        Step::get(MESSAGES).with_query("$top", "125").answers_json(200, &json!({ "value": [] })),
+    ]);
+    outlook.search(&MessageQuery::default(), None).await.unwrap();
     transport.finish();
 }

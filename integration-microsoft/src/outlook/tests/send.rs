@@ -84,6 +84,37 @@ async fn a_mail_is_put_among_the_drafts_marked_and_then_sent() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_answered_stays_unread_whatever_becomes_of_the_answer() {
+    let question = |read: bool| json!({ "value": [{ "id": "q1", "conversationId": "t1", "isRead": read }] });
+    let found = |read| Step::get(MESSAGES).answers_json(200, &question(read));
+    let answer = || Step::post(&path("q1/createReply"));
+    let unread = || {
+        let step = Step::new(Method::PATCH, &path("q1"));
+        step.matching(|seen| seen.body == r#"{"isRead":false}"#)
+    };
+    let (transport, outlook) = outlook([
+        found(false),
+        answer().answers_json(201, &draft()),
+        unread().answers_json(200, &json!({ "id": "q1" })),
+        found(true),
+        answer().answers_json(201, &draft()),
+        // Setting it right is tried, and no reason not to answer.
+        found(false),
+        answer().answers_json(201, &draft()),
+        unread().answers_json(403, &refusal("ErrorAccessDenied")),
+        found(false),
+        answer().fails(TransportErrorKind::Interrupted),
+        unread().answers_json(200, &json!({ "id": "q1" })),
+    ]);
+    let drafts = outlook.drafts().unwrap();
+    for _ in 0..3 {
+        drafts.create(&reply()).await.unwrap();
+    }
+    assert_eq!(drafts.create(&reply()).await.unwrap_err().kind(), ErrorKind::Unavailable);
+    transport.finish();
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_answer_is_made_of_its_question_where_that_lies_in_this_mailbox() {
     let question = |thread: &str| json!({ "value": [{ "id": "q0", "conversationId": "t0" }, { "id": "q1", "conversationId": thread }] });
     let (transport, outlook) = outlook([
