@@ -173,7 +173,7 @@ impl World {
     pub(crate) fn deliver(&self, number: usize) -> String {
         match self.service {
             Service::Google => deliver(&self.sandbox, number, "INBOX"),
-            Service::Microsoft => self.outlook().deliver(letter(number), self.sandbox.now(), "inbox"),
+            Service::Microsoft => self.outlook().deliver(letter(number, OWNER), self.sandbox.now(), "inbox"),
         }
     }
 
@@ -208,15 +208,16 @@ impl World {
     }
 }
 
-fn letter(number: usize) -> String {
+/// A letter of a contact.
+pub(crate) fn letter(number: usize, to: &str) -> String {
     format!(
-        "From: Bob <bob{number}@acme.example>\r\nTo: {OWNER}\r\nSubject: Number {number}\r\n\
+        "From: Bob <bob{number}@acme.example>\r\nTo: {to}\r\nSubject: Number {number}\r\n\
          Message-ID: <{number}@acme.example>\r\nDate: Mon, 02 Nov 2026 10:00:00 +0000\r\n\r\nHello {number}\r\n"
     )
 }
 
 pub(crate) fn deliver(sandbox: &Sandbox, number: usize, label: &str) -> String {
-    sandbox.gmail().mailbox(OWNER).deliver(letter(number), sandbox.now(), &[label])
+    sandbox.gmail().mailbox(OWNER).deliver(letter(number, OWNER), sandbox.now(), &[label])
 }
 
 pub(crate) async fn connect(sandbox: &Sandbox, hub: &Hub, tenant: &TenantId) -> Connection {

@@ -124,6 +124,8 @@ pub struct GraphSettings {
     pub delta_generations: usize,
     /// How many chains of delta links a mailbox remembers before it forgets the oldest.
     pub delta_chains: usize,
+    /// Items that a page of delta has at most, whatever the client prefers; absent: as many as it prefers.
+    pub delta_page: Option<usize>,
     /// How a lost delta link is refused.
     pub lost_delta: LostDelta,
     /// Whether changes come whole or in part.
@@ -177,6 +179,7 @@ impl Default for GraphSettings {
             concurrency: None,
             delta_generations: 3,
             delta_chains: 1_000,
+            delta_page: None,
             lost_delta: LostDelta::Alternate,
             delta_updates: DeltaUpdates::Partial,
             returned: Returned::Told,
@@ -202,6 +205,11 @@ impl GraphSettings {
     /// Requests by app and mailbox under way at once.
     pub(super) fn cap(&self) -> Option<u32> {
         self.concurrency.or_else(|| self.quota.concurrency())
+    }
+
+    /// Of so many items that a client asks for, those that come on a page of delta.
+    pub(super) fn delta_size(&self, asked: usize) -> usize {
+        self.delta_page.map_or(asked, |most| asked.min(most.max(1)))
     }
 }
 
