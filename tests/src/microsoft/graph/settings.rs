@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use http::Request;
+use http::{Request, Response};
 use serde::{Deserialize, Serialize};
 
 use super::ids::IdLetters;
@@ -18,7 +18,7 @@ pub enum QuotaPreset {
     /// Nothing is refused.
     #[default]
     Off,
-    /// 10,000 requests in 10 minutes by app and mailbox, and 4 at once.
+    /// 10,000 requests in 10 minutes by app and mailbox, 150 MB of uploads in 5, and 4 requests at once.
     Outlook,
 }
 
@@ -26,6 +26,11 @@ impl QuotaPreset {
     /// Requests by app and mailbox in any ten minutes; `None` if unlimited.
     pub fn requests(self) -> Option<usize> {
         (self == Self::Outlook).then_some(10_000)
+    }
+
+    /// Bytes that an app sends to a mailbox in any five minutes (`PATCH`, `POST`, `PUT`); `None` if unlimited.
+    pub fn upload_bytes(self) -> Option<u64> {
+        (self == Self::Outlook).then_some(150 * 1024 * 1024)
     }
 
     /// Requests by app and mailbox under way at once; `None` if unlimited.
@@ -113,6 +118,9 @@ pub type Validator = Arc<dyn Fn(&Request<Bytes>, &ApiAnswer) + Send + Sync>;
 /// Takes mail for addresses that have no mailbox here: recipient, raw message, when.
 pub type Outbound = Arc<dyn Fn(&str, &Bytes, DateTime<Utc>) + Send + Sync>;
 
+/// What stands at the addresses of notifications: gets a request, gives its answer.
+pub type Endpoint = Arc<dyn Fn(Request<Bytes>) -> Response<Bytes> + Send + Sync>;
+
 /// How the service behaves; the default refuses nothing.
 #[derive(Clone)]
 pub struct GraphSettings {
@@ -158,6 +166,9 @@ pub struct GraphSettings {
     pub shuffle: Option<u64>,
     /// Called for every inner call of a batch.
     pub validate: Option<Validator>,
+    /// Asked whether it wants notifications before a subscription is made or led to another address; absent: nobody is
+    /// asked, and every address will do.
+    pub endpoint: Option<Endpoint>,
     /// Called with mail for addresses without a mailbox here; absent: such mail is lost.
     pub outbound: Option<Outbound>,
 }
@@ -196,6 +207,7 @@ impl Default for GraphSettings {
             id_letters: IdLetters::UrlSafe,
             shuffle: None,
             validate: None,
+            endpoint: None,
             outbound: None,
         }
     }

@@ -171,7 +171,8 @@ impl Story<'_> {
         self.world.between.act(move || owner.lock().unwrap().meanwhile());
         let errors = self.world.sync_through(&self.world.connection).await;
         self.world.between.rest();
-        let passes = |error: &Error| error.retryable() || error.kind() == ErrorKind::CursorExpired;
+        let passing = [ErrorKind::CursorExpired, ErrorKind::RateLimited];
+        let passes = |error: &Error| error.retryable() || passing.contains(&error.kind());
         assert!(errors.iter().all(passes), "{errors:?}");
         self.owner().note("it ends");
     }
