@@ -264,7 +264,7 @@ async fn sequences(count: u64) {
 
 /// How many; `INTEGRATION_SEQUENCES` for more than a build has time for.
 fn count() -> u64 {
-    std::env::var("INTEGRATION_SEQUENCES").ok().and_then(|count| count.parse().ok()).unwrap_or(80)
+    std::env::var("INTEGRATION_SEQUENCES").ok().and_then(|count| count.parse().ok()).unwrap_or(60)
 }
 
 #[tokio::test(start_paused = true)]
