@@ -12,6 +12,13 @@ use integration_core::{
 #[must_use]
 pub fn of(outcome: &ConnectOutcome) -> String {
     match outcome {
+        ConnectOutcome::AdminAllowed => {
+            "The administrator allowed it; whoever wanted to connect can now try again.".to_owned()
+        }
+        ConnectOutcome::AdminDeclined => "The administrator did not allow it. Nothing was connected.".to_owned(),
+        ConnectOutcome::AwaitingAdminConsent { url, remedy, .. } => {
+            format!("{} Nothing was connected so far. The page for the administrator: {url}", told(remedy))
+        }
         ConnectOutcome::Expired => "You took too long, so the request ended. Begin again.".to_owned(),
         ConnectOutcome::Granted { connections, .. } => format!("{} is connected.", accounts(connections)),
         ConnectOutcome::GrantedInPart { connections, missing, .. } => {

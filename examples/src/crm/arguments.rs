@@ -8,7 +8,7 @@ use super::{Quotas, Service};
 
 /// The command line in short.
 pub const USAGE: &str = "usage: crm_sync [--service google|microsoft|all] [--mail PATH]... [--people FILE.csv] [--db FILE] \
-[--quota gmail-2026|gmail-classic|outlook|off] [--sandbox URL] [--json] [--live google|microsoft] [--audit | --why MESSAGE_ID]";
+[--quota gmail-2026|gmail-classic|outlook|outlook-classic|off]... [--sandbox URL] [--json] [--live google|microsoft] [--audit | --why MESSAGE_ID]";
 
 /// What is shown on request.
 pub const HELP: &str = "
@@ -17,11 +17,14 @@ pub const HELP: &str = "
                   simulated mailboxes; may be repeated; without it the bundled sample
   --people FILE   your contacts: a CSV file with the columns name,email,company,deal
   --db FILE       where everything is kept; crm_sync.db unless given. The key and the simulated service are kept beside it
-  --quota NAME    the limits to keep; off unless given (units are counted all the same)
+  --quota NAME    the limits to keep: gmail-2026 or gmail-classic, outlook or outlook-classic, or off for none anywhere; may be
+                  repeated, once for each service. Off unless given (units are counted all the same); where only one
+                  service's is given, the other's present limits hold
   --sandbox URL   a running sandbox instead of one of its own; with --mail, the files are loaded into it
   --json          one object with the counts of this run on standard output, and nothing else
-  --live NAME     the real service: google, with GOOGLE_CLIENT_ID and GOOGLE_CLIENT_SECRET, or microsoft, with
-                  MICROSOFT_CLIENT_ID, and MICROSOFT_CLIENT_SECRET and MICROSOFT_TENANT if the app has them
+  --live NAME     the real service: google, with GOOGLE_CLIENT_ID and GOOGLE_CLIENT_SECRET in the environment, or microsoft,
+                  with MICROSOFT_CLIENT_ID, MICROSOFT_CLIENT_SECRET if the app has one, and MICROSOFT_TENANT for who can
+                  sign in: common (unless given), organizations, consumers, or an organisation's id or domain
   --audit         syncs, compares the mailbox with the service item by item, and repairs what does not agree
   --why ID        says why a message (its Message-ID, or the service's id) is or is not on the timeline, and exits
 
@@ -87,7 +90,7 @@ impl Arguments {
                 "--mail" => parsed.mail.push(value()?.into()),
                 "--people" => parsed.people = Some(value()?.into()),
                 "--db" => parsed.db = value()?.into(),
-                "--quota" => parsed.quota = Some(quota(&value()?)?),
+                "--quota" => parsed.quota = Some(quota(parsed.quota, &value()?)?),
                 "--sandbox" => parsed.sandbox = Some(origin(&value()?)?),
                 "--json" => parsed.json = true,
                 "--audit" => parsed.audit = true,
@@ -128,8 +131,11 @@ fn named(option: &str, name: &str) -> Result<Service, String> {
     Service::named(name).ok_or_else(|| format!("{option} does not know {name}: it is google or microsoft"))
 }
 
-fn quota(name: &str) -> Result<Quotas, String> {
-    Quotas::named(name).ok_or_else(|| format!("--quota is gmail-2026, gmail-classic, outlook or off, not {name}"))
+fn quota(given: Option<Quotas>, name: &str) -> Result<Quotas, String> {
+    given.unwrap_or_default().with_preset(name).ok_or_else(|| {
+        let presets: Vec<&str> = Quotas::presets().collect();
+        format!("--quota is one of {}, not {name}", presets.join(", "))
+    })
 }
 
 fn origin(text: &str) -> Result<Url, String> {
@@ -140,7 +146,10 @@ fn origin(text: &str) -> Result<Url, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Arguments, Asked, Service};
+    use integration_google::GmailQuota;
+    use integration_microsoft::OutlookQuota;
+
+    use super::{Arguments, Asked, HELP, Quotas, Service, USAGE};
 
     fn wrong(line: &str) -> String {
         Arguments::parse(line.split_whitespace().map(str::to_owned)).unwrap_err()
@@ -151,7 +160,7 @@ mod tests {
         for (line, told) in [
             ("--male x", "unknown option --male"),
             ("--db", "--db needs a value"),
-            ("--quota lots", "--quota is gmail-2026, gmail-classic, outlook or off, not lots"),
+            ("--quota lots", "--quota is one of gmail-2026, gmail-classic, outlook, outlook-classic, off, not lots"),
             ("--sandbox 127.0.0.1:80", "--sandbox 127.0.0.1:80 is no URL: relative URL without a base"),
             ("--sandbox file:///x", "--sandbox file:///x is no URL of a server"),
             ("--live bing", "--live does not know bing: it is google or microsoft"),
@@ -176,6 +185,25 @@ mod tests {
             let asked = Arguments::parse(line.split_whitespace().map(str::to_owned)).unwrap();
             let Asked::Run(arguments) = asked else { panic!("a run was asked for") };
             assert_eq!(arguments.services, services, "{line}");
+        }
+    }
+
+    #[test]
+    fn the_presets_of_both_services_are_known_and_add_up() {
+        let (gmail, outlook) = (GmailQuota::default(), OutlookQuota::default());
+        for (line, wanted) in [
+            ("--quota gmail-classic", (GmailQuota::GmailClassic, outlook)),
+            ("--quota outlook-classic", (gmail, OutlookQuota::OutlookClassic)),
+            ("--quota outlook-classic --quota gmail-classic", (GmailQuota::GmailClassic, OutlookQuota::OutlookClassic)),
+            ("--quota off", (GmailQuota::Off, OutlookQuota::Off)),
+        ] {
+            let asked = Arguments::parse(line.split_whitespace().map(str::to_owned)).unwrap();
+            let Asked::Run(arguments) = asked else { panic!("a run was asked for") };
+            let quota = arguments.quota.unwrap();
+            assert_eq!((quota.gmail, quota.outlook), wanted, "{line}");
+        }
+        for preset in Quotas::presets() {
+            assert!(USAGE.contains(preset) && HELP.contains(preset), "{preset}");
         }
     }
 

@@ -10,13 +10,13 @@ use integration_core::{
     hub::HubBuilder,
 };
 use integration_google::{GmailQuota, Google, GoogleConfig, GoogleEndpoints};
-use integration_microsoft::{Cloud, Microsoft, MicrosoftConfig, MicrosoftEndpoints, OutlookQuota, TenantKind};
+use integration_microsoft::{Cloud, Microsoft, MicrosoftConfig, MicrosoftEndpoints, OutlookQuota};
 use integration_testing::{
     DEFAULT_APP, DEFAULT_CLIENT, Sandbox, SandboxSettings, Served, google::gmail, microsoft::graph,
 };
 use url::Url;
 
-use super::{Arguments, Quotas, Service};
+use super::{Arguments, Quotas, Service, registration::Registration};
 use crate::{browser::Loopback, mail::Named};
 
 /// The owner of the simulated mailboxes.
@@ -37,63 +37,22 @@ enum Kind {
     Running { far: Remote, mail: Vec<Named> },
 }
 
-/// A client of one's own at the real service.
-#[derive(Debug)]
-struct Registration {
-    client_id: String,
-    client_secret: Option<String>,
-    tenant: Option<String>,
-}
-
-impl Registration {
-    /// As the environment names it.
-    fn of(service: Service) -> Result<Self> {
-        let variable = |what: &str| std::env::var(format!("{}_{what}", service.name().to_uppercase())).ok();
-        let client_id = variable("CLIENT_ID").ok_or_else(|| {
-            let name = service.name();
-            let variable = format!("{}_CLIENT_ID", name.to_uppercase());
-            let further = match service {
-                Service::Google => "and GOOGLE_CLIENT_SECRET",
-                Service::Microsoft => "and MICROSOFT_CLIENT_SECRET and MICROSOFT_TENANT where it has them",
-            };
-            wrong(format!("--live {name} needs {variable} ({further}) of a desktop client in the environment"))
-        })?;
-        Ok(Self { client_id, client_secret: variable("CLIENT_SECRET"), tenant: variable("TENANT") })
-    }
-
-    fn google(&self) -> GoogleConfig {
-        let config = GoogleConfig::desktop(self.client_id.clone()).with_endpoints(GoogleEndpoints::live());
-        match &self.client_secret {
-            Some(secret) => config.with_client_secret(secret.clone()),
-            None => config,
-        }
-    }
-
-    fn microsoft(&self) -> MicrosoftConfig {
-        let config = match &self.client_secret {
-            Some(secret) => MicrosoftConfig::web(self.client_id.clone(), secret.clone()),
-            None => MicrosoftConfig::desktop(self.client_id.clone()),
-        };
-        match &self.tenant {
-            Some(tenant) => config.with_tenant(TenantKind::Tenant(tenant.clone())),
-            None => config,
-        }
-    }
-}
-
-fn wrong(message: impl Into<String>) -> Error {
+pub(super) fn wrong(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::InvalidInput, message)
 }
 
 impl FarSide {
-    /// With `mail` in the mailbox; `None`: whatever is in it.
-    pub(super) async fn start(arguments: &Arguments, mail: Option<Vec<Named>>) -> Result<Self> {
-        let off = Quotas { gmail: GmailQuota::Off, outlook: OutlookQuota::Off };
-        let quota = arguments.quota.unwrap_or(if arguments.live { Quotas::default() } else { off });
+    /// The real service for whom a client is registered; else a simulated one, with `mail` in the mailbox (`None`: whatever
+    /// is in it).
+    pub(super) async fn start(
+        arguments: &Arguments,
+        live: Option<Registration>,
+        mail: Option<Vec<Named>>,
+    ) -> Result<Self> {
+        let quota = arguments.quota.unwrap_or(if live.is_some() { Quotas::default() } else { Quotas::OFF });
         let services = arguments.services.clone();
-        let live = services.first().filter(|_| arguments.live);
-        let kind = if let Some(service) = live {
-            Kind::Live(Registration::of(*service)?)
+        let kind = if let Some(registration) = live {
+            Kind::Live(registration)
         } else if let Some(origin) = &arguments.sandbox {
             Kind::Running { far: Remote::reach(origin).await?, mail: mail.unwrap_or_default() }
         } else {

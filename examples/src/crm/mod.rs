@@ -4,6 +4,7 @@ mod arguments;
 mod ask;
 mod complaint;
 mod far_side;
+mod registration;
 mod report;
 mod service;
 
@@ -29,7 +30,7 @@ pub use self::{
     complaint::complaint,
     service::{Quotas, Service},
 };
-use self::{far_side::FarSide, report::Report};
+use self::{far_side::FarSide, registration::Registration, report::Report};
 use crate::{
     keys, mail,
     meter::{Meter, MeteredAdmission, MeteredTransport},
@@ -52,10 +53,12 @@ pub async fn run(arguments: &Arguments) -> Result<bool> {
     // What a person handed in is read first: a mistake in it leaves everything as it was.
     let directory = arguments.people.as_deref().map(CsvDirectory::read).transpose()?;
     let files = files(arguments)?;
+    let live = arguments.services.first().filter(|_| arguments.live);
+    let live = live.map(|service| Registration::of(*service, |name| std::env::var(name).ok())).transpose()?;
     let store = SqliteStore::open_with(SqliteOptions::new(&arguments.db).with_busy_timeout(PATIENCE)).await?;
     let store = Arc::new(store);
     let key = keys::key_ring(&arguments.db, &*store).await?;
-    let mut far_side = FarSide::start(arguments, files).await?;
+    let mut far_side = FarSide::start(arguments, live, files).await?;
     let tally = Arc::new(Tally::new(arguments.json));
     let meter = Arc::new(Meter::default());
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());

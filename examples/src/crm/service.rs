@@ -66,15 +66,25 @@ pub struct Quotas {
 }
 
 impl Quotas {
-    /// The limits of this name; at the service that it does not concern, the present ones.
+    /// No limits at either.
+    pub const OFF: Self = Self { gmail: GmailQuota::Off, outlook: OutlookQuota::Off };
+
+    /// These limits with the preset of this name at the service whose it is; `off` is one of both.
     #[must_use]
-    pub fn named(name: &str) -> Option<Self> {
-        let present = Self::default();
-        match name {
-            "off" => Some(Self { gmail: GmailQuota::Off, outlook: OutlookQuota::Off }),
-            "outlook" => Some(present),
-            _ => name.parse().ok().map(|gmail| Self { gmail, ..present }),
+    pub fn with_preset(self, name: &str) -> Option<Self> {
+        if name == GmailQuota::Off.name() {
+            return Some(Self::OFF);
         }
+        let gmail = name.parse().ok().map(|gmail| Self { gmail, ..self });
+        gmail.or_else(|| name.parse().ok().map(|outlook| Self { outlook, ..self }))
+    }
+
+    /// The names of all presets, `off` last.
+    pub fn presets() -> impl Iterator<Item = &'static str> {
+        let off = GmailQuota::Off.name();
+        let gmail = GmailQuota::ALL.into_iter().map(GmailQuota::name);
+        let outlook = OutlookQuota::ALL.into_iter().map(OutlookQuota::name);
+        gmail.chain(outlook).filter(move |name| *name != off).chain([off])
     }
 
     /// How many units of a service one minute has.

@@ -120,8 +120,8 @@ fn without_mail_a_running_sandbox_shows_what_it_has() {
 #[test]
 fn a_quota_preset_is_kept_without_being_refused() {
     let place = Place::with_letters(12);
-    for preset in ["gmail-2026", "gmail-classic", "off"] {
-        let counts = run(place.sync().args(["--quota", preset])).json();
+    for preset in ["gmail-2026", "gmail-classic", "outlook", "outlook-classic", "off"] {
+        let counts = run(place.sync().args(["--service", "all", "--quota", preset])).json();
         assert_eq!(counts["up_to_date"], true, "{preset}: {counts}");
     }
 }

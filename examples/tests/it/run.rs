@@ -20,6 +20,9 @@ pub(crate) struct Ran {
     pub(crate) err: String,
 }
 
+const SERVICES: [&str; 2] = ["GOOGLE", "MICROSOFT"];
+const VARIABLES: [&str; 3] = ["CLIENT_ID", "CLIENT_SECRET", "TENANT"];
+
 /// An example. Cargo builds all of them before it runs these tests, unless it was asked for single targets.
 pub(crate) fn example(name: &str) -> Command {
     let tests = std::env::current_exe().unwrap();
@@ -28,8 +31,9 @@ pub(crate) fn example(name: &str) -> Command {
     // A test that is built alone leaves the programs as they are.
     assert!(is_fresh(&program), "{} is older than its sources: {BUILD}", program.display());
     let mut command = Command::new(program);
-    for name in ["INTEGRATION_KEY", "GOOGLE_CLIENT_ID", "GOOGLE_CLIENT_SECRET", "MICROSOFT_CLIENT_ID"] {
-        command.env_remove(name);
+    command.env_remove("INTEGRATION_KEY");
+    for (service, what) in SERVICES.iter().flat_map(|service| VARIABLES.map(|what| (service, what))) {
+        command.env_remove(format!("{service}_{what}"));
     }
     command.stdin(Stdio::null());
     command

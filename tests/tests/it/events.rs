@@ -10,7 +10,19 @@ use integration_core::{
 };
 use integration_testing::{Fault, FaultAction};
 
-use crate::world::{Contacts, OWNER, World, connect, deliver};
+use crate::{
+    service::{Service, at_each_service},
+    world::{Contacts, World, deliver},
+};
+
+at_each_service! {
+    a_sync_is_told_in_one_stream_without_gaps,
+    what_changes_and_what_goes_is_told_by_id,
+    a_dead_sign_in_is_told_once_and_so_is_its_recovery,
+    what_an_audit_finds_is_told,
+    a_stream_wakes_up_for_what_comes_later,
+    events_hold_no_address_and_no_words_of_a_message,
+}
 
 impl World {
     pub(crate) async fn events_after(&self, after: u64) -> EventPage {
@@ -47,9 +59,8 @@ fn phases(events: &[StoredEvent]) -> Vec<Phase> {
     phases.collect()
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_sync_is_told_in_one_stream_without_gaps() {
-    let world = World::with_messages(30).await;
+async fn a_sync_is_told_in_one_stream_without_gaps(service: Service) {
+    let world = World::of(service, 30).await;
     world.sync().await;
     let events = world.all_events().await;
     let numbers: Vec<u64> = events.iter().map(|event| event.number).collect();
@@ -64,13 +75,11 @@ async fn a_sync_is_told_in_one_stream_without_gaps() {
     assert_eq!(world.events_after(events.len() as u64).await.events, [], "nothing happened");
 }
 
-#[tokio::test(start_paused = true)]
-async fn what_changes_and_what_goes_is_told_by_id() {
-    let world = World::with_messages(3).await;
+async fn what_changes_and_what_goes_is_told_by_id(service: Service) {
+    let world = World::of(service, 3).await;
     world.sync().await;
     let before = world.events_after(0).await.next;
-    let gone = world.sandbox.gmail().mailbox(OWNER).ids()[0].clone();
-    world.sandbox.gmail().mailbox(OWNER).remove(&gone, world.sandbox.now());
+    world.remove(&world.ids()[0]);
     world.sync().await;
     let page = world.events_after(before).await;
     let withdrawn: Vec<_> = page
@@ -105,13 +114,11 @@ async fn progress_is_told_when_the_phase_changes_and_every_few_seconds_only() {
     assert!((stored.len() as u64) < live, "{live} told to the listener");
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_dead_sign_in_is_told_once_and_so_is_its_recovery() {
-    let world = World::with_messages(1).await;
+async fn a_dead_sign_in_is_told_once_and_so_is_its_recovery(service: Service) {
+    let world = World::of(service, 1).await;
     world.sync().await;
     let before = world.events_after(0).await.next;
-    world.sandbox.revoke_grants(OWNER);
-    world.sandbox.expire_access_tokens();
+    world.withdraw();
     for _ in 0..3 {
         world.sync().await;
     }
@@ -122,7 +129,7 @@ async fn a_dead_sign_in_is_told_once_and_so_is_its_recovery() {
     };
     assert_eq!((connection, grant), (&world.connection.id, &world.connection.grant));
     assert!(!remedy.action.is_empty());
-    let again = connect(&world.sandbox, &world.hub, &world.tenant).await;
+    let again = world.connect_again().await;
     assert_eq!(again.id, world.connection.id);
     world.sync().await;
     let after = world.events_after(page.next).await.events;
@@ -131,9 +138,8 @@ async fn a_dead_sign_in_is_told_once_and_so_is_its_recovery() {
     assert!(!after.iter().any(|event| matches!(event.what, EventKind::NeedsAttention { .. })), "{after:?}");
 }
 
-#[tokio::test(start_paused = true)]
-async fn what_an_audit_finds_is_told() {
-    let world = World::with_messages(6).await;
+async fn what_an_audit_finds_is_told(service: Service) {
+    let world = World::of(service, 6).await;
     world.sync().await;
     let before = world.events_after(0).await.next;
     let (tenant, prefix) = (world.tenant.clone(), String::new());
@@ -200,9 +206,8 @@ async fn pages_follow_one_another_without_loss() {
     assert_eq!(paged, whole);
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_stream_wakes_up_for_what_comes_later() {
-    let world = World::with_messages(2).await;
+async fn a_stream_wakes_up_for_what_comes_later(service: Service) {
+    let world = World::of(service, 2).await;
     let mut stream = world.hub.event_stream(&world.tenant, 0);
     let (first, _) = tokio::join!(stream.next(), world.sync());
     let first = first.unwrap().unwrap();
@@ -210,19 +215,17 @@ async fn a_stream_wakes_up_for_what_comes_later() {
     let after = world.events_after(0).await.next;
     let mut stream = world.hub.event_stream(&world.tenant, after);
     assert!(tokio::time::timeout(Duration::from_secs(30), stream.next()).await.is_err(), "nothing happened");
-    deliver(&world.sandbox, 7, "INBOX");
+    world.deliver(7);
     let mut stream = world.hub.event_stream(&world.tenant, after);
     let (next, _) = tokio::join!(stream.next(), world.sync());
     assert_eq!(next.unwrap().unwrap().events[0].number, after + 1);
 }
 
-#[tokio::test(start_paused = true)]
-async fn events_hold_no_address_and_no_words_of_a_message() {
-    let world = World::with_messages(5).await;
+async fn events_hold_no_address_and_no_words_of_a_message(service: Service) {
+    let world = World::of(service, 5).await;
     world.arrives("From: Bob <bob@acme.example>\nTo: ada@example.com\nSubject: canary-subject\nMessage-ID: <c@acme.example>\nDate: Mon, 02 Nov 2026 10:00:00 +0000", "canary-text", &["INBOX"]);
     world.sync().await;
-    world.sandbox.revoke_grants(OWNER);
-    world.sandbox.expire_access_tokens();
+    world.withdraw();
     world.sync().await;
     let (tenant, prefix) = (world.tenant.clone(), String::new());
     let query = StateQuery::Range { tenant, space: "event", prefix, after: None, limit: 1_000 };

@@ -6,6 +6,7 @@
 mod abort;
 mod audit;
 mod books;
+mod both;
 mod canary;
 mod conformance;
 mod erase;

@@ -1,4 +1,4 @@
-//! Two thousand idle connections in one process: small, and each polled in time, whatever others do.
+//! Two thousand idle connections in one process (of Outlook eighty): small, and each polled in time, whatever others do.
 //!
 //! Everything is in one process and on virtual time: sandbox, memory store, hub, bundled scheduler. So the memory counted
 //! for a connection contains what the simulator and the store keep for it, and is an upper bound of the hub's.
@@ -17,26 +17,67 @@ use integration_core::{
     connection::Connection,
     http::{Body, Transport, TransportError},
     hub::Hub,
-    ids::{AppId, TenantId},
+    ids::TenantId,
     oauth::{CallbackQuery, ConnectOutcome},
     store::Stores,
     sync::{BundledScheduler, JobRunner, SchedulerOptions, Shutdown, SyncOptions},
     vault::KeyRing,
 };
-use integration_google::{Google, GoogleConfig, GoogleEndpoints};
 use integration_testing::{CallRecord, Consent, ORIGIN, Sandbox, SandboxSettings};
 
-use crate::{service::Service, worker::KEY};
+use crate::{
+    service::{self, Service},
+    worker::KEY,
+};
 
 const CROWD: &str = "INTEGRATION_TEST_CROWD";
-const CONNECTIONS: usize = 2_000;
-/// Connected before memory is read: whatever is there once is there by then.
-const FIRST: usize = 50;
 /// How long every call of the mail API takes.
 const LATENCY: Duration = Duration::from_millis(200);
 /// How long the failing service keeps its callers waiting before it fails.
 const SLOW: Duration = Duration::from_secs(5);
-const MOST_BYTES: u64 = 50_000;
+
+/// What there is of a crowd at a service.
+impl Service {
+    fn connections(self) -> usize {
+        match self {
+            Self::Google => 2_000,
+            Self::Microsoft => 80,
+        }
+    }
+
+    /// Connected before memory is read: whatever is there once is there by then.
+    fn first(self) -> usize {
+        match self {
+            Self::Google => 50,
+            Self::Microsoft => 20,
+        }
+    }
+
+    /// How large an idle connection is at most; each folder has rows of its own.
+    fn most_bytes(self) -> u64 {
+        match self {
+            Self::Google => 50_000,
+            Self::Microsoft => 150_000,
+        }
+    }
+
+    /// The end of the path of a poll's first call.
+    fn poll(self) -> &'static str {
+        match self {
+            Self::Google => "/history",
+            Self::Microsoft => "/mailFolders/delta",
+        }
+    }
+
+    /// How many kinds of calls an idle poll makes.
+    fn kinds_of_calls(self) -> usize {
+        match self {
+            Self::Google => 1,
+            // The list of folders, and each folder.
+            Self::Microsoft => 2,
+        }
+    }
+}
 
 fn address(index: usize) -> String {
     format!("person{index}@customer{}.example", index / 10)
@@ -79,6 +120,7 @@ fn resident() -> Option<u64> {
 }
 
 struct Crowd {
+    service: Service,
     sandbox: Sandbox,
     gate: Arc<Gate>,
     hub: Hub,
@@ -87,7 +129,7 @@ struct Crowd {
 }
 
 impl Crowd {
-    fn new() -> Self {
+    fn new(service: Service) -> Self {
         let settings = SandboxSettings { latency: LATENCY, ..SandboxSettings::default() };
         // Looking every exchange up in the service's description is other tests' business, and most of the time here.
         let sandbox = Sandbox::google().with_settings(settings).with_descriptions("nowhere").build();
@@ -97,33 +139,50 @@ impl Crowd {
             failing: Mutex::default(),
             failed: Mutex::default(),
         });
-        let endpoints = GoogleEndpoints::below(&ORIGIN.parse().unwrap()).unwrap();
         let stores = Stores::memory();
-        let hub = Hub::builder(stores.clone(), Arc::new(KeyRing::from_base64(KEY).unwrap()))
-            .with_connector(Google::new(GoogleConfig::desktop("sandbox-client").with_endpoints(endpoints)).unwrap())
+        let hub = Hub::builder(stores.clone(), Arc::new(KeyRing::from_base64(KEY).unwrap()));
+        let hub = service::join(hub, ORIGIN, Default::default())
             .with_transport(Arc::clone(&gate) as Arc<dyn Transport>)
             .build()
             .unwrap();
-        Self { sandbox, gate, hub, stores, poll: SyncOptions::default().poll }
+        Self { service, sandbox, gate, hub, stores, poll: SyncOptions::default().poll }
     }
 
     /// A person with two messages signs in; the first sync is queued by that.
     async fn connect(&self, index: usize) -> Connection {
         let address = address(index);
-        self.sandbox.register_person(&address, "Somebody");
+        match self.service {
+            Service::Google => self.sandbox.register_person(&address, "Somebody"),
+            Service::Microsoft => drop(self.sandbox.microsoft().register_person(&address, "Somebody")),
+        }
         for number in 0..2 {
             let mail = format!(
                 "From: a@b.example\r\nTo: {address}\r\nSubject: {number}\r\nMessage-ID: <{number}@b>\r\n\r\nHi\r\n"
             );
-            self.sandbox.gmail().mailbox(&address).deliver(mail, self.sandbox.now(), &["INBOX"]);
+            let now = self.sandbox.now();
+            match self.service {
+                Service::Google => self.sandbox.gmail().mailbox(&address).deliver(mail, now, &["INBOX"]),
+                Service::Microsoft => self.sandbox.microsoft().graph().mailbox(&address).deliver(mail, now, "inbox"),
+            };
         }
-        let ask = Service::Google.read_mail();
-        let authorisation = self.hub.authorise(&tenant(index), &AppId::new("google"), ask).await.unwrap();
+        let (app, ask) = (self.service.app(), self.service.read_mail());
+        let authorisation = self.hub.authorise(&tenant(index), &app, ask).await.unwrap();
         let back = self.sandbox.consent(&authorisation.url, Consent::As(&address)).unwrap();
         let query = CallbackQuery::parse(back.query().unwrap_or_default()).unwrap();
         match self.hub.complete(&query, &authorisation.binding).await.unwrap().outcome {
             ConnectOutcome::Granted { mut connections, .. } => connections.pop().unwrap(),
             other => panic!("not granted: {other:?}"),
+        }
+    }
+
+    /// Very many letters with files are found in a mailbox.
+    fn fill(&self, address: &str) {
+        let (count, generator) = (20_000, integration_testing::mail::with_attachment(100));
+        match self.service {
+            Service::Google => drop(self.sandbox.gmail().mailbox(address).on_demand(count, &generator)),
+            Service::Microsoft => {
+                drop(self.sandbox.microsoft().graph().mailbox(address).on_demand(count, &generator));
+            }
         }
     }
 
@@ -153,10 +212,10 @@ impl Crowd {
     }
 }
 
-/// When each account's head was asked.
-fn polls(calls: &[CallRecord]) -> BTreeMap<String, Vec<DateTime<Utc>>> {
+/// When each account was polled.
+fn polls(service: Service, calls: &[CallRecord]) -> BTreeMap<String, Vec<DateTime<Utc>>> {
     let mut polls: BTreeMap<String, Vec<DateTime<Utc>>> = BTreeMap::new();
-    for call in calls.iter().filter(|call| call.path.ends_with("/history")) {
+    for call in calls.iter().filter(|call| call.path.ends_with(service.poll())) {
         polls.entry(call.account.clone().unwrap_or_default()).or_default().push(call.at);
     }
     polls
@@ -176,62 +235,66 @@ async fn the_crowd() {
     if std::env::var_os(CROWD).is_none() {
         return;
     }
+    let service = Service::told();
+    let connections = service.connections();
     // Whatever fails says so.
     tracing_subscriber::fmt().with_max_level(tracing::Level::WARN).with_ansi(false).init();
-    let crowd = Crowd::new();
+    let crowd = Crowd::new(service);
     let failing = crowd.connect(0).await;
     let failing_token = crowd.gate.latest.lock().unwrap().clone();
-    for index in 1..FIRST {
+    for index in 1..service.first() {
         crowd.connect(index).await;
     }
     crowd.work(3).await;
     let before = resident();
-    for index in FIRST..CONNECTIONS {
+    for index in service.first()..connections {
         crowd.connect(index).await;
     }
     // The first syncs, at the pace that the project's units of a day allow (twenty a second), then some polls.
     crowd.work(6).await;
-    memory(before, resident());
+    memory(service, before, resident());
 
     let calls = crowd.work(3).await;
-    let by_account = polls(&calls);
+    let by_account = polls(service, &calls);
     let (gap, whose) = longest(&by_account);
     println!(
         "{} connections polled, longest time between two polls: {gap:?} ({whose}); interval {:?}",
         by_account.len(),
         crowd.poll
     );
-    assert_eq!(by_account.len(), CONNECTIONS);
+    assert_eq!(by_account.len(), connections);
     assert!(gap <= crowd.poll * 2, "{gap:?}");
     let mut paths: BTreeMap<&str, usize> = BTreeMap::new();
     for call in &calls {
-        *paths.entry(&call.path).or_default() += 1;
+        // Each folder has an address of its own.
+        let is_folder = call.path.ends_with("/messages/delta");
+        *paths.entry(if is_folder { "/messages/delta" } else { &call.path }).or_default() += 1;
     }
-    assert_eq!(paths.len(), 1, "an idle poll costs one request: {paths:?}");
+    assert_eq!(paths.len(), service.kinds_of_calls(), "what an idle poll costs: {paths:?}");
 
     beside_a_failing_and_a_backfilling_one(&crowd, &failing, failing_token).await;
 }
 
-fn memory(before: Option<u64>, after: Option<u64>) {
+fn memory(service: Service, before: Option<u64>, after: Option<u64>) {
     let (Some(before), Some(after)) = (before, after) else {
         println!("resident memory is not known on this system");
         return;
     };
-    let each = after.saturating_sub(before) / (CONNECTIONS - FIRST) as u64;
-    println!("resident: {before} B with {FIRST} connections, {after} B with {CONNECTIONS}: {each} B each");
-    assert!(each < MOST_BYTES, "{each} B for an idle connection");
+    let (first, connections) = (service.first(), service.connections());
+    let each = after.saturating_sub(before) / (connections - first) as u64;
+    println!("resident: {before} B with {first} connections, {after} B with {connections}: {each} B each");
+    assert!(each < service.most_bytes(), "{each} B for an idle connection");
 }
 
 async fn beside_a_failing_and_a_backfilling_one(crowd: &Crowd, failing: &Connection, token: Option<HeaderValue>) {
     crowd.gate.failing.lock().unwrap().clone_from(&token);
-    let mailbox = crowd.sandbox.gmail().mailbox(&address(CONNECTIONS));
-    let backfilling = crowd.connect(CONNECTIONS).await;
-    let generator = integration_testing::mail::with_attachment(100);
-    mailbox.on_demand(20_000, &generator);
+    let connections = crowd.service.connections();
+    let backfilling = crowd.connect(connections).await;
+    crowd.fill(&address(connections));
     let calls = crowd.work(5).await;
-    let mut by_account = polls(&calls);
-    let fetched = crowd.hub.decisions(&tenant(CONNECTIONS), &backfilling.id).await.unwrap().len();
-    let waiting = crowd.hub.pending(&tenant(CONNECTIONS), &backfilling.id).await.unwrap();
+    let mut by_account = polls(crowd.service, &calls);
+    let fetched = crowd.hub.decisions(&tenant(connections), &backfilling.id).await.unwrap().len();
+    let waiting = crowd.hub.pending(&tenant(connections), &backfilling.id).await.unwrap();
     let attempts = *crowd.gate.failed.lock().unwrap();
     for one in [&failing.account, &backfilling.account] {
         for own in &one.addresses {
@@ -244,16 +307,25 @@ async fn beside_a_failing_and_a_backfilling_one(crowd: &Crowd, failing: &Connect
          settled, {waiting} waiting): longest time between two polls of the other {}: {gap:?} ({whose})",
         by_account.len()
     );
-    assert_eq!(by_account.len(), CONNECTIONS - 1);
+    assert_eq!(by_account.len(), connections - 1);
     assert!(gap <= crowd.poll * 2, "{gap:?}");
     assert!(attempts >= 2, "the failing one is tried again, and slowly: {attempts}");
     assert!(fetched > 100 && waiting > 0, "the backfilling one is at it: {fetched} settled, {waiting} waiting");
 }
 
-#[test]
-fn two_thousand_idle_connections_are_small_and_each_is_polled_in_time() {
-    // A process of its own: nobody else's memory is counted.
+/// In a process of its own: nobody else's memory is counted.
+fn crowd_at(service: Service) {
     let mut process = Command::new(std::env::current_exe().unwrap());
     process.args(["--exact", "many::the_crowd", "--nocapture"]).env(CROWD, "1");
-    assert!(process.status().unwrap().success());
+    assert!(service.hand_to(&mut process).status().unwrap().success());
+}
+
+#[test]
+fn two_thousand_idle_connections_are_small_and_each_is_polled_in_time() {
+    crowd_at(Service::Google);
+}
+
+#[test]
+fn eighty_idle_connections_of_many_folders_are_small_and_each_is_polled_in_time() {
+    crowd_at(Service::Microsoft);
 }

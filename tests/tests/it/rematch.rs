@@ -9,7 +9,10 @@ use integration_core::{
     sync::SyncOptions,
 };
 
-use crate::world::{Contacts, OWNER, World};
+use crate::{
+    service::Service,
+    world::{Contacts, OWNER, World},
+};
 
 /// How many messages are stored; one in a thousand is from the address.
 fn stored() -> usize {
@@ -66,15 +69,14 @@ async fn mark(world: &World) {
     tx.commit().await.unwrap();
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_contact_that_gains_an_address_touches_only_its_own_messages() {
+async fn touches_only_its_own(service: Service, stored: usize) {
     let place = tempfile::tempdir().unwrap();
     let store = Arc::new(SqliteStore::open(place.path().join("rematch.db")).await.unwrap());
-    let world = World::over(Stores::from_one(store), Contacts::default(), SyncOptions::default()).await;
+    let world = World::at(service, Stores::from_one(store), Contacts::default(), SyncOptions::default()).await;
     world.arrives(&format!("From: template@far.example\nTo: {OWNER}"), "hello", &["INBOX"]);
     world.sync().await;
     mark(&world).await;
-    let touched = multiply(&world, stored()).await;
+    let touched = multiply(&world, stored).await;
     let before = versions(&world, "decision").await;
     world.contacts.known.lock().unwrap().people = vec![Person::new("new", "New", "new@far.example")];
     let begun = std::time::Instant::now();
@@ -89,4 +91,14 @@ async fn a_contact_that_gains_an_address_touches_only_its_own_messages() {
         (queued as usize, changed, world.hub.activities(&world.tenant).await.unwrap().len()),
         (touched, touched, touched)
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_contact_that_gains_an_address_touches_only_its_own_messages() {
+    touches_only_its_own(Service::Google, stored()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_contact_that_gains_an_address_touches_only_its_own_messages_of_an_outlook_mailbox() {
+    touches_only_its_own(Service::Microsoft, stored().min(2_000)).await;
 }

@@ -31,7 +31,7 @@ pub(crate) enum Change {
 }
 
 impl Service {
-    const ALL: [Self; 2] = [Self::Google, Self::Microsoft];
+    pub(crate) const ALL: [Self; 2] = [Self::Google, Self::Microsoft];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -100,6 +100,14 @@ impl Service {
         }
     }
 
+    /// What the paths of the calls have in common that bring letters.
+    pub(crate) fn reading(self) -> &'static str {
+        match self {
+            Self::Google => "/batch",
+            Self::Microsoft => "/messages/delta",
+        }
+    }
+
     /// What the path of the first call has in it that a sync makes.
     pub(crate) fn first_call(self) -> &'static str {
         match self {
@@ -135,6 +143,26 @@ impl Service {
         [self.steering(), &path].concat()
     }
 }
+
+/// Tests of functions that each hold a promise at one service: one at each.
+macro_rules! at_each_service {
+    (@ $name:ident, $service:ident, $($promise:ident),+) => {
+        mod $name {
+            $(
+                #[tokio::test(start_paused = true)]
+                async fn $promise() {
+                    super::$promise(crate::service::Service::$service).await;
+                }
+            )+
+        }
+    };
+    ($($promise:ident),+ $(,)?) => {
+        crate::service::at_each_service!(@ gmail, Google, $($promise),+);
+        crate::service::at_each_service!(@ outlook, Microsoft, $($promise),+);
+    };
+}
+
+pub(crate) use at_each_service;
 
 pub(crate) fn google(origin: &str) -> GoogleConfig {
     let endpoints = GoogleEndpoints::below(&origin.parse().unwrap()).unwrap();

@@ -13,7 +13,32 @@ use integration_core::{
 };
 use integration_testing::{Fault, FaultAction};
 
-use crate::world::{Contacts, OWNER, World, deliver};
+use crate::{
+    service::{Service, at_each_service},
+    world::{Contacts, OWNER, World},
+};
+
+at_each_service! {
+    a_logged_message_is_explained_by_its_matches,
+    a_rule_is_named_with_its_id,
+    own_people_and_strangers_are_named_as_such,
+    a_duplicate_names_the_copy_that_is_shown,
+    a_quarantined_and_a_gone_message_say_so,
+    what_waits_what_is_too_old_and_what_nobody_knows_are_told_apart,
+    a_policy_is_applied_to_what_was_decided_before_and_fetches_nothing,
+    a_conversation_in_which_the_owner_wrote_is_logged_whole,
+    what_must_never_be_logged_is_purged_and_does_not_come_back,
+    a_policy_that_changes_while_the_last_one_is_applied_holds_for_every_message,
+    what_is_kept_of_a_message_follows_the_policy,
+    a_mailboxs_own_policy_goes_before_the_tenants,
+    a_new_contact_brings_old_mail_onto_the_timeline_and_a_deleted_one_takes_it_off,
+    a_companys_domain_and_a_deals_reference_are_matched_later_too,
+    a_tie_is_reviewed_and_the_verdict_is_remembered_and_undone,
+    a_verdict_on_an_address_holds_for_what_comes_later,
+    whom_to_suggest_follows_the_policy,
+    a_delivery_report_names_whom_it_did_not_reach,
+    only_new_words_are_shown_and_a_signature_suggests_details,
+}
 
 const ANN: &str = "From: Ann <ann@acme.example>\nTo: ada@example.com\nMessage-ID: <1@acme.example>\nSubject: Offer";
 
@@ -22,8 +47,8 @@ fn contact(id: &str, address: &str) -> Person {
 }
 
 /// A mailbox whose host knows Ann of Acme.
-async fn ann() -> World {
-    let world = World::new(Contacts::default(), SyncOptions::default()).await;
+async fn ann(service: Service) -> World {
+    let world = World::empty(service, Contacts::default(), SyncOptions::default()).await;
     world.contacts.known.lock().unwrap().people = vec![contact("ann", "ann@acme.example")];
     world
 }
@@ -63,9 +88,8 @@ fn skipped(reason: SkipReason, rule: Option<&str>) -> Why {
     Why::Skipped { reason, rule: rule.map(str::to_owned), duplicate_of: None }
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_logged_message_is_explained_by_its_matches() {
-    let world = ann().await;
+async fn a_logged_message_is_explained_by_its_matches(service: Service) {
+    let world = ann(service).await;
     world.arrives(ANN, "Yes!", &["INBOX"]);
     world.sync().await;
     for id in ["<1@acme.example>", "1@acme.example"] {
@@ -74,9 +98,8 @@ async fn a_logged_message_is_explained_by_its_matches() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_rule_is_named_with_its_id() {
-    let world = ann().await;
+async fn a_rule_is_named_with_its_id(service: Service) {
+    let world = ann(service).await;
     world.arrives(ANN, "Yes!", &["INBOX"]);
     world.sync().await;
     world.policy(|policy| policy.never_log.domains = ["acme.example".into()].into()).await;
@@ -85,11 +108,10 @@ async fn a_rule_is_named_with_its_id() {
     assert_eq!(world.why("1@acme.example").await, skipped(SkipReason::LoggingOff, Some("logging:off")));
 }
 
-#[tokio::test(start_paused = true)]
-async fn own_people_and_strangers_are_named_as_such() {
+async fn own_people_and_strangers_are_named_as_such(service: Service) {
     let mut options = SyncOptions::default();
     options.own_domains = vec!["example.com".to_owned()];
-    let world = World::new(Contacts::default(), options).await;
+    let world = World::empty(service, Contacts::default(), options).await;
     world.arrives("From: bob@example.com\nTo: ada@example.com\nMessage-ID: <in@x>", "hi", &["INBOX"]);
     world.arrives("From: eve@far.example\nTo: ada@example.com\nMessage-ID: <out@x>", "hi", &["INBOX"]);
     world.sync().await;
@@ -97,9 +119,8 @@ async fn own_people_and_strangers_are_named_as_such() {
     assert_eq!(world.why("out@x").await, skipped(SkipReason::NoMatch, None));
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_duplicate_names_the_copy_that_is_shown() {
-    let world = ann().await;
+async fn a_duplicate_names_the_copy_that_is_shown(service: Service) {
+    let world = ann(service).await;
     let ids = [world.arrives(ANN, "Yes!", &["INBOX"]), world.arrives(ANN, "Yes!", &["INBOX"])];
     world.sync().await;
     let answers = [world.why(&ids[0]).await, world.why(&ids[1]).await];
@@ -112,37 +133,29 @@ async fn a_duplicate_names_the_copy_that_is_shown() {
     assert!(matches!(world.why("1@acme.example").await, Why::Logged { .. }), "the shown copy answers for the message");
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_quarantined_and_a_gone_message_say_so() {
-    let world = ann().await;
+async fn a_quarantined_and_a_gone_message_say_so(service: Service) {
+    let world = ann(service).await;
     world.arrives(ANN, "Yes!", &["INBOX"]);
     world.sync().await;
-    let broken = world.arrives("From: ann@acme.example\nMessage-ID: <2@acme.example>", "x", &["INBOX"]);
-    let nonsense = FaultAction::Status {
-        status: 200,
-        headers: [("content-type".to_owned(), "application/json".to_owned())].into(),
-        body: "{\"id\":7}".to_owned(),
-    };
-    world.sandbox.script(Fault::new(nonsense).on_path(format!("/messages/{broken}")));
+    let broken = world.nonsense("From: ann@acme.example\nMessage-ID: <2@acme.example>");
     world.sync().await;
     assert!(matches!(world.why(&broken).await, Why::Quarantined { .. }));
-    let gone = world.sandbox.gmail().mailbox(OWNER).ids();
+    let gone = world.ids();
     let first = gone.iter().find(|id| **id != broken).unwrap();
-    world.sandbox.gmail().mailbox(OWNER).remove(first, world.sandbox.now());
+    world.remove(first);
     world.sync().await;
     assert_eq!((world.why("1@acme.example").await, world.why(first).await), (Why::Gone, Why::Gone));
 }
 
-#[tokio::test(start_paused = true)]
-async fn what_waits_what_is_too_old_and_what_nobody_knows_are_told_apart() {
+async fn what_waits_what_is_too_old_and_what_nobody_knows_are_told_apart(service: Service) {
     let mut options = SyncOptions::default();
     options.window = Window::since(chrono::DateTime::parse_from_rfc3339("2026-06-01T00:00:00Z").unwrap().into());
     options.slice = Duration::ZERO;
-    let world = World::new(Contacts { everybody: true, ..Contacts::default() }, options).await;
+    let world = World::empty(service, Contacts { everybody: true, ..Contacts::default() }, options).await;
     let old = chrono::DateTime::parse_from_rfc3339("2026-01-01T00:00:00Z").unwrap().into();
     let mail = "From: ann@acme.example\r\nMessage-ID: <old@acme.example>\r\n\r\nold";
-    world.sandbox.gmail().mailbox(OWNER).deliver(mail, old, &["INBOX"]);
-    let new = deliver(&world.sandbox, 1, "INBOX");
+    world.arrived(mail.to_owned(), old, &["INBOX"]);
+    let new = world.deliver(1);
     assert_eq!(world.why(&new).await, Why::NotListedYet, "nothing has been listed");
     let (hub, job) = (&world.hub, Job::sync_mail(&world.tenant, &world.connection.id));
     // Slices of no length: each ends before anything is fetched.
@@ -167,9 +180,8 @@ async fn a_listed_message_waits_for_the_quota() {
     assert!((100..300).contains(&waiting), "{waiting} wait");
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_policy_is_applied_to_what_was_decided_before_and_fetches_nothing() {
-    let world = ann().await;
+async fn a_policy_is_applied_to_what_was_decided_before_and_fetches_nothing(service: Service) {
+    let world = ann(service).await;
     world.arrives(ANN, "The secret word", &["INBOX"]);
     world.arrives(
         "From: ann@acme.example\nTo: ada@example.com\nList-Unsubscribe: <http://a.example>\nMessage-ID: <n@acme.example>",
@@ -191,9 +203,8 @@ async fn a_policy_is_applied_to_what_was_decided_before_and_fetches_nothing() {
     assert_eq!((world.shown(), world.calls()), (1, calls));
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_conversation_in_which_the_owner_wrote_is_logged_whole() {
-    let world = ann().await;
+async fn a_conversation_in_which_the_owner_wrote_is_logged_whole(service: Service) {
+    let world = ann(service).await;
     world.policy(|policy| policy.logging = Logging::RepliesOnly).await;
     world.arrives(ANN, "Yes!", &["INBOX"]);
     world.sync().await;
@@ -205,9 +216,8 @@ async fn a_conversation_in_which_the_owner_wrote_is_logged_whole() {
     assert_eq!(world.shown(), 2);
 }
 
-#[tokio::test(start_paused = true)]
-async fn what_must_never_be_logged_is_purged_and_does_not_come_back() {
-    let world = ann().await;
+async fn what_must_never_be_logged_is_purged_and_does_not_come_back(service: Service) {
+    let world = ann(service).await;
     world.policy(|policy| policy.keep = Keep::Full).await;
     world.arrives(&ANN.replace("Offer", "Confidential"), "The secret word", &["INBOX"]);
     world.sync().await;
@@ -232,12 +242,11 @@ async fn what_must_never_be_logged_is_purged_and_does_not_come_back() {
     assert_eq!(world.shown(), 1, "who and when are known still");
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_policy_that_changes_while_the_last_one_is_applied_holds_for_every_message() {
+async fn a_policy_that_changes_while_the_last_one_is_applied_holds_for_every_message(service: Service) {
     let contacts = Contacts { everybody: true, slow: Duration::from_millis(200), ..Contacts::default() };
-    let world = World::new(contacts, SyncOptions::default()).await;
+    let world = World::empty(service, contacts, SyncOptions::default()).await;
     for number in 0..250 {
-        deliver(&world.sandbox, number, "INBOX");
+        world.deliver(number);
     }
     world.sync().await;
     let mut policy = MailPolicy::default();
@@ -256,9 +265,8 @@ async fn a_policy_that_changes_while_the_last_one_is_applied_holds_for_every_mes
     assert!(decisions.iter().all(|(_, decision)| decision.purged && decision.summary.subject.is_empty()));
 }
 
-#[tokio::test(start_paused = true)]
-async fn what_is_kept_of_a_message_follows_the_policy() {
-    let world = ann().await;
+async fn what_is_kept_of_a_message_follows_the_policy(service: Service) {
+    let world = ann(service).await;
     world.arrives(ANN, "Some words of Ann", &["INBOX"]);
     world.policy(|policy| policy.keep = Keep::Full).await;
     world.sync().await;
@@ -270,9 +278,8 @@ async fn what_is_kept_of_a_message_follows_the_policy() {
     assert_eq!((summary().await.snippet.as_str(), summary().await.subject.as_str()), ("", "Offer"));
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_mailboxs_own_policy_goes_before_the_tenants() {
-    let world = ann().await;
+async fn a_mailboxs_own_policy_goes_before_the_tenants(service: Service) {
+    let world = ann(service).await;
     world.arrives(ANN, "Yes!", &["INBOX"]);
     world.sync().await;
     let mut own = MailPolicy::default();
@@ -287,12 +294,11 @@ async fn a_mailboxs_own_policy_goes_before_the_tenants() {
     assert_eq!(world.shown(), 0, "now the tenant's holds");
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_new_contact_brings_old_mail_onto_the_timeline_and_a_deleted_one_takes_it_off() {
-    let world = World::new(Contacts::default(), SyncOptions::default()).await;
+async fn a_new_contact_brings_old_mail_onto_the_timeline_and_a_deleted_one_takes_it_off(service: Service) {
+    let world = World::empty(service, Contacts::default(), SyncOptions::default()).await;
     world.arrives(ANN, "Yes!", &["INBOX"]);
     for number in 0..20 {
-        deliver(&world.sandbox, number, "INBOX");
+        world.deliver(number);
     }
     world.sync().await;
     let calls = world.calls();
@@ -306,9 +312,8 @@ async fn a_new_contact_brings_old_mail_onto_the_timeline_and_a_deleted_one_takes
     assert_eq!((world.shown(), world.calls()), (0, calls));
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_companys_domain_and_a_deals_reference_are_matched_later_too() {
-    let world = World::new(Contacts::default(), SyncOptions::default()).await;
+async fn a_companys_domain_and_a_deals_reference_are_matched_later_too(service: Service) {
+    let world = World::empty(service, Contacts::default(), SyncOptions::default()).await;
     world.arrives(&ANN.replace("Offer", "Re: [D-77] Offer"), "Yes!", &["INBOX"]);
     world.sync().await;
     let tell = async |change: DirectoryChange| {
@@ -327,9 +332,8 @@ async fn a_companys_domain_and_a_deals_reference_are_matched_later_too() {
     assert!(world.matches().await.contains(&(MatchTarget::Deal("deal".into()), MatchReason::Reference)));
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_tie_is_reviewed_and_the_verdict_is_remembered_and_undone() {
-    let world = ann().await;
+async fn a_tie_is_reviewed_and_the_verdict_is_remembered_and_undone(service: Service) {
+    let world = ann(service).await;
     world.contacts.known.lock().unwrap().people.push(contact("anne", "ann@acme.example"));
     world.arrives(ANN, "Yes!", &["INBOX"]);
     world.sync().await;
@@ -348,9 +352,8 @@ async fn a_tie_is_reviewed_and_the_verdict_is_remembered_and_undone() {
     assert_eq!((world.matches().await.len(), world.hub.reviews(&world.tenant).await.unwrap().len()), (2, 1));
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_verdict_on_an_address_holds_for_what_comes_later() {
-    let world = ann().await;
+async fn a_verdict_on_an_address_holds_for_what_comes_later(service: Service) {
+    let world = ann(service).await;
     world.contacts.known.lock().unwrap().people.push(contact("anne", "ann@acme.example"));
     world.arrives(ANN, "Yes!", &["INBOX"]);
     world.sync().await;
@@ -364,9 +367,8 @@ async fn a_verdict_on_an_address_holds_for_what_comes_later() {
     assert!(found.iter().all(|(target, _)| *target == MatchTarget::Contact("ann".into())), "{found:?}");
 }
 
-#[tokio::test(start_paused = true)]
-async fn whom_to_suggest_follows_the_policy() {
-    let world = ann().await;
+async fn whom_to_suggest_follows_the_policy(service: Service) {
+    let world = ann(service).await;
     let mail = |from: &str, to: &str, id: u8| format!("From: {from}\nTo: {to}\nMessage-ID: <{id}@x.example>");
     world.arrives(&mail("Eve Far <eve@far.example>", OWNER, 1), "hi", &["INBOX"]);
     world.arrives(&mail("noreply@far.example", OWNER, 2), "hi", &["INBOX"]);
@@ -389,9 +391,8 @@ async fn whom_to_suggest_follows_the_policy() {
     assert!(suggested().await.is_empty(), "one was dismissed, the other is a contact now");
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_delivery_report_names_whom_it_did_not_reach() {
-    let world = ann().await;
+async fn a_delivery_report_names_whom_it_did_not_reach(service: Service) {
+    let world = ann(service).await;
     let head = "From: Mail System <mailer-daemon@acme.example>\nTo: ada@example.com\nMessage-ID: <b@acme.example>\nMIME-Version: 1.0\n\
                 Content-Type: multipart/report; report-type=delivery-status; boundary=b";
     let text = "--b\r\n\r\nSorry.\r\n--b\r\nContent-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; mx.acme.example\r\n\r\n\
@@ -410,9 +411,8 @@ async fn a_delivery_report_names_whom_it_did_not_reach() {
     assert!(decision.summary.kinds.contains_key(&integration_core::email::MailKind::Bounce));
 }
 
-#[tokio::test(start_paused = true)]
-async fn only_new_words_are_shown_and_a_signature_suggests_details() {
-    let world = ann().await;
+async fn only_new_words_are_shown_and_a_signature_suggests_details(service: Service) {
+    let world = ann(service).await;
     world.policy(|policy| (policy.suggest, policy.keep) = (Suggest::Everybody, Keep::Full)).await;
     let text = "Yes, Tuesday is fine.\r\n\r\n-- \r\nEve Far\r\nHead of Purchasing\r\nFar Ltd.\r\n+44 20 7946 0958\r\n\r\n\
                 On Mon, 2 Nov 2026 at 10:00, Ada <ada@example.com> wrote:\r\n> Is Tuesday fine?";

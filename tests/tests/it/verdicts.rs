@@ -8,7 +8,15 @@ use integration_core::{
     sync::SyncOptions,
 };
 
-use crate::world::{Contacts, OWNER, World};
+use crate::{
+    service::{Service, at_each_service},
+    world::{Contacts, OWNER, World},
+};
+
+at_each_service! {
+    accepting_a_match_leaves_the_candidates_of_other_participants_alone,
+    a_verdict_reaches_a_copy_that_was_being_decided_when_it_was_given,
+}
 
 const SLOW: Duration = Duration::from_secs(1);
 
@@ -23,10 +31,10 @@ fn mail(from: &str, to: &str) -> String {
 }
 
 /// A mailbox whose host has two contacts with each of two addresses, over a store whose jobs can be looked at.
-async fn ties(slow: Duration) -> (World, Arc<MemoryStore>) {
+async fn ties(service: Service, slow: Duration) -> (World, Arc<MemoryStore>) {
     let store = Arc::new(MemoryStore::default());
     let contacts = Contacts { slow, ..Contacts::default() };
-    let world = World::over(Stores::from_one(Arc::clone(&store)), contacts, SyncOptions::default()).await;
+    let world = World::at(service, Stores::from_one(Arc::clone(&store)), contacts, SyncOptions::default()).await;
     let people = [("ann", "ann"), ("anne", "ann"), ("bob", "bob"), ("rob", "bob")];
     let people = people.map(|(id, name)| Person::new(id, id, &format!("{name}@acme.example")));
     world.contacts.known.lock().unwrap().people = people.to_vec();
@@ -38,9 +46,8 @@ async fn matched(world: &World) -> BTreeSet<MatchTarget> {
     activities.into_iter().flat_map(|one| one.matches).map(|one| one.target).collect()
 }
 
-#[tokio::test(start_paused = true)]
-async fn accepting_a_match_leaves_the_candidates_of_other_participants_alone() {
-    let (world, _) = ties(Duration::ZERO).await;
+async fn accepting_a_match_leaves_the_candidates_of_other_participants_alone(service: Service) {
+    let (world, _) = ties(service, Duration::ZERO).await;
     world.arrives(&mail("ann@acme.example", &format!("{OWNER}, bob@acme.example")), "Yes!", &["INBOX"]);
     world.sync().await;
     let review = world.hub.reviews(&world.tenant).await.unwrap().remove(0);
@@ -58,9 +65,8 @@ async fn accepting_a_match_leaves_the_candidates_of_other_participants_alone() {
     assert!(world.hub.reviews(&world.tenant).await.unwrap().is_empty());
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_verdict_reaches_a_copy_that_was_being_decided_when_it_was_given() {
-    let (world, store) = ties(SLOW).await;
+async fn a_verdict_reaches_a_copy_that_was_being_decided_when_it_was_given(service: Service) {
+    let (world, store) = ties(service, SLOW).await;
     let mail = mail("ann@acme.example", OWNER);
     world.arrives(&mail, "Yes!", &["INBOX"]);
     world.sync().await;

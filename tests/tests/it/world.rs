@@ -6,6 +6,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use integration_core::{
     Result,
     activity::{ActivityChange, Batch, Directory, DirectoryAnswer, DirectoryQuery, Person, Sink},
@@ -18,7 +19,7 @@ use integration_core::{
     sync::{Job, JobOutcome, Shutdown, SyncOptions},
     vault::KeyRing,
 };
-use integration_testing::{Consent, ORIGIN, Sandbox};
+use integration_testing::{Consent, DEFAULT_APP, Fault, FaultAction, ORIGIN, Sandbox, microsoft::graph::Oddity};
 
 use crate::service::{self, Service};
 
@@ -122,7 +123,13 @@ impl World {
         Self::at(Service::Google, stores, contacts, options).await
     }
 
-    async fn at(service: Service, stores: Stores, contacts: Contacts, options: SyncOptions) -> Self {
+    /// An empty mailbox of a service, connected.
+    pub(crate) async fn empty(service: Service, contacts: Contacts, options: SyncOptions) -> Self {
+        Self::at(service, Stores::from_one(Arc::new(MemoryStore::default())), contacts, options).await
+    }
+
+    /// The same over other stores.
+    pub(crate) async fn at(service: Service, stores: Stores, contacts: Contacts, options: SyncOptions) -> Self {
         let sandbox = Sandbox::google().build();
         sandbox.register_person(OWNER, "Ada");
         sandbox.microsoft().register_person(OWNER, "Ada");
@@ -163,17 +170,76 @@ impl World {
         self.run(Job::decide_again(&self.tenant, &self.connection.id)).await;
     }
 
-    /// A message arrives: its header fields and its text.
+    /// A message arrives: its header fields and its text. The labels are Gmail's; elsewhere they say the folder.
     pub(crate) fn arrives(&self, head: &str, text: &str, labels: &[&str]) -> String {
         let mail = format!("{}\r\n\r\n{text}\r\n", head.replace('\n', "\r\n"));
-        self.sandbox.gmail().mailbox(OWNER).deliver(mail, self.sandbox.now(), labels)
+        self.arrived(mail, self.sandbox.now(), labels)
+    }
+
+    /// A message arrived then.
+    pub(crate) fn arrived(&self, mail: String, at: DateTime<Utc>, labels: &[&str]) -> String {
+        let folder = if labels.contains(&"SENT") { "sentitems" } else { "inbox" };
+        match self.service {
+            Service::Google => self.sandbox.gmail().mailbox(OWNER).deliver(mail, at, labels),
+            Service::Microsoft => self.outlook().deliver(mail, at, folder),
+        }
+    }
+
+    /// The ids of what is in the mailbox, newest first.
+    pub(crate) fn ids(&self) -> Vec<String> {
+        match self.service {
+            Service::Google => self.sandbox.gmail().mailbox(OWNER).ids(),
+            Service::Microsoft => self.outlook().ids(),
+        }
+    }
+
+    /// A message arrives that is shown as nonsense the first time.
+    pub(crate) fn nonsense(&self, head: &str) -> String {
+        let id = self.arrives(head, "x", &["INBOX"]);
+        match self.service {
+            Service::Google => {
+                let headers = [("content-type".to_owned(), "application/json".to_owned())].into();
+                let body = serde_json::json!({ "id": 7, "of": head }).to_string();
+                let nonsense = FaultAction::Status { status: 200, headers, body };
+                // The only new one: fetched by a call of its own.
+                self.sandbox.script(Fault::new(nonsense).on_path(format!("/messages/{id}")));
+            }
+            Service::Microsoft => assert!(self.outlook().spoil(&id, Oddity::WrongTypes)),
+        }
+        id
+    }
+
+    /// What was nonsense is none any more.
+    pub(crate) fn mend(&self, id: &str) {
+        if self.service == Service::Microsoft {
+            assert!(self.outlook().mend(id));
+        }
+    }
+
+    /// Whoever signed in takes it back; the next call is refused.
+    pub(crate) fn withdraw(&self) {
+        match self.service {
+            Service::Google => {
+                self.sandbox.revoke_grants(OWNER);
+                self.sandbox.expire_access_tokens();
+            }
+            Service::Microsoft => {
+                self.sandbox.microsoft().withdraw_consent(OWNER, DEFAULT_APP);
+                self.sandbox.microsoft().expire_access_tokens();
+            }
+        }
+    }
+
+    /// The same person signs in once more.
+    pub(crate) async fn connect_again(&self) -> Connection {
+        connect_at(self.service, &self.sandbox, &self.hub, &self.tenant).await
     }
 
     /// A message of a contact arrives in the inbox; gives its id.
     pub(crate) fn deliver(&self, number: usize) -> String {
         match self.service {
             Service::Google => deliver(&self.sandbox, number, "INBOX"),
-            Service::Microsoft => self.outlook().deliver(letter(number), self.sandbox.now(), "inbox"),
+            Service::Microsoft => self.outlook().deliver(letter(number, OWNER), self.sandbox.now(), "inbox"),
         }
     }
 
@@ -208,22 +274,19 @@ impl World {
     }
 }
 
-fn letter(number: usize) -> String {
+/// A letter of a contact.
+pub(crate) fn letter(number: usize, to: &str) -> String {
     format!(
-        "From: Bob <bob{number}@acme.example>\r\nTo: {OWNER}\r\nSubject: Number {number}\r\n\
+        "From: Bob <bob{number}@acme.example>\r\nTo: {to}\r\nSubject: Number {number}\r\n\
          Message-ID: <{number}@acme.example>\r\nDate: Mon, 02 Nov 2026 10:00:00 +0000\r\n\r\nHello {number}\r\n"
     )
 }
 
 pub(crate) fn deliver(sandbox: &Sandbox, number: usize, label: &str) -> String {
-    sandbox.gmail().mailbox(OWNER).deliver(letter(number), sandbox.now(), &[label])
+    sandbox.gmail().mailbox(OWNER).deliver(letter(number, OWNER), sandbox.now(), &[label])
 }
 
-pub(crate) async fn connect(sandbox: &Sandbox, hub: &Hub, tenant: &TenantId) -> Connection {
-    connect_at(Service::Google, sandbox, hub, tenant).await
-}
-
-async fn connect_at(service: Service, sandbox: &Sandbox, hub: &Hub, tenant: &TenantId) -> Connection {
+pub(crate) async fn connect_at(service: Service, sandbox: &Sandbox, hub: &Hub, tenant: &TenantId) -> Connection {
     let authorisation = hub.authorise(tenant, &service.app(), service.read_mail()).await.unwrap();
     let back = sandbox.consent(&authorisation.url, Consent::Grant).unwrap();
     let query = CallbackQuery::parse(back.query().unwrap_or_default()).unwrap();

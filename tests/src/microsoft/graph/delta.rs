@@ -116,6 +116,7 @@ pub(super) fn messages(graph: &Graph, context: &Context<'_>) -> Answered {
         let view = View::from_options(options, &context.prefer, context.access, settings.id_letters)?;
         let size = context.prefer.page_size(params.top, 10);
         context.within_page_limit(state, size)?;
+        let size = settings.delta_size(size);
         let size = if empty { 0 } else { disordered_size(settings, state.counter, size) };
         let account = state.account(&context.mailbox);
         let reader = Reader { account, folder, params: &params, context, size };

@@ -7,6 +7,7 @@ use super::answer::{Answered, ok};
 use super::delta::{Page, Position, advance, open};
 use super::folder_calls::selected;
 use super::folders::ROOT;
+use super::list::foreign;
 use super::state::{Account, State};
 
 /// A folder that is there, or one that is gone.
@@ -17,10 +18,11 @@ enum Item {
 
 /// One page of a round over the folders.
 pub(super) fn answer(state: &mut State, context: &Context<'_>) -> Answered {
+    let foreign_origin = state.oddities.foreign_next_link.clone();
     let (chain, position) = open(state, context, None)?;
     let account = state.account(&context.mailbox);
     let params = account.chains[&chain].params.clone();
-    let size = context.prefer.page_size(params.top, 100);
+    let size = context.settings.delta_size(context.prefer.page_size(params.top, 100));
     let page = page(account, position, size);
     let link = advance(account, chain, &page, context);
     let letters = context.settings.id_letters;
@@ -32,7 +34,8 @@ pub(super) fn answer(state: &mut State, context: &Context<'_>) -> Answered {
     };
     let value: Vec<Value> = page.items.iter().map(show).collect();
     let mut list = json!({"@odata.context": context.odata_context("mailFolders/$delta"), "value": value});
-    list[if page.last { "@odata.deltaLink" } else { "@odata.nextLink" }] = json!(link);
+    list[if page.last { "@odata.deltaLink" } else { "@odata.nextLink" }] =
+        json!(foreign(&link, foreign_origin.as_deref()));
     Ok(ok(&list))
 }
 

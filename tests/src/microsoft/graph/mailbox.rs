@@ -271,6 +271,14 @@ impl Mailbox {
         })
     }
 
+    /// A message is shown as it is again; false if there is none.
+    pub fn mend(&self, id: &str) -> bool {
+        self.with(|account| {
+            let stored = number(id).and_then(|id| account.messages.get_mut(&id));
+            stored.map(|stored| stored.oddities.clear()).is_some()
+        })
+    }
+
     /// A message gets a new id of those that should stay, as has been seen after moves by some programs; gives it.
     pub fn reissue(&self, id: &str, now: DateTime<Utc>) -> Option<String> {
         let issued = self.with(|account| {

@@ -14,9 +14,8 @@
 //!
 //! Not imitated: calendars, contacts, mailbox settings, rules, categories' master list, mentions, open extensions,
 //! multi-value extended properties, copying folders, search folders and their queries, the search index and its delays,
-//! search by size, kind and times, pages of attachments, the limits of uploaded bytes, of messages sent a minute and of
-//! recipients a day, quotas of directories and tenants, delivery of notifications and the check of their URLs,
-//! non-delivery reports, delta with `$expand` of anything but attachments and extended properties, ids of archive
+//! search by size, kind and times, pages of attachments, the limits of messages sent a minute and of recipients a day,
+//! quotas of directories and tenants, delivery of notifications, non-delivery reports, delta with `$expand` of anything but attachments and extended properties, ids of archive
 //! mailboxes beyond [`Mailbox::reissue`], meetings in invitations beyond their type, conversations of messages made on
 //! demand, signed and encrypted messages. An export leaves out the bytes of uploads that are not finished.
 
@@ -60,7 +59,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use http::Request;
+use http::{Method, Request};
 use serde_json::Value;
 
 use self::answer::{Answered, Refusal, Spelling};
@@ -75,8 +74,8 @@ pub use self::ids::IdLetters;
 pub use self::mailbox::{AttachmentContent, Generator, Mailbox, MailboxFolder, MailboxMessage};
 pub use self::quota::{AccountBooks, GraphBooks, InFlight};
 pub use self::settings::{
-    DeleteLands, DeltaUpdates, DraftComment, ErrorSpelling, FolderCounts, GraphSettings, LostDelta, MoveReason,
-    Oddities, Oddity, Outbound, QuotaPreset, Returned, Validator,
+    DeleteLands, DeltaUpdates, DraftComment, Endpoint, ErrorSpelling, FolderCounts, GraphSettings, LostDelta,
+    MoveReason, Oddities, Oddity, Outbound, QuotaPreset, Returned, Validator,
 };
 pub use self::subscriptions::Subscription;
 
@@ -240,6 +239,9 @@ impl Graph {
         let mailbox = target.as_deref().unwrap_or_default();
         let counted = Counted { app: call.app, mailbox, operation: route.op.name(), now_ms };
         state.quota.charge(&self.inner.settings, counted)?;
+        if matches!(*call.request.method(), Method::PATCH | Method::POST | Method::PUT) {
+            state.quota.charge_bytes(&self.inner.settings, counted, call.request.body().len())?;
+        }
         if state.oddities.gateway_pages > 0 {
             state.oddities.gateway_pages -= 1;
             return Err(Refusal::gateway(502));
@@ -267,6 +269,8 @@ impl Graph {
             Op::AttachmentsGet | Op::AttachmentsList | Op::AttachmentsValue => return attachments::read(self, context),
             Op::MessagesSend | Op::SendMail => return send::answer(self, context),
             Op::MessagesReply | Op::MessagesReplyAll | Op::MessagesForward => return replies::send(self, context),
+            // Whoever is asked for consent may ask us in turn.
+            Op::SubscriptionsCreate | Op::SubscriptionsUpdate => subscriptions::agree(context)?,
             _ => {}
         }
         let state = &mut *self.lock();

@@ -9,6 +9,7 @@ use super::answer::Refusal;
 use super::settings::GraphSettings;
 
 const WINDOW_MS: i64 = 600_000;
+const UPLOAD_WINDOW_MS: i64 = 300_000;
 
 /// What the service counted since it began.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
@@ -27,6 +28,9 @@ pub struct GraphBooks {
     pub by_operation: BTreeMap<String, (u64, u64)>,
     /// Most calls that one app made to one mailbox within any ten minutes.
     pub peak_per_ten_minutes: u64,
+    /// Most bytes that one app sent to one mailbox within any five minutes.
+    #[serde(default)]
+    pub peak_bytes_per_five_minutes: u64,
     /// Most calls of one app to one mailbox that were under way at once.
     pub peak_concurrent: u32,
     /// The same by mailbox.
@@ -54,6 +58,8 @@ pub(super) struct Quota {
     books: GraphBooks,
     /// Times of calls by app and mailbox.
     windows: BTreeMap<(String, String), VecDeque<i64>>,
+    /// Times and bytes of uploads by app and mailbox.
+    uploads: BTreeMap<(String, String), VecDeque<(i64, u64)>>,
     under_way: BTreeMap<String, u32>,
 }
 
@@ -97,6 +103,36 @@ impl Quota {
         let own = self.books.per_account.entry(call.mailbox.to_owned()).or_default();
         own.peak_per_ten_minutes = own.peak_per_ten_minutes.max(peak);
         let Some(free_at) = free_at else { return Ok(()) };
+        self.reject(call);
+        self.books.throttled += 1;
+        Err(Refusal::too_many_requests(((free_at - call.now_ms).max(0) + 999) / 1_000 + 1))
+    }
+
+    /// Counts what a call brings, and refuses it if there was too much before. What is refused is not taken in.
+    pub(super) fn charge_bytes(
+        &mut self,
+        settings: &GraphSettings,
+        call: Counted<'_>,
+        bytes: usize,
+    ) -> Result<(), Refusal> {
+        let window = self.uploads.entry((call.app.to_owned(), call.mailbox.to_owned())).or_default();
+        while window.front().is_some_and(|(at, _)| *at <= call.now_ms - UPLOAD_WINDOW_MS) {
+            window.pop_front();
+        }
+        let (bytes, inside) = (bytes as u64, window.iter().map(|(_, bytes)| bytes).sum::<u64>());
+        let over = settings.quota.upload_bytes().map_or(0, |limit| (inside + bytes).saturating_sub(limit));
+        if over == 0 {
+            window.push_back((call.now_ms, bytes));
+            self.books.peak_bytes_per_five_minutes = self.books.peak_bytes_per_five_minutes.max(inside + bytes);
+            return Ok(());
+        }
+        // Once so much of what came before has left the window, there is room again.
+        let mut left = 0;
+        let room = window.iter().find(|(_, bytes)| {
+            left += bytes;
+            left >= over
+        });
+        let free_at = room.map_or(call.now_ms, |(at, _)| at + UPLOAD_WINDOW_MS);
         self.reject(call);
         self.books.throttled += 1;
         Err(Refusal::too_many_requests(((free_at - call.now_ms).max(0) + 999) / 1_000 + 1))

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use http::Request;
+use http::{Request, Response};
 use serde::{Deserialize, Serialize};
 
 use super::ids::IdLetters;
@@ -18,7 +18,7 @@ pub enum QuotaPreset {
     /// Nothing is refused.
     #[default]
     Off,
-    /// 10,000 requests in 10 minutes by app and mailbox, and 4 at once.
+    /// 10,000 requests in 10 minutes by app and mailbox, 150 MB of uploads in 5, and 4 requests at once.
     Outlook,
 }
 
@@ -26,6 +26,11 @@ impl QuotaPreset {
     /// Requests by app and mailbox in any ten minutes; `None` if unlimited.
     pub fn requests(self) -> Option<usize> {
         (self == Self::Outlook).then_some(10_000)
+    }
+
+    /// Bytes that an app sends to a mailbox in any five minutes (`PATCH`, `POST`, `PUT`); `None` if unlimited.
+    pub fn upload_bytes(self) -> Option<u64> {
+        (self == Self::Outlook).then_some(150 * 1024 * 1024)
     }
 
     /// Requests by app and mailbox under way at once; `None` if unlimited.
@@ -113,6 +118,9 @@ pub type Validator = Arc<dyn Fn(&Request<Bytes>, &ApiAnswer) + Send + Sync>;
 /// Takes mail for addresses that have no mailbox here: recipient, raw message, when.
 pub type Outbound = Arc<dyn Fn(&str, &Bytes, DateTime<Utc>) + Send + Sync>;
 
+/// What stands at the addresses of notifications: gets a request, gives its answer.
+pub type Endpoint = Arc<dyn Fn(Request<Bytes>) -> Response<Bytes> + Send + Sync>;
+
 /// How the service behaves; the default refuses nothing.
 #[derive(Clone)]
 pub struct GraphSettings {
@@ -124,6 +132,8 @@ pub struct GraphSettings {
     pub delta_generations: usize,
     /// How many chains of delta links a mailbox remembers before it forgets the oldest.
     pub delta_chains: usize,
+    /// Items that a page of delta has at most, whatever the client prefers; absent: as many as it prefers.
+    pub delta_page: Option<usize>,
     /// How a lost delta link is refused.
     pub lost_delta: LostDelta,
     /// Whether changes come whole or in part.
@@ -156,6 +166,9 @@ pub struct GraphSettings {
     pub shuffle: Option<u64>,
     /// Called for every inner call of a batch.
     pub validate: Option<Validator>,
+    /// Asked whether it wants notifications before a subscription is made or led to another address; absent: nobody is
+    /// asked, and every address will do.
+    pub endpoint: Option<Endpoint>,
     /// Called with mail for addresses without a mailbox here; absent: such mail is lost.
     pub outbound: Option<Outbound>,
 }
@@ -177,6 +190,7 @@ impl Default for GraphSettings {
             concurrency: None,
             delta_generations: 3,
             delta_chains: 1_000,
+            delta_page: None,
             lost_delta: LostDelta::Alternate,
             delta_updates: DeltaUpdates::Partial,
             returned: Returned::Told,
@@ -193,6 +207,7 @@ impl Default for GraphSettings {
             id_letters: IdLetters::UrlSafe,
             shuffle: None,
             validate: None,
+            endpoint: None,
             outbound: None,
         }
     }
@@ -202,6 +217,11 @@ impl GraphSettings {
     /// Requests by app and mailbox under way at once.
     pub(super) fn cap(&self) -> Option<u32> {
         self.concurrency.or_else(|| self.quota.concurrency())
+    }
+
+    /// Of so many items that a client asks for, those that come on a page of delta.
+    pub(super) fn delta_size(&self, asked: usize) -> usize {
+        self.delta_page.map_or(asked, |most| asked.min(most.max(1)))
     }
 }
 

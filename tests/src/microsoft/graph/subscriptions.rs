@@ -1,9 +1,11 @@
-//! Subscriptions as records: made, renewed and ended, but nothing is delivered.
+//! Subscriptions as records: agreed upon, made, renewed and ended, but nothing is delivered.
 
+use bytes::Bytes;
 use chrono::DateTime;
-use http::StatusCode;
+use http::{Request, StatusCode, header::CONTENT_TYPE};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use url::Url;
 
 use super::Context;
 use super::answer::{Answered, Refusal, empty, json, ok};
@@ -98,6 +100,28 @@ pub(super) fn answer(state: &mut State, context: &Context<'_>) -> Answered {
         Op::SubscriptionsReauthorise => Ok(empty(StatusCode::NO_CONTENT)),
         _ => Ok(ok(&subscription.shown())),
     }
+}
+
+/// Asks at the addresses of a call whether they want notifications, as long as the call is not answered.
+pub(super) fn agree(context: &Context<'_>) -> Result<(), Refusal> {
+    let Some(endpoint) = &context.settings.endpoint else { return Ok(()) };
+    let body = context.json()?;
+    for name in ["notificationUrl", "lifecycleNotificationUrl"] {
+        let Some(url) = member(&body, name).and_then(Value::as_str) else { continue };
+        let token = format!("Validation: Testing client application reachability for subscription {}", guid(url));
+        let wrong = || Refusal::new(400, "ValidationError", "The notification URL is not valid.");
+        let mut asked = Url::parse(&secure(url)?).map_err(|_| wrong())?;
+        asked.query_pairs_mut().append_pair("validationToken", &token);
+        let request = Request::post(asked.as_str()).header(CONTENT_TYPE, "text/plain; charset=utf-8");
+        let answer = endpoint(request.body(Bytes::new()).map_err(|_| wrong())?);
+        let kind = answer.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        let agreed = answer.status() == StatusCode::OK && kind.starts_with("text/plain") && *answer.body() == token;
+        if !agreed {
+            let message = format!("Subscription validation request failed: {} {kind}.", answer.status());
+            return Err(Refusal::new(400, "ValidationError", message));
+        }
+    }
+    Ok(())
 }
 
 fn create(state: &mut State, context: &Context<'_>) -> Answered {

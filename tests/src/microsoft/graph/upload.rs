@@ -13,6 +13,7 @@ use super::ids::checksum;
 use super::mail::{Attachment, AttachmentKind};
 use super::message::member;
 use super::query::origin;
+use super::quota::Counted;
 use super::render::instant;
 use super::state::State;
 use super::{Context, Graph, drafts};
@@ -24,6 +25,9 @@ const LARGEST: usize = 150 * 1024 * 1024;
 /// An attachment on its way.
 #[derive(Debug, Deserialize, Serialize)]
 pub(super) struct Upload {
+    /// Who began it.
+    #[serde(default)]
+    app: String,
     mailbox: String,
     message: u64,
     name: String,
@@ -57,6 +61,7 @@ pub(super) fn begin(state: &mut State, context: &Context<'_>) -> Answered {
     let message = state.account(&context.mailbox).find(&context.route.id)?.number;
     let life = i64::try_from(context.settings.upload_life.as_millis()).unwrap_or(i64::MAX);
     let upload = Upload {
+        app: context.call.app.to_owned(),
         mailbox: context.mailbox.clone(),
         message,
         name: text("name").ok_or_else(|| Refusal::invalid("The attachment has no name."))?,
@@ -127,7 +132,12 @@ pub(super) fn answer(graph: &Graph, request: &Request<Bytes>, now: DateTime<Utc>
             state.uploads.remove(&token);
             return Ok(empty(StatusCode::NO_CONTENT));
         }
-        Method::PUT => upload.take(request)?,
+        Method::PUT => {
+            let (app, mailbox) = (&upload.app, &upload.mailbox);
+            let counted = Counted { app, mailbox, operation: "attachments.upload", now_ms };
+            state.quota.charge_bytes(graph.settings(), counted, request.body().len())?;
+            upload.take(request)?;
+        }
         _ => return Err(Refusal::new(405, "ErrorMethodNotAllowed", "The method is not allowed.")),
     }
     if upload.bytes.len() < upload.size {

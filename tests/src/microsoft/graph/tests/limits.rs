@@ -1,7 +1,13 @@
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use http::{Request, Response};
 use serde_json::{Value, json};
+use url::Url;
 
 use super::{ANN, BOB, Caller, ids, plain, refusal};
-use crate::microsoft::graph::{ErrorSpelling, Graph, GraphSettings, QuotaPreset};
+use crate::call::ApiAnswer;
+use crate::microsoft::graph::{Endpoint, ErrorSpelling, Graph, GraphSettings, QuotaPreset};
 
 fn limited() -> Graph {
     Graph::new(GraphSettings { quota: QuotaPreset::Outlook, ..GraphSettings::default() })
@@ -157,4 +163,68 @@ fn subscriptions_live_as_long_as_the_rules_allow() {
     caller.pass(25 * 3_600);
     assert_eq!(caller.refused("PATCH", &path, &longer), refusal(404, "ResourceNotFound"));
     assert_eq!(caller.get("/subscriptions")["value"], json!([]));
+}
+
+/// Makes a folder, with so many bytes of nothing in the request.
+fn sends_bytes(caller: &Caller, name: &str, bytes: usize) -> ApiAnswer {
+    let mut body = vec![b' '; bytes];
+    let folder = json!({ "displayName": name }).to_string();
+    let from = bytes - folder.len();
+    body[from..].copy_from_slice(folder.as_bytes());
+    let request = Request::post("https://graph.test/v1.0/me/mailFolders").header("content-type", "application/json");
+    caller.request(&request.body(Bytes::from(body)).unwrap())
+}
+
+#[test]
+fn a_hundred_and_fifty_megabytes_in_any_five_minutes_by_app_and_mailbox() {
+    const MEGABYTE: usize = 1024 * 1024;
+    let graph = limited();
+    let mut caller = Caller::of(&graph, ANN);
+    for number in 0..50 {
+        assert_eq!(sends_bytes(&caller, &format!("F{number}"), 3 * MEGABYTE).status().as_u16(), 201);
+        if number == 24 {
+            caller.pass(100);
+        }
+    }
+    let refused = sends_bytes(&caller, "G", MEGABYTE);
+    assert_eq!(refused.status().as_u16(), 429);
+    let wait: i64 = refused.headers()["retry-after"].to_str().unwrap().parse().unwrap();
+    assert!((200..=202).contains(&wait), "{wait}");
+    caller.get("mailFolders/inbox");
+    assert_eq!(sends_bytes(&Caller::of(&graph, BOB), "G", MEGABYTE).status().as_u16(), 201);
+    caller.pass(wait);
+    assert_eq!(sends_bytes(&caller, "G", 75 * MEGABYTE).status().as_u16(), 201);
+    assert_eq!(sends_bytes(&caller, "H", MEGABYTE).status().as_u16(), 429);
+    let books = graph.books();
+    assert_eq!((books.throttled, books.peak_bytes_per_five_minutes), (2, 150 * MEGABYTE as u64));
+}
+
+#[test]
+fn whoever_is_to_be_notified_is_asked_first() {
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let noted = Arc::clone(&asked);
+    let endpoint: Endpoint = Arc::new(move |request: Request<Bytes>| {
+        let url = Url::parse(&request.uri().to_string()).unwrap();
+        let token = url.query_pairs().find(|(name, _)| name == "validationToken").unwrap().1.into_owned();
+        noted.lock().unwrap().push(format!("{} {}", request.method(), url.path()));
+        let answer = if url.path() == "/echo" { token } else { "Hello!".to_owned() };
+        Response::builder().header("content-type", "text/plain").body(Bytes::from(answer)).unwrap()
+    });
+    let caller = Caller::new(GraphSettings { endpoint: Some(endpoint), ..GraphSettings::default() });
+    let ask = |path: &str| {
+        json!({"changeType": "created", "resource": "me/messages", "notificationUrl": format!("https://crm.example{path}?for=7"),
+            "lifecycleNotificationUrl": "https://crm.example/echo",
+            "expirationDateTime": (caller.now + chrono::Duration::minutes(60)).to_rfc3339()})
+    };
+    assert_eq!(caller.refused("POST", "/subscriptions", &ask("/other")), refusal(400, "ValidationError"));
+    assert!(caller.graph.mailbox(ANN).subscriptions().is_empty());
+    let made = caller.post("/subscriptions", &ask("/echo"));
+    let path = format!("/subscriptions/{}", made["id"].as_str().unwrap());
+    let moved = json!({"notificationUrl": "https://crm.example/other"});
+    assert_eq!(caller.refused("PATCH", &path, &moved), refusal(400, "ValidationError"));
+    let later = (caller.now + chrono::Duration::minutes(90)).to_rfc3339();
+    caller.patch(&path, &json!({"expirationDateTime": later}));
+    let url = caller.graph.mailbox(ANN).subscriptions().remove(0).notification_url;
+    assert_eq!(url, "https://crm.example/echo?for=7", "what was refused changes nothing");
+    assert_eq!(*asked.lock().unwrap(), ["POST /other", "POST /echo", "POST /echo", "POST /other"]);
 }
