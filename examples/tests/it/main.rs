@@ -8,6 +8,7 @@ mod axum_postgres;
 mod bad_input;
 mod crm_sync;
 mod interrupted;
+mod lines;
 mod other_driver;
 mod programs;
 mod run;

@@ -259,6 +259,11 @@ pub(super) fn closing(body: &str) -> Option<Closing> {
     if THANKS.get(bare).is_some() {
         return Some(Closing::Thanks);
     }
+    // In two languages at once.
+    let both = bare.split(['/', '|', '\u{2013}']).all(|formula| FORMULAS.get(formula.trim()).is_some());
+    if both {
+        return Some(Closing::Alone);
+    }
     let named = FORMULAS.beginnings_of(&text).any(|formula| {
         let at = formula.len();
         text[at..].starts_with([',', ' ', '.', '!'])

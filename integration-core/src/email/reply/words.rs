@@ -10,6 +10,8 @@ pub(super) const WROTE: &[&str] = &[
     "написало", "пишет", "писал", "писала", "написав", "пише", "έγραψε", "έγραψαν", "napisao", "написа", "rašė", "parašė",
     "rakstīja", "kirjutas", "escriure", "skrifaði", "viết", "menulis", "escribiu", "كتب", "כתב", "כתבה", "نوشت", "लिखा",
     "píše", "пісаў", "напісаў",
+    // "Quoting …:", as some programs have it.
+    "quoting", "zitat", "citando", "citerar",
 ];
 
 /// "wrote" in writing without spaces between words.
