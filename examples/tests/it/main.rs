@@ -9,6 +9,7 @@ mod bad_input;
 mod crm_sync;
 mod interrupted;
 mod live;
+mod lines;
 mod other_driver;
 mod programs;
 mod run;

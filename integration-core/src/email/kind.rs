@@ -1,7 +1,10 @@
 //! What a message is, beside mail that a person wrote: bounces, receipts, automatic answers, lists, invitations.
 
+use std::sync::LazyLock;
+
 use super::{
     report::{self, is_from_mail_system},
+    table::{Table, alone},
     types::{MailKind, Message},
 };
 
@@ -157,11 +160,10 @@ impl Kind {
 
     fn lists(&mut self, message: &Message) {
         for (name, value) in &message.headers.all {
-            let known = MARKS.binary_search_by(|(mark, _)| compare(mark, name));
-            match known.map(|at| MARKS[at].1) {
-                Ok(Mark::Of(of)) => self.set(of, name, value),
-                Ok(Mark::Precedence) => self.precedence(name, value),
-                Ok(Mark::Program) if is_bulk_mailer(value) => self.set(MailKind::Bulk, name, value),
+            match MARKED.named(name) {
+                Some(Mark::Of(of)) => self.set(of, name, value),
+                Some(Mark::Precedence) => self.precedence(name, value),
+                Some(Mark::Program) if is_bulk_mailer(value) => self.set(MailKind::Bulk, name, value),
                 _ => {}
             }
         }
@@ -192,14 +194,16 @@ impl Kind {
 }
 
 /// What a header says by being there.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 enum Mark {
     Of(MailKind),
     Precedence,
     Program,
 }
 
-/// Headers of lists and of common senders of bulk mail, sorted.
+static MARKED: LazyLock<Table<Mark>> = LazyLock::new(|| Table::of_beginnings(MARKS.iter().copied()));
+
+/// Headers of lists and of common senders of bulk mail.
 const MARKS: &[(&str, Mark)] = &[
     ("delivered-to-list", Mark::Of(MailKind::List)),
     ("feedback-id", Mark::Of(MailKind::Bulk)),
@@ -249,11 +253,6 @@ const MARKS: &[(&str, Mark)] = &[
     ("x-sympa-from", Mark::Of(MailKind::List)),
 ];
 
-/// A lower-case name against one as written.
-fn compare(mark: &str, name: &str) -> std::cmp::Ordering {
-    mark.bytes().cmp(name.bytes().map(|byte| byte.to_ascii_lowercase()))
-}
-
 fn is_bulk_mailer(value: &str) -> bool {
     let lower = value.to_ascii_lowercase();
     ["mailchimp", "sendgrid", "campaign", "phplist", "sendinblue", "brevo", "mailjet", "newsletter", "cleverreach"]
@@ -264,8 +263,10 @@ fn is_bulk_mailer(value: &str) -> bool {
 /// Does the subject begin as those of absence notices do?
 fn is_absence(subject: &str) -> bool {
     let subject = subject.trim_start_matches(['[', '*', ' ', '"', '(']).to_lowercase();
-    STARTS.iter().any(|known| subject.starts_with(known))
+    ABSENCES.beginnings_of(&subject).next().is_some()
 }
+
+static ABSENCES: LazyLock<Table<()>> = LazyLock::new(|| Table::of_beginnings(alone(&STARTS)));
 
 /// What programs write before the subject that they answer.
 const STARTS: [&str; 46] = [

@@ -13,6 +13,8 @@ pub mod reply;
 pub mod report;
 #[cfg(feature = "mail")]
 pub mod signature;
+#[cfg(feature = "mail")]
+mod table;
 mod types;
 
 pub use provider::{

@@ -21,7 +21,6 @@ mod line;
 mod mobile;
 mod scan;
 mod sign_off;
-mod table;
 #[cfg(test)]
 mod tests;
 // Tables: a word a line would make them unreadable.
@@ -92,10 +91,11 @@ pub fn split(message: &Message) -> Split {
     let Some(html) = &message.html else { return text_of(&message.text, &hints) };
     let from_html = html::split(html, &hints);
     if from_html.quoted.is_empty() && !message.text.is_empty() {
-        let from_text = text_of(&message.text, &hints);
+        let lines = lines_of(&message.text);
+        let scan = scan::scan(&lines, hints.sender);
         // Programs that write no structure at all into their HTML still quote in the plain text.
-        if !from_text.quoted.is_empty() {
-            return from_text;
+        if scan.classes.contains(&Class::Quoted) {
+            return parts(&lines, &scan, &hints);
         }
     }
     from_html
@@ -111,22 +111,27 @@ struct Hints<'a> {
 
 fn text_of(text: &str, hints: &Hints<'_>) -> Split {
     let lines = lines_of(text);
-    let scan = scan::scan(&lines, hints.sender);
+    parts(&lines, &scan::scan(&lines, hints.sender), hints)
+}
+
+fn parts(lines: &[Line<'_>], scan: &Scan, hints: &Hints<'_>) -> Split {
     let [new, quoted, signature] =
-        [Class::New, Class::Quoted, Class::Signature].map(|class| joined(&lines, &scan.classes, class));
-    let forwarded = forwarded_by(&scan, hints, &new);
+        [Class::New, Class::Quoted, Class::Signature].map(|class| joined(lines, &scan.classes, class));
+    let forwarded = forwarded_by(scan, hints, &new);
     Split { new, quoted, signature, forwarded, new_html: None }
 }
 
 fn lines_of(text: &str) -> Vec<Line<'_>> {
-    let mut lines = Vec::with_capacity(text.len() / 48 + 4);
+    // Counted, as a long text's lines take more room than the text.
+    let mut lines = Vec::with_capacity(memchr::memchr_iter(b'\n', text.as_bytes()).count() + 2);
     let mut from = 0;
     for end in memchr::memchr_iter(b'\n', text.as_bytes()).chain([text.len()]) {
         let raw = &text[from..end];
         let raw = raw.strip_suffix('\r').unwrap_or(raw);
         from = end + 1;
         let line = Line::plain(raw);
-        let inside = (line.depth == 0).then(|| attribution::within(raw.trim_end())).flatten();
+        let inside =
+            (line.depth == 0 && line.body.ends_with(':')).then(|| attribution::within(raw.trim_end())).flatten();
         match inside {
             Some(at) => {
                 lines.push(Line::plain(&raw[..at]));

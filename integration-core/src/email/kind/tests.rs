@@ -82,8 +82,3 @@ fn invitations_have_a_method() {
     assert!(with("METHOD:REQUEST\n") && with("METHOD:CANCEL\n") && with("method:reply\n"));
     assert!(!with("METHOD:PUBLISH\n") && !with(""));
 }
-
-#[test]
-fn the_table_of_headers_is_sorted() {
-    assert!(MARKS.is_sorted_by(|(a, _), (b, _)| a < b));
-}

@@ -21,6 +21,9 @@ const MAX_OPEN: usize = 8;
 #[must_use]
 pub fn addresses(header: &str) -> Vec<Address> {
     let line = one_line(cut(header, MAX_VALUE));
+    if let Some(address) = alone(&line) {
+        return vec![address];
+    }
     let mut reader = Reader::default();
     reader.read(&line);
     if reader.found.is_empty() && line.contains("=?") {
@@ -32,6 +35,35 @@ pub fn addresses(header: &str) -> Vec<Address> {
         }
     }
     reader.found
+}
+
+/// The address of a line that is nothing but one, as most are: `Ann Archer <ann@acme.example>`, `"Ann" <…>`, or bare.
+fn alone(line: &str) -> Option<Address> {
+    let Some((before, inside)) = line.split_once('<') else {
+        return is_plain(line).then(|| Address::new(line));
+    };
+    let address = inside.strip_suffix('>').filter(|address| is_plain(address))?;
+    let before = before.trim_ascii_end();
+    let quoted = before.strip_prefix('"').and_then(|name| name.strip_suffix('"'));
+    let name = quoted.unwrap_or(before).trim_ascii();
+    let letter = |byte: u8| byte == b' ' || byte.is_ascii_graphic() && !matches!(byte, b'"' | b'(' | b'\\' | b'=');
+    let apart = |byte: u8| matches!(byte, b',' | b';' | b':') || byte == b'>';
+    let simple = name.bytes().all(|byte| letter(byte) && (quoted.is_some() || !apart(byte)));
+    if !simple || name.len() > MAX_LINE || quoted.is_none() && name.contains("  ") {
+        return None;
+    }
+    let address = Address::new(address);
+    Some(if name.is_empty() { address } else { address.with_name(name) })
+}
+
+/// An address of plain letters.
+fn is_plain(address: &str) -> bool {
+    let mut ats = 0;
+    let letters = address.bytes().all(|byte| {
+        ats += usize::from(byte == b'@');
+        byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b'@' | b'+')
+    });
+    letters && ats == 1 && !address.starts_with('@') && address.len() <= MAX_LINE
 }
 
 #[derive(Default)]

@@ -19,7 +19,7 @@ pub(super) fn decode(label: &str, bytes: &[u8], hint: Option<&str>) -> String {
 
 /// As [`decode`], without a copy where the bytes are the text.
 pub(super) fn decode_owned(label: &str, bytes: Cow<'_, [u8]>, hint: Option<&str>) -> String {
-    if bytes.is_ascii() && !bytes.contains(&0x1b) && !escapes_in_ascii(label) {
+    if bytes.is_ascii() && memchr::memchr(0x1b, &bytes).is_none() && !escapes_in_ascii(label) {
         // Seven bits are the same in every other charset.
         return utf8(bytes);
     }

@@ -7,7 +7,12 @@ pub(super) fn body(text: String) -> String {
     let (mut returns, mut others) = (false, false);
     // In blocks without a way out, which the compiler turns into a few instructions each.
     for block in text.as_bytes().chunks(64) {
+        let mut odd = false;
         for &byte in block {
+            odd |= byte.wrapping_sub(b' ') > b'~' - b' ' && byte != b'\n';
+        }
+        // Most blocks are plain letters.
+        for &byte in if odd { block } else { &[] } {
             returns |= byte == b'\r';
             others |= byte < 0x20 && byte != b'\n' && byte != b'\t' && byte != b'\r';
             // C1 controls and the two noncharacters begin with these bytes in UTF-8.

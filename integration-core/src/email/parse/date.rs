@@ -14,6 +14,9 @@ const MAX_DATE: usize = 200;
 #[must_use]
 pub fn date(header: &str) -> Option<DateTime<Utc>> {
     let line = one_line(cut(header, MAX_DATE));
+    if let Some(parts) = standard(&line) {
+        return parts.instant();
+    }
     let mut parts = Parts::default();
     let mut comments = String::new();
     let plain = without_comments(&line, &mut comments);
@@ -22,6 +25,27 @@ pub fn date(header: &str) -> Option<DateTime<Utc>> {
         parts.offset = comments.split_whitespace().find_map(zone);
     }
     parts.instant()
+}
+
+/// "Mon, 4 May 2026 10:00:00 +0200", as nearly all are.
+fn standard(line: &str) -> Option<Parts> {
+    let mut words = line.split(' ');
+    let first = words.next()?;
+    let day = if first.len() == 4 && first.ends_with(',') { words.next()? } else { first };
+    let mut parts = Parts { day: Some(digits(day, 1..=2)?), month: Some(english(words.next()?)?), ..Parts::default() };
+    parts.year = i32::try_from(digits(words.next()?, 4..=4)?).ok();
+    let (clock, zone) = (words.next()?, words.next()?);
+    let mut clock = clock.split(':').map(|number| digits(number, 2..=2));
+    parts.time = Some((clock.next()??, clock.next()??, clock.next()??));
+    let sign = if zone.starts_with('-') { -1 } else { 1 };
+    parts.offset = Some(sign * offset(zone.strip_prefix(['+', '-']).filter(|zone| zone.len() == 4)?)?);
+    let comment = |word: &str| word.starts_with('(') && word.ends_with(')');
+    (clock.next().is_none() && words.next().is_none_or(comment) && words.next().is_none()).then_some(parts)
+}
+
+fn digits(word: &str, length: std::ops::RangeInclusive<usize>) -> Option<u32> {
+    let plain = length.contains(&word.len()) && word.bytes().all(|byte| byte.is_ascii_digit());
+    plain.then(|| word.parse().ok()).flatten()
 }
 
 fn without_comments(line: &str, comments: &mut String) -> String {
@@ -184,19 +208,21 @@ impl Parts {
     }
 }
 
+/// The number of a month by the three letters of the standard.
+fn english(word: &str) -> Option<u32> {
+    const ENGLISH: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+    let at = ENGLISH.iter().position(|name| word.eq_ignore_ascii_case(name))?;
+    u32::try_from(at + 1).ok()
+}
+
 /// The number of a month, by its English name or that of the languages mail programs translate it into.
 fn month(word: &str) -> Option<u32> {
     let word = word.trim_end_matches('.');
     if word.len() < 3 || word.as_bytes()[0].is_ascii_digit() || !word.chars().all(char::is_alphabetic) {
         return None;
     }
-    const ENGLISH: [&[u8]; 12] =
-        [b"jan", b"feb", b"mar", b"apr", b"may", b"jun", b"jul", b"aug", b"sep", b"oct", b"nov", b"dec"];
-    if word.len() == 3 {
-        let found = ENGLISH.iter().position(|name| word.as_bytes().eq_ignore_ascii_case(name));
-        if let Some(at) = found {
-            return u32::try_from(at + 1).ok();
-        }
+    if let Some(month) = english(word) {
+        return Some(month);
     }
     let word = word.to_lowercase();
     // Longer beginnings first, where three letters do not tell.

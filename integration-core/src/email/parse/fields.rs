@@ -158,6 +158,12 @@ impl<'a> Value<'a> {
         let room = MAX_VALUE - self.bytes.len();
         self.torn |= line.len() + 1 > room;
         if room > 0 && !line.is_empty() {
+            if let Cow::Borrowed(first) = self.bytes {
+                // A folded value goes on for some lines.
+                let mut bytes = Vec::with_capacity(first.len() + line.len() + 160);
+                bytes.extend_from_slice(first);
+                self.bytes = Cow::Owned(bytes);
+            }
             let bytes = self.bytes.to_mut();
             bytes.push(b' ');
             bytes.extend_from_slice(&line[..line.len().min(room - 1)]);

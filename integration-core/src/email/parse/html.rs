@@ -42,9 +42,24 @@ pub fn snippet(text: &str) -> String {
     let invisible = |letter: &char| {
         matches!(letter, '\u{34f}' | '\u{ad}' | '\u{200b}' | '\u{200c}' | '\u{2007}' | '\u{2060}' | '\u{feff}')
     };
-    let mut line = String::new();
+    let mut line = String::with_capacity(text.len().min(SNIPPET_CHARS));
     let (mut count, mut gap) = (0, false);
-    for letter in text.chars() {
+    let mut rest = text;
+    while let Some(letter) = rest.chars().next() {
+        // Most are plain words.
+        let room = SNIPPET_CHARS.saturating_sub(count + usize::from(gap));
+        let word = rest.bytes().take(room).take_while(u8::is_ascii_graphic).count();
+        if word > 0 {
+            if std::mem::take(&mut gap) {
+                line.push(' ');
+                count += 1;
+            }
+            line.push_str(&rest[..word]);
+            count += word;
+            rest = &rest[word..];
+            continue;
+        }
+        rest = &rest[letter.len_utf8()..];
         if letter <= ' ' || letter > '~' && (letter.is_whitespace() || letter.is_control()) {
             gap = count > 0;
             continue;

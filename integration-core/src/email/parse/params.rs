@@ -48,7 +48,9 @@ impl Parameters {
         match self.value.split_once('/') {
             Some((kind, subtype)) => {
                 let (kind, subtype) = (kind.trim(), subtype.trim());
-                (token(kind) && token(subtype)).then(|| format!("{kind}/{subtype}"))
+                let plain = kind.len() + 1 + subtype.len() == self.value.len();
+                let named = || if plain { self.value.clone() } else { format!("{kind}/{subtype}") };
+                (token(kind) && token(subtype)).then(named)
             }
             None => match self.value.as_str() {
                 "text" | "plain" => Some("text/plain".to_owned()),
@@ -105,6 +107,11 @@ fn piece<'a>(text: &'a str, pieces: &mut Vec<Piece<'a>>) -> &'a str {
 }
 
 fn quoted_value(text: &str) -> (std::borrow::Cow<'_, str>, &str) {
+    if let Some(end) = memchr::memchr2(b'"', b'\\', text.as_bytes())
+        && text.as_bytes()[end] == b'"'
+    {
+        return (text[..end].into(), &text[end + 1..]);
+    }
     let mut value = String::new();
     let mut escaped = false;
     for (at, letter) in text.char_indices() {

@@ -4,9 +4,9 @@ use std::sync::LazyLock;
 
 use super::{
     line::{Line, folded, has_address, invisible},
-    table::{Table, alone},
     words,
 };
+use crate::email::table::{Table, alone};
 
 static WROTE_ENDS: LazyLock<Table<()>> = LazyLock::new(|| Table::of_ends(alone(words::WROTE)));
 static WROTE: LazyLock<Table<()>> = LazyLock::new(|| Table::of_beginnings(alone(words::WROTE)));
@@ -39,9 +39,13 @@ pub(super) fn ending_at(lines: &[&Line<'_>], end: usize) -> Option<usize> {
     if !last.may_attribute() && !quote_follows {
         return None;
     }
+    let window = window(lines, end);
+    if !may_be_one(lines, &window) {
+        return None;
+    }
     let mut joined = String::new();
     let mut found = None;
-    for start in window(lines, end) {
+    for start in window {
         joined = joined_with(&lines[start].body, &joined);
         match sure(&joined, &lines[start].body) {
             (Sure::Yes, true) => return Some(start),
@@ -56,6 +60,11 @@ pub(super) fn ending_at(lines: &[&Line<'_>], end: usize) -> Option<usize> {
         }
     }
     found
+}
+
+/// Every attribution has a word for "wrote", or an address: a look at the lines before they are joined.
+fn may_be_one(lines: &[&Line<'_>], window: &[usize]) -> bool {
+    window.iter().any(|&at| lines[at].has_at() || lines[at].says_wrote() || lines[at].body.ends_with('='))
 }
 
 fn quoted_or_soft(line: &Line<'_>) -> bool {
@@ -106,7 +115,11 @@ fn wrote_in(text: &str) -> bool {
 }
 
 fn separates(letter: char) -> bool {
-    letter.is_whitespace() || "<>()[],;:\"'|/*-=".contains(letter)
+    letter.is_whitespace()
+        || matches!(
+            letter,
+            '<' | '>' | '(' | ')' | '[' | ']' | ',' | ';' | ':' | '"' | '\'' | '|' | '/' | '*' | '-' | '='
+        )
 }
 
 /// A cheap look, for most lines end none; with an address and a quote below they still may.
@@ -119,6 +132,9 @@ pub(super) fn may_end(body: &str) -> bool {
 }
 
 fn body_end(body: &str) -> &str {
+    if body.ends_with(|letter: char| letter.is_ascii_alphanumeric() || letter == ':') {
+        return body;
+    }
     body.trim_end_matches(|letter: char| {
         letter.is_whitespace() || invisible(letter) || matches!(letter, '*' | '_' | '=')
     })
@@ -126,7 +142,9 @@ fn body_end(body: &str) -> &str {
 
 fn last_word_wrote(body: &str) -> bool {
     let body = body_end(body);
-    if body.is_ascii() && !WROTE_ENDS.may_end(body.trim_end_matches(separates)) {
+    // What is written without blanks between words has its word anywhere in the last one.
+    let tail = &body.as_bytes()[body.len().saturating_sub(24)..];
+    if tail.is_ascii() && !WROTE_ENDS.may_end(body.trim_end_matches(separates)) {
         return false;
     }
     let ends = |letter: char| letter.is_whitespace() || letter == '>';

@@ -2,8 +2,10 @@
 
 use std::{borrow::Cow, collections::HashMap, sync::LazyLock};
 
-use super::table::{Table, alone};
-use crate::email::parse::{after_comment, after_end, tag_end};
+use crate::email::{
+    parse::{after_comment, after_end, tag_end},
+    table::Table,
+};
 
 /// What a node is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -22,6 +24,7 @@ pub(super) struct Node<'a> {
     pub(super) source: &'a str,
     /// The element's name as written.
     pub(super) name: &'a str,
+    pub(super) tag: Tag,
     /// The first node that is no descendant.
     pub(super) end: usize,
     /// White space counts (within `pre`).
@@ -31,14 +34,6 @@ pub(super) struct Node<'a> {
 }
 
 impl Node<'_> {
-    pub(super) fn is(&self, name: &str) -> bool {
-        self.name.eq_ignore_ascii_case(name)
-    }
-
-    pub(super) fn is_any(&self, names: &[&str]) -> bool {
-        names.iter().any(|name| self.is(name))
-    }
-
     /// The value of an attribute, without its quotes.
     pub(super) fn attribute(&self, wanted: &str) -> Option<&str> {
         self.attributes().find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value)
@@ -75,54 +70,91 @@ impl Node<'_> {
     }
 }
 
-const VOID: [&str; 14] =
-    ["area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source", "track", "wbr"];
-static VOIDS: LazyLock<Table<()>> = LazyLock::new(|| Table::of_beginnings(alone(&VOID)));
-/// Elements whose content is no visible text.
-const HIDDEN: [&str; 8] = ["style", "title", "script", "template", "textarea", "svg", "math", "select"];
+/// The elements whose name matters here.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Tag {
+    Blockquote,
+    Br,
+    Cell,
+    Definition,
+    Div,
+    Hr,
+    Img,
+    Item,
+    List,
+    Option,
+    Other,
+    P,
+    Pre,
+    Row,
+    Table,
+    Tbody,
+    Tfoot,
+    Thead,
+}
 
-/// Elements that begin and end a line.
-const BLOCKS: [&str; 34] = [
-    "address",
-    "article",
-    "blockquote",
-    "body",
-    "center",
-    "dd",
-    "div",
-    "dl",
-    "dt",
-    "fieldset",
-    "footer",
-    "form",
-    "h1",
-    "h2",
-    "h3",
-    "h4",
-    "h5",
-    "h6",
-    "header",
-    "html",
-    "includetail",
-    "li",
-    "main",
-    "nav",
-    "ol",
-    "p",
-    "pre",
-    "section",
-    "table",
-    "tbody",
-    "tfoot",
-    "thead",
-    "tr",
-    "ul",
+/// What an element does to the text.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Role {
+    /// It begins and ends a line.
+    Block,
+    /// Its content is no visible text.
+    Hidden,
+    Inline,
+    /// It has no content.
+    Void,
+}
+
+/// A name that is known.
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    /// Equal for one name only.
+    number: usize,
+    tag: Tag,
+    role: Role,
+}
+
+#[rustfmt::skip]
+const NAMES: [(&str, Tag, Role); 61] = [
+    ("blockquote", Tag::Blockquote, Role::Block), ("div", Tag::Div, Role::Block), ("p", Tag::P, Role::Block),
+    ("pre", Tag::Pre, Role::Block), ("table", Tag::Table, Role::Block), ("tbody", Tag::Tbody, Role::Block),
+    ("tfoot", Tag::Tfoot, Role::Block), ("thead", Tag::Thead, Role::Block), ("tr", Tag::Row, Role::Block),
+    ("li", Tag::Item, Role::Block), ("ul", Tag::List, Role::Block), ("ol", Tag::List, Role::Block),
+    ("dd", Tag::Definition, Role::Block), ("dt", Tag::Definition, Role::Block),
+    ("address", Tag::Other, Role::Block), ("article", Tag::Other, Role::Block), ("body", Tag::Other, Role::Block),
+    ("center", Tag::Other, Role::Block), ("dl", Tag::Other, Role::Block), ("fieldset", Tag::Other, Role::Block),
+    ("footer", Tag::Other, Role::Block), ("form", Tag::Other, Role::Block), ("h1", Tag::Other, Role::Block),
+    ("h2", Tag::Other, Role::Block), ("h3", Tag::Other, Role::Block), ("h4", Tag::Other, Role::Block),
+    ("h5", Tag::Other, Role::Block), ("h6", Tag::Other, Role::Block), ("header", Tag::Other, Role::Block),
+    ("html", Tag::Other, Role::Block), ("includetail", Tag::Other, Role::Block), ("main", Tag::Other, Role::Block),
+    ("nav", Tag::Other, Role::Block), ("section", Tag::Other, Role::Block),
+    ("td", Tag::Cell, Role::Inline), ("th", Tag::Cell, Role::Inline), ("option", Tag::Option, Role::Inline),
+    ("br", Tag::Br, Role::Void), ("hr", Tag::Hr, Role::Void), ("img", Tag::Img, Role::Void),
+    ("area", Tag::Other, Role::Void), ("base", Tag::Other, Role::Void), ("col", Tag::Other, Role::Void),
+    ("embed", Tag::Other, Role::Void), ("input", Tag::Other, Role::Void), ("link", Tag::Other, Role::Void),
+    ("meta", Tag::Other, Role::Void), ("param", Tag::Other, Role::Void), ("source", Tag::Other, Role::Void),
+    ("track", Tag::Other, Role::Void), ("wbr", Tag::Other, Role::Void),
+    ("style", Tag::Other, Role::Hidden), ("title", Tag::Other, Role::Hidden), ("script", Tag::Other, Role::Hidden),
+    ("template", Tag::Other, Role::Hidden), ("textarea", Tag::Other, Role::Hidden), ("svg", Tag::Other, Role::Hidden),
+    ("math", Tag::Other, Role::Hidden), ("select", Tag::Other, Role::Hidden),
+    // No line and no meaning, but frequent.
+    ("span", Tag::Other, Role::Inline), ("font", Tag::Other, Role::Inline),
 ];
 
-static BLOCK: LazyLock<Table<()>> = LazyLock::new(|| Table::of_beginnings(alone(&BLOCKS)));
+static KNOWN: LazyLock<Table<Known>> = LazyLock::new(|| {
+    let known = NAMES.iter().enumerate();
+    Table::of_beginnings(known.map(|(number, &(name, tag, role))| (name, Known { number, tag, role })))
+});
 
 pub(super) fn read(html: &str) -> Vec<Node<'_>> {
-    let mut reader = Reader::default();
+    let mut reader = Reader {
+        nodes: Vec::with_capacity(html.len() / 48 + 4),
+        open: Vec::new(),
+        names: HashMap::new(),
+        counts: vec![0; NAMES.len()],
+        kept: 0,
+        endless: Vec::new(),
+    };
     let mut rest = html;
     while let Some(at) = memchr::memchr(b'<', rest.as_bytes()) {
         reader.text(&rest[..at]);
@@ -133,34 +165,39 @@ pub(super) fn read(html: &str) -> Vec<Node<'_>> {
     reader.nodes
 }
 
-#[derive(Default)]
 struct Reader<'a> {
     nodes: Vec<Node<'a>>,
     /// Open elements: their node and the number of their name.
     open: Vec<(usize, usize)>,
+    /// The numbers of names that are not known.
     names: HashMap<Cow<'a, str>, usize>,
-    /// How many elements of each name are open.
+    /// How many elements of each number are open.
     counts: Vec<usize>,
     /// How many `pre` are open.
     kept: usize,
     /// Hidden elements that are known to have no end: they are not searched for again.
-    endless: Vec<&'static str>,
+    endless: Vec<usize>,
 }
 
 impl<'a> Reader<'a> {
     fn text(&mut self, text: &'a str) {
         // Within `pre` each line is a node, for lines have different authors.
         if self.kept > 0 {
-            text.split_inclusive('\n').for_each(|piece| self.push(Kind::Text, piece, ""));
+            text.split_inclusive('\n').for_each(|piece| self.push_text(piece));
         } else if !text.is_empty() {
-            self.push(Kind::Text, text, "");
+            self.push_text(text);
         }
     }
 
-    fn push(&mut self, kind: Kind, source: &'a str, name: &'a str) {
+    fn push_text(&mut self, source: &'a str) {
+        self.push(Kind::Text, source, ("", None));
+    }
+
+    fn push(&mut self, kind: Kind, source: &'a str, (name, known): (&'a str, Option<Known>)) {
         let end = self.nodes.len() + 1;
-        let block = kind == Kind::Element && BLOCK.holds_name(name);
-        self.nodes.push(Node { kind, source, name, end, block, kept: self.kept > 0 });
+        let tag = known.map_or(Tag::Other, |known| known.tag);
+        let block = known.is_some_and(|known| known.role == Role::Block);
+        self.nodes.push(Node { kind, source, name, tag, end, block, kept: self.kept > 0 });
     }
 
     /// Takes the markup at the beginning of `text` and returns what follows it.
@@ -172,14 +209,14 @@ impl<'a> Reader<'a> {
         let (closing, named) = inside.strip_prefix('/').map_or((false, inside), |named| (true, named));
         let first = named.bytes().next().unwrap_or(b' ');
         if !first.is_ascii_alphabetic() && !matches!(first, b'!' | b'?') {
-            self.push(Kind::Text, &text[..1], "");
+            self.push_text(&text[..1]);
             return inside;
         }
         let stop = |byte: &u8| byte.is_ascii_whitespace() || matches!(byte, b'/' | b'>' | b'<');
         let name_end = named.as_bytes().iter().position(stop).unwrap_or(named.len());
         if named[name_end..].starts_with('<') {
             // "a<b" is no tag.
-            self.push(Kind::Text, &text[..1], "");
+            self.push_text(&text[..1]);
             return inside;
         }
         let Some(end) = tag_end(named) else { return "" };
@@ -188,40 +225,47 @@ impl<'a> Reader<'a> {
         if matches!(first, b'!' | b'?') {
             return after;
         }
+        let known = KNOWN.named(name);
         if closing {
-            self.end(name);
+            self.end(name, known);
             return after;
         }
         let source = &text[..end + 2];
-        let alone = named[..end].ends_with('/');
-        if let Some(hidden) = HIDDEN.iter().find(|hidden| hidden.eq_ignore_ascii_case(name)) {
-            return if alone { after } else { self.after_hidden(hidden, after) };
-        }
-        if VOIDS.holds_name(name) {
-            self.push(Kind::Void, source, name);
-            return after;
-        }
-        self.start(source, name);
-        after
-    }
-
-    fn after_hidden(&mut self, name: &'static str, after: &'a str) -> &'a str {
-        if self.endless.contains(&name) {
-            return after;
-        }
-        match after_end(after, name) {
-            Some(rest) => rest,
-            // As where the text is made: an unclosed title should not cost a whole message.
-            None if matches!(name, "script" | "style") => "",
-            None => {
-                self.endless.push(name);
+        match known {
+            Some(Known { role: Role::Hidden, .. }) if named[..end].ends_with('/') => after,
+            Some(Known { role: Role::Hidden, number, .. }) => self.after_hidden(number, after),
+            Some(Known { role: Role::Void, .. }) => {
+                self.push(Kind::Void, source, (name, known));
+                after
+            }
+            _ => {
+                self.start(source, (name, known));
                 after
             }
         }
     }
 
-    fn number(&mut self, name: &'a str) -> usize {
-        let next = self.names.len();
+    fn after_hidden(&mut self, number: usize, after: &'a str) -> &'a str {
+        if self.endless.contains(&number) {
+            return after;
+        }
+        let name = NAMES[number].0;
+        match after_end(after, name) {
+            Some(rest) => rest,
+            // As where the text is made: an unclosed title should not cost a whole message.
+            None if matches!(name, "script" | "style") => "",
+            None => {
+                self.endless.push(number);
+                after
+            }
+        }
+    }
+
+    fn number(&mut self, name: &'a str, known: Option<Known>) -> usize {
+        if let Some(known) = known {
+            return known.number;
+        }
+        let next = self.counts.len();
         let number = *self.names.entry(lower(name)).or_insert(next);
         if number == next {
             self.counts.push(0);
@@ -229,40 +273,43 @@ impl<'a> Reader<'a> {
         number
     }
 
-    fn start(&mut self, source: &'a str, name: &'a str) {
-        self.close_implied(name);
-        let number = self.number(name);
+    fn start(&mut self, source: &'a str, (name, known): (&'a str, Option<Known>)) {
+        if let Some(known) = known {
+            self.close_implied(known);
+        }
+        let number = self.number(name, known);
         self.open.push((self.nodes.len(), number));
         self.counts[number] += 1;
-        self.push(Kind::Element, source, name);
-        self.kept += usize::from(name.eq_ignore_ascii_case("pre"));
+        self.push(Kind::Element, source, (name, known));
+        self.kept += usize::from(known.is_some_and(|known| known.tag == Tag::Pre));
     }
 
     /// Ends that HTML lets people leave out.
-    fn close_implied(&mut self, name: &str) {
-        let is = |names: &[&str]| names.iter().any(|known| name.eq_ignore_ascii_case(known));
+    fn close_implied(&mut self, next: Known) {
+        let sections = matches!(next.tag, Tag::Tbody | Tag::Tfoot);
         while let Some(&(top, _)) = self.open.last() {
-            let open = &self.nodes[top];
-            let implied = open.is("p") && BLOCK.holds_name(name)
-                || open.is("li") && is(&["li"])
-                || open.is_any(&["dt", "dd"]) && is(&["dt", "dd"])
-                || open.is_any(&["td", "th"]) && is(&["td", "th", "tr", "tbody", "tfoot"])
-                || open.is("tr") && is(&["tr", "tbody", "tfoot"])
-                || open.is_any(&["thead", "tbody"]) && is(&["tbody", "tfoot"])
-                || open.is("option") && is(&["option"]);
-            let again = !open.is("p") && is(&["li", "td", "th"]);
+            let open = self.nodes[top].tag;
+            let implied = match open {
+                Tag::P => next.role == Role::Block,
+                Tag::Item | Tag::Definition | Tag::Option => next.tag == open,
+                Tag::Cell => sections || matches!(next.tag, Tag::Cell | Tag::Row),
+                Tag::Row => sections || next.tag == Tag::Row,
+                Tag::Thead | Tag::Tbody => sections,
+                _ => false,
+            };
             if !implied {
                 return;
             }
             self.pop();
-            if again {
+            if open != Tag::P && matches!(next.tag, Tag::Item | Tag::Cell) {
                 return;
             }
         }
     }
 
-    fn end(&mut self, name: &str) {
-        let Some(&number) = self.names.get(&lower(name)) else { return };
+    fn end(&mut self, name: &str, known: Option<Known>) {
+        let number = known.map(|known| known.number).or_else(|| self.names.get(&lower(name)).copied());
+        let Some(number) = number else { return };
         // Only an element that is open is looked for, so the search costs no more than what it closes.
         while self.counts[number] > 0
             && let Some((_, closed)) = self.pop()
@@ -277,7 +324,7 @@ impl<'a> Reader<'a> {
         let (node, number) = self.open.pop()?;
         self.counts[number] -= 1;
         self.nodes[node].end = self.nodes.len();
-        self.kept -= usize::from(self.nodes[node].is("pre"));
+        self.kept -= usize::from(self.nodes[node].tag == Tag::Pre);
         Some((node, number))
     }
 
@@ -296,19 +343,18 @@ fn lower(name: &str) -> Cow<'_, str> {
 /// The document's part made of the chosen leaves: their elements around them, every one closed.
 ///
 /// `chosen` says for each node whether it is a leaf of the part.
-pub(super) fn write(nodes: &[Node<'_>], chosen: &[bool]) -> String {
-    if !chosen.contains(&true) {
-        return String::new();
-    }
+pub(super) fn write(nodes: &[Node<'_>], chosen: impl Fn(usize) -> bool) -> String {
     let mut before = Vec::with_capacity(nodes.len() + 1);
-    let mut count = 0_usize;
-    for (node, chosen) in nodes.iter().zip(chosen) {
+    let (mut count, mut bytes) = (0_u32, 0);
+    for (at, node) in nodes.iter().enumerate() {
         before.push(count);
-        let counts = *chosen && (node.kind == Kind::Void || node.kind == Kind::Text && !node.source.trim().is_empty());
-        count += usize::from(counts);
+        let leaf = chosen(at) && node.kind != Kind::Element;
+        let counts = leaf && (node.kind == Kind::Void || !node.source.trim_ascii_start().trim_start().is_empty());
+        count += u32::from(counts);
+        bytes += if leaf { node.source.len() } else { 0 };
     }
     before.push(count);
-    let mut html = String::new();
+    let mut html = String::with_capacity(bytes * 2);
     let mut open: Vec<usize> = Vec::new();
     let mut at = 0;
     while at < nodes.len() {
@@ -316,14 +362,14 @@ pub(super) fn write(nodes: &[Node<'_>], chosen: &[bool]) -> String {
         let node = &nodes[at];
         if node.kind != Kind::Element {
             match node.kind {
-                _ if !chosen[at] => {}
+                _ if !chosen(at) => {}
                 Kind::Void => start(node, &mut html),
                 _ => html.push_str(if node.source == "<" { "&lt;" } else { node.source }),
             }
             at += 1;
             continue;
         }
-        let cell = node.is_any(&["td", "th"]) && node.end == at + 1;
+        let cell = node.tag == Tag::Cell && node.end == at + 1;
         if before[node.end] > before[at] || cell && open.last().is_some_and(|&row| before[nodes[row].end] > before[row])
         {
             start(node, &mut html);

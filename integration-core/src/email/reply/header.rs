@@ -4,9 +4,9 @@ use std::sync::LazyLock;
 
 use super::{
     line::{Line, folded, has_address, rule, trim},
-    table::Table,
     words::{self, Label},
 };
+use crate::email::table::Table;
 
 /// How many lines a header may take, with long lists of recipients.
 const MAX_LINES: usize = 40;
@@ -172,6 +172,8 @@ fn last_fold(header: &mut Header, lines: &[&Line<'_>], limit: usize) {
 
 /// A line with a known label, and its value.
 pub(super) fn field(body: &str) -> Option<(Label, &str)> {
+    // Most lines have no colon near their beginning.
+    memchr::memchr2(b':', 0xef, &body.as_bytes()[..body.len().min(MAX_LABEL * 3)])?;
     let body = body.trim_start_matches(['*', '_', '|', ' ', '\u{a0}', '#']);
     let head = &body[..body.floor_char_boundary(MAX_LABEL + 12)];
     let at = first_colon(head)?;

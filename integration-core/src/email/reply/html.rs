@@ -4,14 +4,13 @@ use std::{borrow::Cow, sync::LazyLock};
 
 use super::{
     Hints, Split, attribution,
-    dom::{self, Kind, Node},
+    dom::{self, Kind, Node, Tag},
     header,
     line::{self, Line, Mark, has_address, trim},
     scan::{self, Class},
     sign_off,
-    table::Table,
 };
-use crate::email::parse;
+use crate::email::{parse, table::Table};
 
 /// Elements that hold nothing but a quote: words of their class, id or name.
 const QUOTES: [&str; 22] = [
@@ -50,7 +49,7 @@ const RESTS: [&str; 8] = [
     "replysplit",
 ];
 /// Elements that hold a signature.
-const SIGNATURES: [&str; 15] = [
+const SIGNATURES: [&str; 16] = [
     "gmail_signature",
     "gmail_signature_prefix",
     "moz-signature",
@@ -59,6 +58,7 @@ const SIGNATURES: [&str; 15] = [
     "ms-outlook-ios-signature",
     "applemailsignature",
     "signature",
+    "mb_sig",
     "messagesignaturesection",
     "yahoo-signature",
     "ymail_android_signature",
@@ -85,13 +85,13 @@ pub(super) fn split(html: &str, hints: &Hints<'_>) -> Split {
     let nodes = dom::read(html);
     let mut page = Page::new(&nodes);
     page.lay_out();
-    let Page { mut lines, leaves, .. } = page;
+    let Page { mut lines, leaves, ends, .. } = page;
     doubt_signatures(&mut lines);
     let scan = scan::scan(&lines, hints.sender);
-    let classes = by_leaf(nodes.len(), &scan.classes, &leaves);
+    let classes = by_leaf(nodes.len(), &scan.classes, &leaves, &ends);
     let part = |wanted: Class| {
-        let chosen: Vec<bool> = classes.iter().map(|class| *class == wanted).collect();
-        dom::write(&nodes, &chosen)
+        let any = classes.contains(&wanted);
+        if any { dom::write(&nodes, |at| classes[at] == wanted) } else { String::new() }
     };
     let [new_html, quoted, signature] = [Class::New, Class::Quoted, Class::Signature].map(part);
     let [new, quoted, signature] = [&new_html, &quoted, &signature]
@@ -100,17 +100,20 @@ pub(super) fn split(html: &str, hints: &Hints<'_>) -> Split {
     Split { new, quoted, signature, forwarded, new_html: Some(new_html) }
 }
 
-/// The class of each node: empty lines go with the words above them.
-fn by_leaf(count: usize, classes: &[Class], leaves: &[Vec<usize>]) -> Vec<Class> {
+/// The class of each node, from those of the lines and where the leaves of each end: empty lines go with the words
+/// above them.
+fn by_leaf(count: usize, classes: &[Class], leaves: &[usize], ends: &[usize]) -> Vec<Class> {
     let mut current = classes.iter().copied().find(|class| *class != Class::Blank).unwrap_or(Class::New);
     let mut of = vec![Class::Blank; count];
-    for (class, leaves) in classes.iter().zip(leaves) {
+    let mut from = 0;
+    for (class, &end) in classes.iter().zip(ends) {
         if *class != Class::Blank {
             current = *class;
         }
-        for &leaf in leaves {
+        for &leaf in &leaves[from..end] {
             of[leaf] = current;
         }
+        from = end;
     }
     of
 }
@@ -162,13 +165,15 @@ enum RegionKind {
 struct Page<'a> {
     nodes: &'a [Node<'a>],
     lines: Vec<Line<'static>>,
-    /// The leaves of each line.
-    leaves: Vec<Vec<usize>>,
+    /// The leaves of the lines, in order.
+    leaves: Vec<usize>,
+    /// Where those of each line end.
+    ends: Vec<usize>,
     regions: Vec<Region>,
     blocks: Vec<usize>,
     text: String,
-    /// The leaves of the line so far, each with where its text begins.
-    current: Vec<(usize, usize)>,
+    /// Where the text of the leaves of the line so far begins.
+    current: Vec<usize>,
     mark: Mark,
     rest_follows: bool,
     /// The next visible text from each node on.
@@ -188,14 +193,15 @@ impl<'a> Page<'a> {
         let mut count = 0;
         for node in nodes {
             blockquotes.push(count);
-            count += usize::from(node.is("blockquote"));
+            count += usize::from(node.tag == Tag::Blockquote);
         }
         blockquotes.push(count);
         Self {
             nodes,
             blockquotes,
             lines: Vec::new(),
-            leaves: Vec::new(),
+            leaves: Vec::with_capacity(nodes.len()),
+            ends: Vec::new(),
             regions: Vec::new(),
             blocks: Vec::new(),
             text: String::new(),
@@ -227,7 +233,7 @@ impl<'a> Page<'a> {
         {
             self.blocks.pop();
             self.break_line();
-            if self.nodes[block].is_any(&["p", "blockquote", "table", "ul", "ol"]) {
+            if matches!(self.nodes[block].tag, Tag::P | Tag::Blockquote | Tag::Table | Tag::List) {
                 self.blank();
             }
         }
@@ -241,14 +247,14 @@ impl<'a> Page<'a> {
         let node = &self.nodes[at];
         if node.block {
             self.break_line();
-            if node.is_any(&["p", "blockquote", "table"]) {
+            if matches!(node.tag, Tag::P | Tag::Blockquote | Tag::Table) {
                 self.blank();
             }
             self.blocks.push(at);
-        } else if node.is_any(&["td", "th"]) {
+        } else if node.tag == Tag::Cell {
             self.text.push(' ');
         }
-        if !node.source.contains('=') && !node.is("blockquote") {
+        if node.source.len() < node.name.len() + 6 && node.tag != Tag::Blockquote {
             return;
         }
         let named = names(node);
@@ -269,7 +275,7 @@ impl<'a> Page<'a> {
 
     fn region(&mut self, at: usize, named: &[Cow<'_, str>]) -> Option<RegionKind> {
         let node = &self.nodes[at];
-        if node.is("blockquote") {
+        if node.tag == Tag::Blockquote {
             return self.blockquote(node, named);
         }
         let answers =
@@ -339,7 +345,7 @@ impl<'a> Page<'a> {
 
     fn add_text(&mut self, at: usize) {
         let node = &self.nodes[at];
-        self.current.push((at, self.text.len()));
+        self.leaf(at);
         if node.source.trim().is_empty() && !node.kept {
             self.text.push(' ');
             return;
@@ -358,20 +364,25 @@ impl<'a> Page<'a> {
             self.break_line();
             self.rest_follows = true;
         }
-        self.current.push((at, self.text.len()));
-        if node.is("br") {
+        if node.tag == Tag::Hr {
             self.break_line();
-        } else if node.is("hr") {
-            self.current.pop();
+        }
+        self.leaf(at);
+        if node.tag == Tag::Br {
             self.break_line();
-            self.current.push((at, self.text.len()));
+        } else if node.tag == Tag::Hr {
             self.text.push_str("__________");
             self.set_mark();
             self.break_line();
-        } else if node.is("img") && !is_pixel(node) {
+        } else if node.tag == Tag::Img && !is_pixel(node) {
             self.set_mark();
             self.text.push('\u{fffc}');
         }
+    }
+
+    fn leaf(&mut self, at: usize) {
+        self.leaves.push(at);
+        self.current.push(self.text.len());
     }
 
     fn set_mark(&mut self) {
@@ -394,37 +405,39 @@ impl<'a> Page<'a> {
             self.text.clear();
             return;
         }
-        let text = std::mem::take(&mut self.text);
-        let mut leaves: Vec<(usize, usize)> = std::mem::take(&mut self.current);
-        let body = one_line(&text);
-        if let Some(at) = attribution::within(&body) {
+        let body = one_line(&self.text);
+        let all = self.leaves.len();
+        match attribution::within(&body) {
             // The writer's last words share the line: it is cut where an element begins, or else stays whole.
-            let cut = leaves.iter().position(|(_, from)| one_line(&text[..*from]).len() == at && at > 0);
-            if let Some(cut) = cut {
-                let below = leaves.split_off(cut);
-                self.line(&body[..at], leaves, false);
-                self.line(&body[at..], below, false);
-            } else {
-                self.line(&body, leaves, true);
+            Some(at) => {
+                let begins = |from: &usize| one_line(&self.text[..*from]).len() == at && at > 0;
+                if let Some(cut) = self.current.iter().position(begins) {
+                    self.line(body[..at].to_owned(), all - self.current.len() + cut, false);
+                    self.line(body[at..].to_owned(), all, false);
+                } else {
+                    self.line(body, all, true);
+                }
             }
-            self.mark = Mark::None;
-            return;
+            None => self.line(body, all, false),
         }
-        self.line(&body, leaves, false);
+        self.text.clear();
+        self.current.clear();
         self.mark = Mark::None;
     }
 
-    fn line(&mut self, body: &str, leaves: Vec<(usize, usize)>, shared: bool) {
+    /// Adds a line whose leaves end at `end`.
+    fn line(&mut self, body: String, end: usize, shared: bool) {
         let filled = !body.is_empty();
         if filled && self.mark == Mark::Quote {
-            self.note_forward(body);
+            self.note_forward(&body);
         }
         let mark = if filled { self.mark } else { Mark::None };
         // Plain text that was put into HTML keeps its quote marks.
-        let (depth, body) = line::marks(body);
-        let body = Cow::Owned(body.to_owned());
+        let (depth, bare) = line::marks(&body);
+        let bare = (bare.len() < body.len()).then(|| bare.to_owned());
+        let body = Cow::Owned(bare.unwrap_or(body));
         self.lines.push(Line { body, mark, depth, shared, ..Line::default() });
-        self.leaves.push(leaves.into_iter().map(|(leaf, _)| leaf).collect());
+        self.ends.push(end);
     }
 
     /// A forwarded message in an answer's frame holds everything up to the frame's end.
@@ -441,15 +454,22 @@ impl<'a> Page<'a> {
     fn blank(&mut self) {
         if self.lines.last().is_some_and(|line| !line.is_blank()) {
             self.lines.push(Line::default());
-            self.leaves.push(Vec::new());
+            self.ends.push(self.leaves.len());
         }
     }
 }
 
 /// White space folded, invisible marks at the ends gone.
 fn one_line(text: &str) -> String {
-    let words: Vec<&str> = text.split_whitespace().collect();
-    trim(&words.join(" ")).to_owned()
+    let mut line = String::with_capacity(text.len());
+    for word in text.split_whitespace() {
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    let bare = trim(&line);
+    if bare.len() == line.len() { line } else { bare.to_owned() }
 }
 
 /// Words of the element's class, id and name, lower case, without the prefix of mail shown within mail.
@@ -482,13 +502,19 @@ fn is_named(name: &str, known: &str) -> bool {
 }
 
 fn any_says(named: &[Cow<'_, str>], wanted: Says) -> bool {
+    if named.is_empty() {
+        return false;
+    }
     let lists: [(Says, &[&str]); 3] = [(Says::Quote, &QUOTES), (Says::Rest, &RESTS), (Says::Signature, &SIGNATURES)];
     let listed =
         |name: &str| lists.iter().any(|(says, list)| *says == wanted && list.iter().any(|known| is_named(name, known)));
     // Only some names stand for a whole family.
     let family =
         |name: &str| ["ydp", "yahoo_quoted_", "outlookmessageheader"].iter().any(|start| name.starts_with(start));
-    named.iter().any(|name| KNOWN.get(name) == Some(wanted) || family(name) && listed(name))
+    // And what a program calls a signature is one, whatever its own name before it.
+    let signs =
+        |name: &str| wanted == Says::Signature && (name.ends_with("-signature") || name.ends_with("_signature"));
+    named.iter().any(|name| KNOWN.get(name) == Some(wanted) || family(name) && listed(name) || signs(name))
 }
 
 /// Does the quote begin with this element, to reach to the end?
@@ -497,12 +523,17 @@ fn begins_rest(nodes: &[Node<'_>], at: usize, named: &[Cow<'_, str>], text_at: &
     if any_says(named, Says::Rest) {
         return true;
     }
-    let Some(style) = node.is("div").then(|| node.attribute("style")).flatten() else { return false };
+    // "From:" and the like are what it begins with.
+    let first = text_at[at + 1];
+    let labelled = || first < node.end && nodes[first].source.contains([':', '\u{ff1a}']);
+    if node.tag != Tag::Div || !labelled() {
+        return false;
+    }
+    let Some(style) = node.attribute("style") else { return false };
     let style: String =
         style.chars().take(400).filter(|letter| !letter.is_whitespace()).collect::<String>().to_ascii_lowercase();
     let ruled = style.contains("border-top:solid") || style.contains("border-top:") && style.contains("1.0pt");
-    let first = text_at[at + 1];
-    ruled && style.contains("padding:3") && first < node.end && nodes[first].source.contains([':', '\u{ff1a}'])
+    ruled && style.contains("padding:3")
 }
 
 /// An image nobody sees.

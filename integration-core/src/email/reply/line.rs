@@ -36,6 +36,7 @@ pub(super) struct Line<'a> {
     /// The writer's words and an attribution stand in it and cannot be parted.
     pub(super) shared: bool,
     pub(super) looks: OnceCell<Looks>,
+    pub(super) wrote: OnceCell<bool>,
     pub(super) ends: OnceCell<Ends>,
 }
 
@@ -96,6 +97,11 @@ impl<'a> Line<'a> {
     /// An attribution may end with it.
     pub(super) fn may_attribute(&self) -> bool {
         self.looks().attributes
+    }
+
+    /// It holds a word for "wrote".
+    pub(super) fn says_wrote(&self) -> bool {
+        *self.wrote.get_or_init(|| super::attribution::wrote(&self.body))
     }
 
     /// An `@` is in it.
@@ -161,7 +167,11 @@ pub(super) fn trim(text: &str) -> &str {
     {
         return text;
     }
-    text.trim_matches(|letter: char| letter.is_whitespace() || invisible(letter))
+    let bare = text.trim_matches([' ', '\t', '\n', '\u{b}', '\u{c}', '\r']);
+    if bare.is_ascii() {
+        return bare;
+    }
+    bare.trim_matches(|letter: char| letter.is_whitespace() || invisible(letter))
 }
 
 pub(super) fn invisible(letter: char) -> bool {
@@ -256,7 +266,16 @@ pub(super) fn has_phone(text: &str) -> bool {
 }
 
 pub(super) fn words(text: &str) -> usize {
-    text.split_whitespace().count()
+    if !text.is_ascii() {
+        return text.split_whitespace().count();
+    }
+    let (mut count, mut apart) = (0, true);
+    for &byte in text.as_bytes() {
+        let blank = matches!(byte, b' ' | 9..=13);
+        count += usize::from(apart && !blank);
+        apart = blank;
+    }
+    count
 }
 
 /// Is this a sentence rather than a line of a business card?
@@ -270,6 +289,10 @@ pub(in crate::email) fn is_prose(text: &str) -> bool {
         return true;
     }
     let count = words(text);
+    // Whatever else is in the line.
+    if count > 14 || count < 5 && wide <= 6 {
+        return count > 14;
+    }
     if count <= 3 || has_address(text) || text.contains(['|', '\u{2022}', '\u{b7}']) || has_phone(text) {
         return count > 14;
     }

@@ -2,11 +2,8 @@
 
 use std::sync::LazyLock;
 
-use super::{
-    line::folded,
-    table::{Table, alone},
-    words,
-};
+use super::{line::folded, words};
+use crate::email::table::{Table, alone};
 
 static BEGINNINGS: LazyLock<Table<()>> = LazyLock::new(|| Table::of_beginnings(alone(words::SENT_FROM)));
 static ENDS: LazyLock<Table<()>> = LazyLock::new(|| Table::of_ends(alone(words::SENT_FROM_ENDS)));
@@ -34,8 +31,11 @@ fn frames(letter: char) -> bool {
 
 /// A look at the edges of a line, before it is folded.
 fn may_be(body: &str) -> bool {
-    let text =
-        body[..body.floor_char_boundary(200)].trim_matches(|letter: char| letter.is_whitespace() || frames(letter));
+    let text = &body[..body.floor_char_boundary(200)];
+    let framed = |byte: Option<&u8>| byte.is_some_and(|byte| !byte.is_ascii_alphanumeric());
+    let framed = framed(text.as_bytes().first()) || framed(text.as_bytes().last());
+    let frame = |letter: char| letter.is_whitespace() || frames(letter);
+    let text = if framed { text.trim_matches(frame) } else { text };
     BEGINNINGS.may_begin(text) || ENDS.may_end(text)
 }
 

@@ -175,8 +175,17 @@ impl<'a, 'b> Pass<'a, 'b> {
         if !self.quote_seen {
             self.quote_seen = true;
             self.introduction = self.introduced_within(at);
+            self.rule_above(at);
         }
         at + 1
+    }
+
+    /// A long stroke right on top of a quote is its program's.
+    fn rule_above(&mut self, at: usize) {
+        let Some(above) = at.checked_sub(1) else { return };
+        if self.classes[above] == Class::New && self.lines[above].is_rule() && self.lines[above].body.starts_with('_') {
+            self.classes[above] = Class::Quoted;
+        }
     }
 
     /// A marked quote may begin with the lines that introduce it.

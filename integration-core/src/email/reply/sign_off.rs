@@ -6,15 +6,16 @@ use std::sync::LazyLock;
 
 use super::{
     line::{Line, folded, has_address, has_link, has_phone, is_name, is_prose, words},
-    mobile,
-    table::{Table, alone},
-    words as tables,
+    mobile, words as tables,
 };
+use crate::email::table::{Table, alone};
 
 /// How many lines with text are looked at.
 const MAX_LINES: usize = 40;
 /// How many a signature after a closing formula may have.
 const MAX_CARD: usize = 18;
+/// How many one below nothing but a rule may have.
+const MAX_RULED: usize = 4;
 /// Shorter paragraphs disclaim nothing.
 const DISCLAIMER_BYTES: usize = 60;
 
@@ -55,7 +56,7 @@ impl Tail<'_, '_> {
     }
 
     /// Lines with text after the `count` last ones' first, in reading order.
-    fn below(&self, count: usize) -> impl Iterator<Item = &str> {
+    fn below(&self, count: usize) -> impl Iterator<Item = &str> + Clone {
         self.filled[..count].iter().rev().map(|&at| self.body(at))
     }
 
@@ -161,13 +162,16 @@ impl Tail<'_, '_> {
         (!item && (!name.starts_with(' ') || apart)).then_some(last)
     }
 
-    /// What mailing lists put below a rule.
+    /// What mailing lists, and some programs a writer's card, put below a rule.
     fn footer(&self) -> Option<usize> {
         for (count, &at) in self.filled.iter().enumerate().take(13) {
             let body = self.body(at);
             let ruled = body.len() >= 2 && body.chars().all(|letter| letter == '_') || super::line::rule(body);
             if !ruled || !self.words_above(at) || count == 0 {
                 continue;
+            }
+            if count <= MAX_RULED && is_card(self.below(count)) && self.below(count).any(is_contact) {
+                return Some(at);
             }
             let text: Vec<&str> = self.below(count).collect();
             let text = folded(&text.join("\n"), 4_000);
@@ -255,6 +259,11 @@ pub(super) fn closing(body: &str) -> Option<Closing> {
     if THANKS.get(bare).is_some() {
         return Some(Closing::Thanks);
     }
+    // In two languages at once.
+    let both = bare.split(['/', '|', '\u{2013}']).all(|formula| FORMULAS.get(formula.trim()).is_some());
+    if both {
+        return Some(Closing::Alone);
+    }
     let named = FORMULAS.beginnings_of(&text).any(|formula| {
         let at = formula.len();
         text[at..].starts_with([',', ' ', '.', '!'])
@@ -294,12 +303,18 @@ fn disclaims(paragraph: &str) -> bool {
 
 /// A look at the paragraph's words, before it is folded.
 fn may_disclaim(paragraph: &str) -> bool {
-    let (bytes, table) = (paragraph.as_bytes(), &*DISCLAIMER);
-    let begins = |at: &usize| {
-        let apart = at.checked_sub(1).is_none_or(|before| !bytes[before].is_ascii_alphanumeric());
-        apart && (!bytes[*at].is_ascii() || table.may_begin(&paragraph[*at..]))
-    };
-    (0..bytes.len()).filter(begins).take(2).count() > 1
+    let table = &*DISCLAIMER;
+    let (mut hits, mut apart) = (0, true);
+    for (at, letter) in paragraph.char_indices() {
+        if apart && letter > ' ' {
+            hits += usize::from(table.may_begin(&paragraph[at..]));
+            if hits > 1 {
+                return true;
+            }
+        }
+        apart = !letter.is_alphanumeric();
+    }
+    false
 }
 
 /// Are these lines nothing but a signature: short, and few or with contact details?

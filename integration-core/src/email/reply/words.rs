@@ -10,6 +10,8 @@ pub(super) const WROTE: &[&str] = &[
     "написало", "пишет", "писал", "писала", "написав", "пише", "έγραψε", "έγραψαν", "napisao", "написа", "rašė", "parašė",
     "rakstīja", "kirjutas", "escriure", "skrifaði", "viết", "menulis", "escribiu", "كتب", "כתב", "כתבה", "نوشت", "लिखा",
     "píše", "пісаў", "напісаў",
+    // "Quoting …:", as some programs have it.
+    "quoting", "zitat", "citando", "citerar",
 ];
 
 /// "wrote" in writing without spaces between words.
@@ -243,17 +245,18 @@ pub(super) const SENT_FROM: &[&str] = &[
     "gesendet via", "von meinem", "von meiner", "mit meinem", "envoyé de", "envoyé depuis", "envoyé à partir", "envoyé avec", "envoyé par",
     "envoyé via", "envoyé sans fil", "enviado desde", "enviado do", "enviado da", "enviado de", "enviado a partir", "enviado con",
     "enviado com", "enviado via", "enviado por", "enviado pelo", "enviat des", "inviato da", "inviato dal", "inviato con",
-    "verzonden vanaf", "verzonden met", "verzonden via", "verstuurd vanaf", "verstuurd met", "verstuurd vanuit", "skickat från",
+    "verzonden vanaf", "verzonden vanuit", "verzonden met", "verzonden via", "verstuurd vanaf", "verstuurd met", "verstuurd vanuit", "skickat från",
     "skickat med", "sendt fra", "sendt med", "sendt via", "lähetetty", "wysłane z", "wysłano z", "wysłane przy", "odesláno z",
     "odesláno pomocí", "odoslané z", "küldve", "elküldve", "trimis de pe", "trimis din", "отправлено с", "отправлено из", "отправлено через",
-    "надіслано з", "надіслано із", "στάλθηκε από", "נשלח מה", "נשלח מ", "أرسلت من", "أُرسلت من", "được gửi từ", "dikirim dari", "发自",
-    "來自", "来自", "從我的", "从我的", "나의", "내", "poslano s", "poslano iz", "poslano sa", "saadetud", "изпратено от", "išsiųsta iš",
+    "надіслано з", "надіслано із", "відправлено з", "στάλθηκε από", "נשלח מה", "נשלח מ", "أرسلت من", "أُرسلت من", "được gửi từ", "dikirim dari", "发自", "發自", "ส่งจาก",
+    "來自", "来自", "從我的", "从我的", "나의", "내", "poslano s", "poslano z", "poslano iz", "poslano sa", "saadetud", "изпратено от", "išsiųsta iš",
     "outlook für", "outlook pour", "get outlook", "holen sie sich outlook", "laden sie outlook", "télécharger outlook",
     "télécharge outlook", "obtenir outlook", "obtenez outlook", "obtener outlook", "descargar outlook", "obter o outlook",
     "obter outlook", "baixar o outlook", "scarica outlook", "ottieni outlook", "download outlook", "hämta outlook", "hent outlook",
     "skaff deg outlook", "hanki outlook", "pobierz outlook", "pobierz aplikację outlook", "získat outlook", "získať outlook",
     "outlook letöltése", "az outlook beszerzése", "obțineți outlook", "загрузить outlook", "скачать outlook", "получите outlook",
-    "завантажити outlook", "获取 outlook", "下载 outlook", "取得 outlook", "下載 outlook", "outlook for", "outlook voor", "outlook per",
+    "завантажити outlook", "获取 outlook", "下载 outlook", "取得 outlook", "下載 outlook", "baixe o outlook", "pobierz program outlook", "skaffa outlook",
+    "last ned outlook", "получить outlook", "获取适用于", "取得 ios", "取得 android", "získejte outlook", "λήψη του outlook", "outlook for", "outlook voor", "outlook per",
     "yahoo mail: search, organize, conquer", "provenance : courrier", "diese nachricht wurde von mein", "this message was sent from my",
     "app. sent from", "please excuse", "excuse typos", "sorry for any typos", "typed on", "typos courtesy",
 ];
@@ -262,6 +265,7 @@ pub(super) const SENT_FROM: &[&str] = &[
 pub(super) const SENT_FROM_ENDS: &[&str] = &[
     "gesendet", "から送信", "から送信しました", "から送信されました", "에서 보냄", "에서 전송됨", "에서 전송", "gönderildi", "傳送", "发送", "寄出", "küldve",
     "lähetetty", "outlook beziehen", "herunterladen", "indirin", "を入手", "下载 outlook", "letöltése", "verzonden", "verstuurd", "downloaden",
+    "outlook 다운로드", "outlook'u edinin", "发出",
 ];
 
 /// Devices and programs that a line of that kind names.

@@ -3,8 +3,13 @@
 //! They agree in three things: who sends them, a sentence that announces what failed, and below it the addresses, each
 //! on a line of its own with the explanation after it. What is returned of the message follows and is not searched.
 
+use std::sync::LazyLock;
+
 use super::{Bounce, reason::Numbers, recipients, record};
-use crate::email::types::Message;
+use crate::email::{
+    table::{Table, alone},
+    types::Message,
+};
 
 /// What is read of a report, in bytes.
 const MAX_TEXT: usize = 256 * 1024;
@@ -49,7 +54,8 @@ fn is_report(message: &Message, text: &str) -> bool {
     }
     let subject = message.subject.to_lowercase();
     // Most subjects have none of the stems that all of them have.
-    let said = STEMS.iter().any(|stem| subject.contains(stem)) && SUBJECTS.iter().any(|known| subject.contains(known));
+    let stemmed = |(at, _)| STEMMED.beginnings_of(&subject[at..]).next().is_some();
+    let said = subject.char_indices().any(stemmed) && SUBJECTS.iter().any(|known| subject.contains(known));
     // Asked of few messages only.
     let announced = || {
         let start = text[..text.floor_char_boundary(4 * 1024)].to_lowercase();
@@ -70,6 +76,8 @@ fn is_report(message: &Message, text: &str) -> bool {
         (false, false) => false,
     }
 }
+
+static STEMMED: LazyLock<Table<()>> = LazyLock::new(|| Table::of_beginnings(alone(&STEMS)));
 
 const STEMS: [&str; 15] = [
     "deliver",

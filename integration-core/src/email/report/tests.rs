@@ -1,3 +1,4 @@
+mod hostile;
 mod prose;
 
 use super::*;

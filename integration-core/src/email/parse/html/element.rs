@@ -1,5 +1,9 @@
 //! Tags and the elements that matter.
 
+use std::sync::LazyLock;
+
+use crate::email::table::Table;
+
 /// What shapes plain text; everything else is [`Element::Other`], and its text stays.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Element {
@@ -26,6 +30,8 @@ pub(super) enum Element {
     /// It has no content.
     Void,
 }
+
+static ELEMENTS: LazyLock<Table<Element>> = LazyLock::new(|| Table::of_beginnings(NAMES.iter().copied()));
 
 const NAMES: &[(&str, Element)] = &[
     ("address", Element::Block),
@@ -89,12 +95,7 @@ const NAMES: &[(&str, Element)] = &[
 
 impl Element {
     fn named(name: &str) -> Self {
-        let mut lower = [0_u8; 10];
-        let Some(lower) = lower.get_mut(..name.len()) else { return Self::Other };
-        lower.copy_from_slice(name.as_bytes());
-        lower.make_ascii_lowercase();
-        let found = NAMES.binary_search_by(|(known, _)| known.as_bytes().cmp(lower));
-        found.map_or(Self::Other, |at| NAMES[at].1)
+        ELEMENTS.named(name).unwrap_or(Self::Other)
     }
 
     pub(super) fn is_silent(self) -> bool {

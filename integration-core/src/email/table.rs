@@ -2,7 +2,7 @@
 
 /// Texts, each with what it stands for, in buckets by their first (or last) two bytes.
 #[derive(Debug)]
-pub(super) struct Table<T> {
+pub(in crate::email) struct Table<T> {
     entries: Vec<(&'static str, T)>,
     /// Where each bucket begins.
     starts: [u16; BUCKETS + 1],
@@ -32,12 +32,12 @@ impl Edge {
 
 impl<T: Copy> Table<T> {
     /// For looking up what a text begins with, or is; the table's order is kept.
-    pub(super) fn of_beginnings(words: impl IntoIterator<Item = (&'static str, T)>) -> Self {
+    pub(in crate::email) fn of_beginnings(words: impl IntoIterator<Item = (&'static str, T)>) -> Self {
         Self::new(words.into_iter().collect(), Edge::Beginning)
     }
 
     /// For looking up what a text ends with.
-    pub(super) fn of_ends(words: impl IntoIterator<Item = (&'static str, T)>) -> Self {
+    pub(in crate::email) fn of_ends(words: impl IntoIterator<Item = (&'static str, T)>) -> Self {
         Self::new(words.into_iter().collect(), Edge::End)
     }
 
@@ -59,36 +59,36 @@ impl<T: Copy> Table<T> {
     }
 
     /// May the text begin with a word of the table once it is folded? A quick look, never wrong with a no.
-    pub(super) fn may_begin(&self, text: &str) -> bool {
+    pub(in crate::email) fn may_begin(&self, text: &str) -> bool {
         let bytes = text.as_bytes();
         bytes.iter().take(2).any(|byte| !byte.is_ascii())
             || self.bucket(text).iter().any(|(word, _)| may_match(word.bytes(), bytes.iter().copied()))
     }
 
     /// The same of its end.
-    pub(super) fn may_end(&self, text: &str) -> bool {
+    pub(in crate::email) fn may_end(&self, text: &str) -> bool {
         let bytes = text.as_bytes();
         bytes.iter().rev().take(2).any(|byte| !byte.is_ascii())
             || self.bucket(text).iter().any(|(word, _)| may_match(word.bytes().rev(), bytes.iter().rev().copied()))
     }
 
     /// What the text stands for, if it is in the table.
-    pub(super) fn get(&self, text: &str) -> Option<T> {
+    pub(in crate::email) fn get(&self, text: &str) -> Option<T> {
         self.bucket(text).iter().find(|(word, _)| *word == text).map(|(_, value)| *value)
     }
 
-    /// Is the name in the table, in whatever case?
-    pub(super) fn holds_name(&self, name: &str) -> bool {
-        self.bucket(name).iter().any(|(word, _)| word.eq_ignore_ascii_case(name))
+    /// What the name stands for, in whatever case it is written.
+    pub(in crate::email) fn named(&self, name: &str) -> Option<T> {
+        self.bucket(name).iter().find(|(word, _)| word.eq_ignore_ascii_case(name)).map(|(_, value)| *value)
     }
 
     /// The words of at least two bytes that the text begins with.
-    pub(super) fn beginnings_of<'a>(&'a self, text: &'a str) -> impl Iterator<Item = &'static str> + 'a {
+    pub(in crate::email) fn beginnings_of<'a>(&'a self, text: &'a str) -> impl Iterator<Item = &'static str> + 'a {
         self.bucket(text).iter().map(|(word, _)| *word).filter(move |word| text.starts_with(word))
     }
 
     /// Does the text end with a word of the table, of at least two bytes?
-    pub(super) fn ends(&self, text: &str) -> bool {
+    pub(in crate::email) fn ends(&self, text: &str) -> bool {
         self.bucket(text).iter().any(|(word, _)| text.ends_with(word))
     }
 }
@@ -99,7 +99,8 @@ fn may_match(word: impl Iterator<Item = u8>, mut text: impl Iterator<Item = u8>)
     for wanted in word {
         let Some(found) = text.next() else { return false };
         if found.to_ascii_lowercase() != wanted || !wanted.is_ascii() {
-            let folds = !wanted.is_ascii() || !found.is_ascii() || found == b'`' || found < b' ';
+            // Plain letters fold to plain letters.
+            let folds = !found.is_ascii() || found == b'`' || found < b' ';
             let blanks = found == b' ' && last == b' ';
             return folds || blanks;
         }
@@ -109,7 +110,7 @@ fn may_match(word: impl Iterator<Item = u8>, mut text: impl Iterator<Item = u8>)
 }
 
 /// The words by themselves.
-pub(super) fn alone(words: &[&'static str]) -> impl Iterator<Item = (&'static str, ())> {
+pub(in crate::email) fn alone(words: &[&'static str]) -> impl Iterator<Item = (&'static str, ())> {
     words.iter().map(|word| (*word, ()))
 }
 
@@ -125,6 +126,7 @@ mod tests {
         assert_eq!(beginnings.beginnings_of("發自我").collect::<Vec<_>>(), ["發自"]);
         assert_eq!((beginnings.get("t"), beginnings.get("vo"), beginnings.get("")), (Some(()), None, None));
         assert!(!beginnings.may_begin("Vor") && beginnings.may_begin("VON"));
+        assert!(!Table::of_beginnings(alone(&["véra"])).may_begin("vera"));
         let ends = Table::of_ends(alone(&words));
         assert!(ends.ends("hier 發自") && ends.ends("davon") && !ends.ends("vo"));
         assert!(ends.may_end("an meinem") && !ends.may_end("meine"));
