@@ -151,6 +151,9 @@ impl fmt::Debug for SignIn {
     }
 }
 
+/// A grant, and when it was renewed.
+type Renewed = (GrantKey, DateTime<Utc>);
+
 /// What all parts of sign-in share.
 pub(super) struct Engine {
     pub(super) parts: OAuthParts,
@@ -158,7 +161,7 @@ pub(super) struct Engine {
     pub(super) keys: KeyCache,
     slots: Mutex<HashMap<GrantKey, Arc<Slot>>>,
     /// The grants of each app that this process renewed last: two, so that one of them is another than any.
-    renewed: Mutex<HashMap<AppId, Vec<(GrantKey, DateTime<Utc>)>>>,
+    renewed: Mutex<HashMap<AppId, Vec<Renewed>>>,
 }
 
 impl Engine {

@@ -476,7 +476,8 @@ async fn a_lone_item_that_is_refused_for_good_ends_in_quarantine_with_its_reason
     rig.sync().await;
     let quarantined = rig.rows("quarantine").await;
     assert!(quarantined[0].1.contains("12 times: invalid_input"), "{quarantined:?}");
-    assert_eq!((rig.mailbox().fetches, rig.rows("pending").await.len()), (12, 0));
+    assert!(rig.rows("pending").await.is_empty());
+    assert_eq!(rig.mailbox().fetches, 12);
     rig.mailbox().refused.clear();
     rig.engine().replay().await.unwrap();
     rig.sync().await;
