@@ -40,9 +40,6 @@ pub(crate) const LARGEST_MESSAGE: usize = 36_700_160;
 const LARGEST_JSON_SEND: usize = 5_000_000;
 /// A message put into the mailbox may have 150 MiB, as base64 a third more.
 const LARGEST_ANSWER: usize = 210 * 1024 * 1024;
-/// What watching a mailbox costs, and to stop it; the same in all presets.
-const WATCH_UNITS: u32 = 100;
-const STOP_UNITS: u32 = 50;
 /// Google compresses only for user agents that say `gzip`, beside `Accept-Encoding`.
 const AGENT: &str = concat!("integration-google/", env!("CARGO_PKG_VERSION"), " (gzip)");
 
@@ -202,13 +199,13 @@ impl Client {
     /// Has the mailbox's changes told to a topic; the same topic again prolongs that.
     pub(crate) fn watch(&self, topic: &str) -> Result<Call> {
         let body = serde_json::json!({ "topicName": topic }).to_string();
-        let (url, cost) = (self.me(&["watch"], &Vec::new())?, Cost::units(WATCH_UNITS));
+        let (url, cost) = (self.me(&["watch"], &Vec::new())?, Cost::units(self.costs.watch));
         post(operation::WATCH, &url, "application/json", body, cost, Repeat::Safe)
     }
 
     /// Ends that.
     pub(crate) fn stop(&self) -> Result<Call> {
-        let (url, cost) = (self.me(&["stop"], &Vec::new())?, Cost::units(STOP_UNITS));
+        let (url, cost) = (self.me(&["stop"], &Vec::new())?, Cost::units(self.costs.stop));
         post(operation::STOP, &url, "application/json", Bytes::new(), cost, Repeat::Safe)
     }
 

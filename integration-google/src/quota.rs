@@ -168,6 +168,10 @@ pub struct GmailCosts {
     pub messages_modify: u32,
     /// `messages.send`.
     pub messages_send: u32,
+    /// `users.stop`.
+    pub stop: u32,
+    /// `users.watch`.
+    pub watch: u32,
 }
 
 impl GmailCosts {
@@ -181,13 +185,15 @@ impl GmailCosts {
         messages_list: 5,
         messages_modify: 5,
         messages_send: 100,
+        stop: 50,
+        watch: 100,
     };
     /// Until then.
     pub const GMAIL_CLASSIC: Self = Self { attachments_get: 5, messages_get: 5, ..Self::GMAIL_2026 };
 
     /// (method as Google names it, units), for documentation.
     #[must_use]
-    pub const fn rows(&self) -> [(&'static str, u32); 8] {
+    pub const fn rows(&self) -> [(&'static str, u32); 10] {
         [
             ("users.getProfile", self.get_profile),
             ("users.history.list", self.history_list),
@@ -197,6 +203,8 @@ impl GmailCosts {
             ("users.messages.list", self.messages_list),
             ("users.messages.modify", self.messages_modify),
             ("users.messages.send", self.messages_send),
+            ("users.stop", self.stop),
+            ("users.watch", self.watch),
         ]
     }
 }

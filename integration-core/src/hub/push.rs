@@ -96,13 +96,19 @@ impl Hub {
     /// Ends the subscription of a connection, if it has one. Safe to repeat.
     ///
     /// # Errors
-    /// As [`PushSource::unsubscribe`] and [`Hub::push`]; `Store`.
+    /// As [`PushSource::unsubscribe`] and [`Hub::push`]; `Conflict` while another worker subscribes the connection; `Store`.
     pub async fn unsubscribe(&self, tenant: &TenantId, id: &ConnectionId) -> Result<()> {
-        let Some(row) = self.subscription_row(tenant, id).await? else { return Ok(()) };
-        if let Some(subscription) = &row.subscription {
-            self.push(tenant, id).await?.unsubscribe(subscription).await?;
+        if self.subscription_row(tenant, id).await?.is_none() {
+            return Ok(());
         }
-        self.write(&[StateWrite::delete(tenant, SUBSCRIPTIONS, place(id))]).await
+        self.alone(tenant, id, async {
+            let row = self.subscription_row(tenant, id).await?;
+            if let Some(subscription) = row.and_then(|row| row.subscription) {
+                self.push(tenant, id).await?.unsubscribe(&subscription).await?;
+            }
+            self.write(&[StateWrite::delete(tenant, SUBSCRIPTIONS, place(id))]).await
+        })
+        .await
     }
 
     /// The subscription of a connection, if it has one.

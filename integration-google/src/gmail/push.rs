@@ -40,8 +40,8 @@ impl GmailPush {
             return Err(refusal.with_operation(operation::WATCH));
         };
         match self.session.send(self.client.watch(topic)?).await {
-            // Another topic has the mailbox's only watch: it is replaced. What else is refused is refused again.
-            Err(error) if error.kind() == ErrorKind::InvalidInput => {
+            // Another topic has the mailbox's only watch: it is replaced.
+            Err(error) if error.kind() == ErrorKind::Conflict => {
                 self.session.send(self.client.stop()?).await?;
                 self.session.send(self.client.watch(topic)?).await
             }

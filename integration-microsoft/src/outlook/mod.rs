@@ -1,7 +1,8 @@
 //! Outlook as a mailbox provider, over Microsoft Graph.
 //! Source: <https://learn.microsoft.com/graph/api/resources/mail-api-overview>.
 //!
-//! A mailbox has folders, and a message lies in exactly one; it keeps its id when it moves ("immutable ids").
+//! A mailbox has folders, and a message lies in exactly one; it keeps its id when it moves ("immutable ids"). A folder below
+//! the deleted mail, the junk, the drafts or the sent mail makes the same of what lies in it; one below the inbox does not.
 //!
 //! # What Graph gives and what not
 //!

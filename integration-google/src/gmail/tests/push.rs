@@ -51,7 +51,7 @@ async fn a_watch_for_another_topic_is_replaced() {
     let (transport, push) = push([refused(), stopped(), watching(), refused(), stopped(), refused()]);
     let ask = ask(PushTarget::Topic(TOPIC.to_owned()));
     push.subscribe(&ask).await.unwrap();
-    assert_eq!(push.subscribe(&ask).await.unwrap_err().kind(), ErrorKind::InvalidInput, "once, not for ever");
+    assert_eq!(push.subscribe(&ask).await.unwrap_err().kind(), ErrorKind::Conflict, "once, not for ever");
     transport.finish();
 }
 

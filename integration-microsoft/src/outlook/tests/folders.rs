@@ -120,6 +120,28 @@ async fn a_folder_that_comes_late_may_be_one_with_a_name() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn folders_are_listed_once_with_their_meaning() {
+    let folder = |id: &str, name: &str| json!({ "id": id, "displayName": name });
+    let entries = vec![
+        folder("inbox-id", "Posteingang"),
+        folder("drafts-id", "Entwürfe"),
+        folder("p1", ""),
+        json!({ "id": "view", "displayName": "Unread", "@odata.type": "#microsoft.graph.mailSearchFolder" }),
+        folder("p1", "Projects"),
+    ];
+    let (transport, outlook) = fresh([names(), listing(entries, None)], Root::Own);
+    let all = outlook.folders().unwrap().list().await.unwrap();
+    let brief: Vec<_> = all.iter().map(|one| (one.id.as_str(), one.name.as_str(), one.role)).collect();
+    let expected = [
+        ("drafts-id", "Entwürfe", Some(Role::Drafts)),
+        ("inbox-id", "Posteingang", Some(Role::Inbox)),
+        ("p1", "Projects", None),
+    ];
+    assert_eq!(brief, expected);
+    transport.finish();
+}
+
+#[tokio::test(start_paused = true)]
 async fn of_a_mailbox_s_own_folders_only_those_with_a_name_have_a_role() {
     let entries = vec![folder("below", "trash-id"), folder("trash-id", "root")];
     let (_, outlook) = fresh([names(), listing(entries, None)], Root::Own);

@@ -8,7 +8,10 @@ use integration_core::{
     ids::ThreadId,
 };
 use integration_microsoft::OutlookQuota;
-use integration_testing::{SandboxSettings, microsoft::graph::Oddities};
+use integration_testing::{
+    SandboxSettings,
+    microsoft::graph::{GraphSettings, Oddities},
+};
 
 use super::world::World;
 
@@ -106,6 +109,86 @@ async fn a_folder_that_is_moved_below_the_drafts_is_followed_no_more_and_comes_b
     assert!(world.mailbox().move_folder("Deals", "archive"));
     world.follow().await;
     assert_eq!(world.timeline().await, (sorted([&a, &b]), BTreeMap::new()));
+}
+
+/// Numbers that are the same for a seed on every machine.
+struct Dice(u64);
+
+impl Dice {
+    fn pick<'a, T>(&mut self, of: &'a [T]) -> &'a T {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        &of[usize::try_from(self.0 >> 33).unwrap() % of.len()]
+    }
+}
+
+impl World {
+    /// What a folder is by the nearest one above it that has a name; `None`: gone from sight.
+    fn place(&self, folder: &str) -> Option<Vec<Role>> {
+        let folders = self.mailbox().folders();
+        let mut at = folders.iter().find(|one| one.id == folder);
+        while let Some(here) = at {
+            match here.well_known {
+                Some("deleteditems") => return Some(vec![Role::Trash]),
+                Some("junkemail") => return Some(vec![Role::Junk]),
+                Some("drafts") => return Some(vec![Role::Drafts]),
+                Some("inbox") => return Some((here.id == folder).then_some(Role::Inbox).into_iter().collect()),
+                Some("recoverableitemsdeletions") => return None,
+                _ => at = folders.iter().find(|one| one.id == here.parent_id),
+            }
+        }
+        Some(Vec::new())
+    }
+
+    /// One thing that an owner does.
+    fn step(&self, dice: &mut Dice, number: u64) -> String {
+        const OWN: [&str; 3] = ["Deals", "Old", "Deep"];
+        const ALL: [&str; 8] = ["Deals", "Old", "Deep", "inbox", "archive", "deleteditems", "junkemail", "drafts"];
+        let (folder, to, ids) = (*dice.pick(&OWN), *dice.pick(&ALL), self.mailbox().ids());
+        match *dice.pick(&[0, 0, 1, 2, 2, 2]) {
+            0 => {
+                let into = if to == "drafts" { "inbox" } else { to };
+                format!("{} arrives in {into}", self.deliver(number, into))
+            }
+            1 if !ids.is_empty() => {
+                let id = dice.pick(&ids);
+                format!("{id} to {to}: {}", self.mailbox().move_message(id, to, self.sandbox.now()))
+            }
+            _ => format!("folder {folder} to {to}: {}", self.mailbox().move_folder(folder, to)),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_is_moved_where_each_message_is_what_its_folder_makes_of_it() {
+    // More of them than a build has time for: with this set.
+    let mailboxes = std::env::var("INTEGRATION_SEQUENCES").map_or(5, |count| count.parse().unwrap());
+    for seed in 0..mailboxes {
+        let disorder = (seed % 3 > 0).then_some(seed);
+        let graph = GraphSettings { disorder, ..GraphSettings::default() };
+        let world = World::new(SandboxSettings { graph, ..SandboxSettings::default() }, OutlookQuota::Off).await;
+        for folder in ["Deals", "Old", "Deep"] {
+            world.mailbox().create_folder(folder, None);
+        }
+        let (mut dice, mut told) = (Dice(seed), Vec::new());
+        for number in 0..60 {
+            told.push(world.step(&mut dice, number));
+            if *dice.pick(&[true, false, false]) {
+                told.push("sync".to_owned());
+                world.follow().await;
+            }
+        }
+        world.follow().await;
+        let decisions = world.hub.decisions(&world.tenant, &world.connection.id).await.unwrap();
+        let store: BTreeMap<String, Vec<Role>> =
+            decisions.into_iter().map(|(id, decision)| (id, decision.summary.roles)).collect();
+        for id in world.mailbox().ids() {
+            let place = world.mailbox().message(&id).and_then(|message| world.place(&message.folder_id));
+            let known = store.get(&id);
+            // What was never anywhere but below the drafts is nobody's mail.
+            let unseen = known.is_none() && place == Some(vec![Role::Drafts]);
+            assert!(unseen || known == place.as_ref(), "{seed}: {id} is {known:?}, not {place:?}\n{}", told.join("\n"));
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]
