@@ -3,9 +3,9 @@
 mod bad_answers;
 mod conformance;
 mod folders;
-mod push;
 mod links;
 mod pages;
+mod push;
 mod quota;
 mod sending;
 mod sequences;
