@@ -23,7 +23,7 @@ use integration_testing::{Fault, FaultAction, GmailSettings, ORIGIN, Sandbox};
 
 use crate::{
     outbox::{Rig, key, plain},
-    service,
+    service::{self, Service},
     worker::{KEY, tenant},
     world::{self, Contacts, OWNER},
 };
@@ -82,7 +82,7 @@ impl Texts {
             .with_retention(retention)
             .build()
             .unwrap();
-        let connection = world::connect(&sandbox, &hub, &tenant()).await.id;
+        let connection = world::connect_at(Service::Google, &sandbox, &hub, &tenant()).await.id;
         let mut policy = MailPolicy::default();
         policy.keep = Keep::Full;
         hub.set_mail_policy(&tenant(), None, Some(&policy)).await.unwrap();

@@ -32,7 +32,7 @@ fn letter(number: u64) -> String {
 }
 
 impl World {
-    fn deliver(&self, number: u64, folder: &str) -> String {
+    fn deliver_into(&self, number: u64, folder: &str) -> String {
         self.mailbox().deliver(letter(number), self.sandbox.now(), folder)
     }
 
@@ -74,7 +74,8 @@ async fn a_folder_that_is_moved_to_the_deleted_mail_takes_what_is_in_it_and_belo
     let world = World::new(SandboxSettings::default(), OutlookQuota::Off).await;
     world.mailbox().create_folder("Deals", None);
     world.mailbox().create_folder("Old deals", Some("Deals"));
-    let (a, b, c) = (world.deliver(1, "Deals"), world.deliver(2, "Old deals"), world.deliver(3, "inbox"));
+    let (a, b, c) =
+        (world.deliver_into(1, "Deals"), world.deliver_into(2, "Old deals"), world.deliver_into(3, "inbox"));
     world.follow().await;
     let everything = sorted([&a, &b, &c]);
     assert_eq!(world.timeline().await.0, everything);
@@ -87,7 +88,7 @@ async fn a_folder_that_is_moved_to_the_deleted_mail_takes_what_is_in_it_and_belo
     assert_eq!(skipped, [(a.clone(), trash()), (b.clone(), trash())].into());
     assert_eq!(world.hub.activities(&world.tenant).await.unwrap().len(), 1);
     // What arrives there now is deleted mail too.
-    let d = world.deliver(4, "Old deals");
+    let d = world.deliver_into(4, "Old deals");
     world.follow().await;
     assert_eq!(world.timeline().await.1[&d], trash());
     assert!(world.mailbox().move_folder("Deals", "inbox"));
@@ -100,7 +101,7 @@ async fn a_folder_that_is_moved_to_the_deleted_mail_takes_what_is_in_it_and_belo
 async fn a_folder_that_is_moved_below_the_drafts_is_followed_no_more_and_comes_back_whole() {
     let world = World::new(SandboxSettings::default(), OutlookQuota::Off).await;
     world.mailbox().create_folder("Deals", None);
-    let (a, b) = (world.deliver(1, "Deals"), world.deliver(2, "inbox"));
+    let (a, b) = (world.deliver_into(1, "Deals"), world.deliver_into(2, "inbox"));
     world.follow().await;
     assert!(world.mailbox().move_folder("Deals", "drafts"));
     world.follow().await;
@@ -147,7 +148,7 @@ impl World {
         match *dice.pick(&[0, 0, 1, 2, 2, 2]) {
             0 => {
                 let into = if to == "drafts" { "inbox" } else { to };
-                format!("{} arrives in {into}", self.deliver(number, into))
+                format!("{} arrives in {into}", self.deliver_into(number, into))
             }
             1 if !ids.is_empty() => {
                 let id = dice.pick(&ids);
@@ -195,7 +196,7 @@ async fn whatever_is_moved_where_each_message_is_what_its_folder_makes_of_it() {
 async fn a_gateway_that_gives_up_on_large_pages_and_batches_loses_nothing_and_stops_nothing() {
     let world = World::new(SandboxSettings::default(), OutlookQuota::Off).await;
     for number in 0..150 {
-        world.deliver(number, "inbox");
+        world.deliver_into(number, "inbox");
     }
     let graph = world.sandbox.microsoft().graph();
     graph.change_oddities(|odd| *odd = Oddities { largest_page: Some(30), ..odd.clone() });
@@ -206,7 +207,7 @@ async fn a_gateway_that_gives_up_on_large_pages_and_batches_loses_nothing_and_st
     assert!(pages <= 30, "{pages} pages of six folders, of 25 messages each but for the first");
     graph.change_oddities(|odd| odd.largest_page = None);
     for number in 150..170 {
-        world.deliver(number, "inbox");
+        world.deliver_into(number, "inbox");
     }
     // The list of folders, a page, a batch: whatever comes next.
     for gives_up in 1..4 {
@@ -221,7 +222,7 @@ async fn a_gateway_that_gives_up_on_large_pages_and_batches_loses_nothing_and_st
 async fn answering_a_message_does_not_read_it() {
     let world = World::new(SandboxSettings::default(), OutlookQuota::Off).await;
     for read in [false, true] {
-        let id = world.deliver(u64::from(read), "inbox");
+        let id = world.deliver_into(u64::from(read), "inbox");
         if read {
             assert!(world.mailbox().mark_read(&id, world.sandbox.now()));
         }
