@@ -60,7 +60,7 @@ impl Trace {
     pub(crate) fn replay(&self) -> Arc<dyn Transport> {
         let mut exchanges: HashMap<_, VecDeque<_>> = HashMap::new();
         for exchange in self.exchanges() {
-            let asked = (exchange.target.clone(), exchange.asked.len());
+            let asked = Asked { target: exchange.target.clone(), length: exchange.asked.len() };
             exchanges.entry(asked).or_default().push_back(Arc::clone(exchange));
         }
         Arc::new(Replay { exchanges: Mutex::new(exchanges) })
@@ -143,14 +143,23 @@ fn again(exchange: &Exchange) -> http::Response<Body> {
 
 #[derive(Debug)]
 struct Replay {
-    /// By target and the length of what is asked. Partitions are asked at the same time, in no order of their own.
-    exchanges: Mutex<HashMap<(String, usize), VecDeque<Arc<Exchange>>>>,
+    /// Partitions are asked at the same time, in no order of their own.
+    exchanges: Mutex<HashMap<Asked, VecDeque<Arc<Exchange>>>>,
+}
+
+/// What tells requests apart.
+#[derive(Debug, Eq, Hash, PartialEq)]
+struct Asked {
+    target: String,
+    /// Of the body.
+    length: usize,
 }
 
 #[async_trait]
 impl Transport for Replay {
     async fn execute(&self, request: http::Request<Body>) -> Result<http::Response<Body>, TransportError> {
-        let asked = (target(&request), request.body().as_bytes().map_or(0, Bytes::len));
+        let length = request.body().as_bytes().map_or(0, Bytes::len);
+        let asked = Asked { target: target(&request), length };
         let exchange = self.exchanges.lock().unwrap().get_mut(&asked).and_then(VecDeque::pop_front);
         exchange.map(|exchange| again(&exchange)).ok_or_else(|| {
             let message = format!("not what was recorded: {}", target(&request));
