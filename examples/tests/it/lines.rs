@@ -94,7 +94,8 @@ fn a_reply_is_split_and_a_forwarded_message_named() {
         json!({ "text": "For you.\n\nBegin forwarded message:\n\nFrom: Ann <ann@acme.example>\nSubject: Pump\n\
                          Date: 4 May 2026 at 10:00\nTo: Bob <bob@baker.example>\n\nIt leaks." }),
     ];
-    let [text, html, forwarded] = answers("reply_split", &lines.map(|line| line.to_string())).try_into().unwrap();
+    let [text, html, forwarded]: [Value; 3] =
+        answers("reply_split", &lines.map(|line| line.to_string())).try_into().unwrap();
     assert_eq!((&text["new"], &text["forwarded"]), (&json!("Yes."), &Value::Null));
     assert_eq!(text["signature"], "Best regards,\nBob Baker\n+44 20 7946 0018");
     assert!(text["quoted"].as_str().unwrap().ends_with("> Really?"), "{text}");
@@ -110,7 +111,8 @@ fn a_raw_message_is_read_and_what_is_none_is_an_error_of_its_line() {
                Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nHello\r\n--b\r\n\
                Content-Type: application/pdf; name=a.pdf\r\nContent-Transfer-Encoding: base64\r\n\r\nYWJj\r\n--b--\r\n";
     let lines = [json!({ "raw_b64": STANDARD.encode(raw) }), json!({ "raw_b64": "!" }), json!({})];
-    let [read, broken, empty] = answers("mail_parse", &lines.map(|line| line.to_string())).try_into().unwrap();
+    let [read, broken, empty]: [Value; 3] =
+        answers("mail_parse", &lines.map(|line| line.to_string())).try_into().unwrap();
     let fields = [&read["subject"], &read["message_id"], &read["date"], &read["text"], &read["list"], &read["auto"]];
     assert_eq!(
         fields,

@@ -1,10 +1,12 @@
-//! What was asked, went over the wire and into the store, in order; and a transport that says it again.
+//! What went over the wire and into the store, in order; and a transport that says it again.
 
 use std::{
     any::Any,
-    collections::{HashMap, VecDeque},
     fmt,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use async_trait::async_trait;
@@ -12,9 +14,7 @@ use bytes::Bytes;
 use integration_core::{
     Result,
     http::{Body, Transport, TransportError, TransportErrorKind},
-    ids::{ItemKey, PartitionId},
     store::{CounterKey, LeaseGuard, StateQuery, StateRow, StateWrite, StoreTransaction, SyncStore},
-    sync::{Cursor, Window},
 };
 
 /// Larger than any answer.
@@ -30,20 +30,9 @@ pub(crate) struct Exchange {
     answer: http::Response<Bytes>,
 }
 
-/// What the engine asked the feed for.
-#[derive(Clone, Debug)]
-pub(crate) enum Ask {
-    Anchor(PartitionId),
-    Changes(PartitionId, Cursor),
-    Fetch(Vec<ItemKey>),
-    Partitions(Option<Cursor>),
-    Snapshot(PartitionId, Window, Option<Cursor>),
-}
-
 /// What happened next.
 #[derive(Debug)]
 pub(crate) enum Step {
-    Ask(Ask),
     Call(Arc<Exchange>),
     /// A transaction: its rows, and whether it took a number.
     Commit(Vec<StateWrite>, Vec<CounterKey>),
@@ -56,20 +45,16 @@ pub(crate) struct Trace {
 }
 
 impl Trace {
-    /// The same answers; to what is asked several times, in the same order.
+    /// The same answers in the same order.
     pub(crate) fn replay(&self) -> Arc<dyn Transport> {
-        let mut exchanges: HashMap<_, VecDeque<_>> = HashMap::new();
-        for exchange in self.exchanges() {
-            let asked = (exchange.target.clone(), exchange.asked.len());
-            exchanges.entry(asked).or_default().push_back(Arc::clone(exchange));
-        }
-        Arc::new(Replay { exchanges: Mutex::new(exchanges) })
+        let exchanges = self.exchanges().cloned().collect();
+        Arc::new(Replay { exchanges, next: AtomicUsize::new(0) })
     }
 
     fn exchanges(&self) -> impl Iterator<Item = &Arc<Exchange>> {
         self.steps.iter().filter_map(|step| match step {
             Step::Call(exchange) => Some(exchange),
-            Step::Ask(_) | Step::Commit(..) => None,
+            Step::Commit(..) => None,
         })
     }
 }
@@ -79,7 +64,7 @@ impl fmt::Display for Trace {
         let bytes: usize = self.exchanges().map(|exchange| exchange.answer.body().len()).sum();
         let commits = self.steps.iter().filter_map(|step| match step {
             Step::Commit(writes, _) => Some(writes.len()),
-            Step::Ask(_) | Step::Call(_) => None,
+            Step::Call(_) => None,
         });
         let (calls, transactions, rows) = (self.exchanges().count(), commits.clone().count(), commits.sum::<usize>());
         write!(f, "recorded: {calls} answers of {} MB, {rows} writes in {transactions} transactions", bytes / 1_000_000)
@@ -103,7 +88,7 @@ impl Recorder {
         Trace { steps: std::mem::take(&mut *self.0.lock().unwrap()) }
     }
 
-    pub(crate) fn write(&self, step: Step) {
+    fn write(&self, step: Step) {
         self.0.lock().unwrap().push(step);
     }
 }
@@ -143,16 +128,17 @@ fn again(exchange: &Exchange) -> http::Response<Body> {
 
 #[derive(Debug)]
 struct Replay {
-    /// By target and the length of what is asked. Partitions are asked at the same time, in no order of their own.
-    exchanges: Mutex<HashMap<(String, usize), VecDeque<Arc<Exchange>>>>,
+    exchanges: Vec<Arc<Exchange>>,
+    next: AtomicUsize,
 }
 
 #[async_trait]
 impl Transport for Replay {
     async fn execute(&self, request: http::Request<Body>) -> Result<http::Response<Body>, TransportError> {
-        let asked = (target(&request), request.body().as_bytes().map_or(0, Bytes::len));
-        let exchange = self.exchanges.lock().unwrap().get_mut(&asked).and_then(VecDeque::pop_front);
-        exchange.map(|exchange| again(&exchange)).ok_or_else(|| {
+        let exchange = self.exchanges.get(self.next.fetch_add(1, Ordering::Relaxed));
+        let asked = request.body().as_bytes().map_or(0, Bytes::len);
+        let same = |exchange: &&Arc<Exchange>| exchange.target == target(&request) && exchange.asked.len() == asked;
+        exchange.filter(same).map(|exchange| again(exchange)).ok_or_else(|| {
             let message = format!("not what was recorded: {}", target(&request));
             TransportError::new(TransportErrorKind::Request, message)
         })

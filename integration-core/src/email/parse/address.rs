@@ -38,7 +38,7 @@ pub fn addresses(header: &str) -> Vec<Address> {
 }
 
 /// The address of a line that is nothing but one, as most are: `Ann Archer <ann@acme.example>`, `"Ann" <…>`, or bare.
-fn alone(line: &str) -> Option<Address> {
+pub(super) fn alone(line: &str) -> Option<Address> {
     let Some((before, inside)) = line.split_once('<') else {
         return is_plain(line).then(|| Address::new(line));
     };

@@ -1,6 +1,7 @@
 mod charsets;
 mod repairs;
 mod seen;
+mod short;
 
 use std::{env, fs, path::PathBuf};
 
