@@ -1,6 +1,6 @@
 //! The floor: decode, convert, match, write; nothing is found out, looked up or kept in order.
 //!
-//! Decoding and conversion are reached through the provider, since the service crate has no public functions for them; its
+//! Decoding and conversion are reached through the provider, since the service crates have no public functions for them; its
 //! session has fixed tokens and an open gate. Rows of decisions, activities and conversations are turned into bytes each time, as
 //! anybody would have to; those of the engine's own bookkeeping are written as they were recorded.
 
@@ -10,30 +10,27 @@ use integration_core::{
     activity::{
         Activity, AnswerIndex, Decision, Directory, Findings, Match, NameLists, Summary, direct_matches, question,
     },
-    connection::Connector,
-    email::MailItem,
+    email::{MailItem, Message},
     http::Session,
-    ids::{ItemKey, PartitionId},
+    ids::ItemKey,
     store::{
         CounterKey, Expect, LeaseGuard, LeaseKey, LeaseStore, Space, SqliteStore, StateKey, StateWrite, SyncStore,
     },
-    sync::{Cursor, Feed, Fetched, Next, Window},
+    sync::{Body, Change, ChangePage, Feed, Fetched},
     testing::test_session,
 };
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
-    recording::{Exchange, Step, Trace},
-    world::{OWNER, World, google, tenant},
+    recording::{Ask, Step, Trace},
+    world::{OWNER, World, tenant},
 };
 
 /// What the loop does next.
 #[derive(Debug)]
 pub(crate) enum Work {
-    Anchor,
-    List,
-    Fetch(Vec<ItemKey>),
+    Ask(Ask),
     Commit(Vec<Row>, Vec<CounterKey>),
 }
 
@@ -110,27 +107,11 @@ fn marked<T: Serialize>(row: &T) -> Vec<u8> {
 /// The recording as work to do.
 pub(crate) fn prepare(trace: &Trace) -> Vec<Work> {
     let work = trace.steps.iter().filter_map(|step| match step {
-        Step::Call(exchange) => call(exchange),
+        Step::Ask(ask) => Some(Work::Ask(ask.clone())),
+        Step::Call(_) => None,
         Step::Commit(writes, numbered) => Some(Work::Commit(writes.iter().map(Row::of).collect(), numbered.clone())),
     });
     work.collect()
-}
-
-fn call(exchange: &Exchange) -> Option<Work> {
-    let path = exchange.target.split('?').next().unwrap_or_default();
-    let id = |path: &str| path.rsplit_once("/messages/").map(|(_, id)| ItemKey::new(id));
-    match path {
-        _ if path.ends_with("/profile") => Some(Work::Anchor),
-        _ if path.ends_with("/messages") => Some(Work::List),
-        // A text that was left out of its message: fetching the message asks for it.
-        _ if path.contains("/attachments/") => None,
-        _ if path.starts_with("/batch/") => {
-            let asked = std::str::from_utf8(&exchange.asked).unwrap();
-            let calls = asked.lines().filter_map(|line| line.strip_prefix("GET ")?.split(['?', ' ']).next());
-            Some(Work::Fetch(calls.filter_map(id).collect()))
-        }
-        _ => Some(Work::Fetch(vec![id(path).expect("the sync makes no other call")])),
-    }
 }
 
 /// What was found out about a message.
@@ -148,7 +129,7 @@ pub(crate) struct Floor {
 
 impl Floor {
     pub(crate) async fn new(world: &World, trace: &Trace, store: &Arc<SqliteStore>) -> Self {
-        let connector: Arc<dyn Connector> = Arc::new(google());
+        let connector = world.connector();
         let session: Session = test_session(trace.replay(), Arc::clone(&connector)).build();
         let guard = store.acquire(&LeaseKey::new(["floor"]), Duration::from_secs(24 * 3600)).await.unwrap().unwrap();
         Self {
@@ -162,35 +143,39 @@ impl Floor {
     }
 
     pub(crate) async fn run(&self, work: &[Work]) -> Vec<Found> {
-        let partition = PartitionId::new("mailbox");
-        let (mut at, mut found): (Option<Cursor>, Vec<Found>) = (None, Vec::new());
+        let mut found: Vec<Found> = Vec::new();
         for work in work {
             match work {
-                Work::Anchor => drop(self.feed.anchor(&partition).await.unwrap()),
-                Work::List => {
-                    let page = self.feed.snapshot(&partition, &Window::default(), at.as_ref()).await.unwrap();
-                    at = match page.next {
-                        Next::More(cursor) => Some(cursor),
-                        Next::Done { .. } => None,
-                    };
-                }
-                Work::Fetch(keys) => self.fetch(keys, &mut found).await,
+                Work::Ask(ask) => self.ask(ask, &mut found).await,
                 Work::Commit(rows, numbered) => self.commit(rows, numbered).await,
             }
         }
         found
     }
 
-    async fn fetch(&self, keys: &[ItemKey], found: &mut Vec<Found>) {
-        let mut summaries = Vec::with_capacity(keys.len());
-        for fetched in self.feed.fetch(keys).await.unwrap() {
-            if let Fetched::Present { key, item: MailItem::Message(message), .. } = fetched {
-                let mut summary = Summary::of(&message, &self.own, &[]);
-                // The default policy keeps no more of the text than the snippet, and suggests nobody.
-                summary.text = None;
-                summary.signature.clear();
-                summaries.push((key, summary));
+    async fn ask(&self, ask: &Ask, found: &mut Vec<Found>) {
+        let items = match ask {
+            Ask::Anchor(partition) => return drop(self.feed.anchor(partition).await.unwrap()),
+            Ask::Partitions(at) => return drop(self.feed.partitions(at.as_ref()).await.unwrap()),
+            Ask::Changes(partition, since) => inline(self.feed.changes(partition, since).await.unwrap()),
+            Ask::Snapshot(partition, window, at) => {
+                inline(self.feed.snapshot(partition, window, at.as_ref()).await.unwrap())
             }
+            Ask::Fetch(keys) => present(self.feed.fetch(keys).await.unwrap()),
+        };
+        if !items.is_empty() {
+            self.match_up(items, found).await;
+        }
+    }
+
+    async fn match_up(&self, items: Vec<(ItemKey, Box<Message>)>, found: &mut Vec<Found>) {
+        let mut summaries = Vec::with_capacity(items.len());
+        for (key, message) in items {
+            let mut summary = Summary::of(&message, &self.own, &[]);
+            // The default policy keeps no more of the text than the snippet, and suggests nobody.
+            summary.text = None;
+            summary.signature.clear();
+            summaries.push((key, summary));
         }
         let ask = question(summaries.iter().map(|(_, summary)| summary));
         let answer = self.directory.look_up(&tenant(), &ask).await.unwrap();
@@ -210,6 +195,23 @@ impl Floor {
         }
         tx.commit().await.unwrap();
     }
+}
+
+/// Messages that a page carries.
+fn inline(page: ChangePage<MailItem>) -> Vec<(ItemKey, Box<Message>)> {
+    let carried = |change| match change {
+        Change::Upsert { key, body: Body::Inline(MailItem::Message(message)), .. } => Some((key, message)),
+        _ => None,
+    };
+    page.changes.into_iter().filter_map(carried).collect()
+}
+
+fn present(fetched: Vec<Fetched<MailItem>>) -> Vec<(ItemKey, Box<Message>)> {
+    let message = |fetched| match fetched {
+        Fetched::Present { key, item: MailItem::Message(message), .. } => Some((key, message)),
+        _ => None,
+    };
+    fetched.into_iter().filter_map(message).collect()
 }
 
 /// The loop did the same work: what it found out is what was recorded.

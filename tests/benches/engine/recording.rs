@@ -1,12 +1,10 @@
-//! What went over the wire and into the store, in order; and a transport that says it again.
+//! What was asked, went over the wire and into the store, in order; and a transport that says it again.
 
 use std::{
     any::Any,
+    collections::{HashMap, VecDeque},
     fmt,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex},
 };
 
 use async_trait::async_trait;
@@ -14,7 +12,9 @@ use bytes::Bytes;
 use integration_core::{
     Result,
     http::{Body, Transport, TransportError, TransportErrorKind},
+    ids::{ItemKey, PartitionId},
     store::{CounterKey, LeaseGuard, StateQuery, StateRow, StateWrite, StoreTransaction, SyncStore},
+    sync::{Cursor, Window},
 };
 
 /// Larger than any answer.
@@ -30,9 +30,20 @@ pub(crate) struct Exchange {
     answer: http::Response<Bytes>,
 }
 
+/// What the engine asked the feed for.
+#[derive(Clone, Debug)]
+pub(crate) enum Ask {
+    Anchor(PartitionId),
+    Changes(PartitionId, Cursor),
+    Fetch(Vec<ItemKey>),
+    Partitions(Option<Cursor>),
+    Snapshot(PartitionId, Window, Option<Cursor>),
+}
+
 /// What happened next.
 #[derive(Debug)]
 pub(crate) enum Step {
+    Ask(Ask),
     Call(Arc<Exchange>),
     /// A transaction: its rows, and whether it took a number.
     Commit(Vec<StateWrite>, Vec<CounterKey>),
@@ -45,16 +56,20 @@ pub(crate) struct Trace {
 }
 
 impl Trace {
-    /// The same answers in the same order.
+    /// The same answers; to what is asked several times, in the same order.
     pub(crate) fn replay(&self) -> Arc<dyn Transport> {
-        let exchanges = self.exchanges().cloned().collect();
-        Arc::new(Replay { exchanges, next: AtomicUsize::new(0) })
+        let mut exchanges: HashMap<_, VecDeque<_>> = HashMap::new();
+        for exchange in self.exchanges() {
+            let asked = Asked { target: exchange.target.clone(), length: exchange.asked.len() };
+            exchanges.entry(asked).or_default().push_back(Arc::clone(exchange));
+        }
+        Arc::new(Replay { exchanges: Mutex::new(exchanges) })
     }
 
     fn exchanges(&self) -> impl Iterator<Item = &Arc<Exchange>> {
         self.steps.iter().filter_map(|step| match step {
             Step::Call(exchange) => Some(exchange),
-            Step::Commit(..) => None,
+            Step::Ask(_) | Step::Commit(..) => None,
         })
     }
 }
@@ -64,7 +79,7 @@ impl fmt::Display for Trace {
         let bytes: usize = self.exchanges().map(|exchange| exchange.answer.body().len()).sum();
         let commits = self.steps.iter().filter_map(|step| match step {
             Step::Commit(writes, _) => Some(writes.len()),
-            Step::Call(_) => None,
+            Step::Ask(_) | Step::Call(_) => None,
         });
         let (calls, transactions, rows) = (self.exchanges().count(), commits.clone().count(), commits.sum::<usize>());
         write!(f, "recorded: {calls} answers of {} MB, {rows} writes in {transactions} transactions", bytes / 1_000_000)
@@ -88,7 +103,7 @@ impl Recorder {
         Trace { steps: std::mem::take(&mut *self.0.lock().unwrap()) }
     }
 
-    fn write(&self, step: Step) {
+    pub(crate) fn write(&self, step: Step) {
         self.0.lock().unwrap().push(step);
     }
 }
@@ -128,17 +143,25 @@ fn again(exchange: &Exchange) -> http::Response<Body> {
 
 #[derive(Debug)]
 struct Replay {
-    exchanges: Vec<Arc<Exchange>>,
-    next: AtomicUsize,
+    /// Partitions are asked at the same time, in no order of their own.
+    exchanges: Mutex<HashMap<Asked, VecDeque<Arc<Exchange>>>>,
+}
+
+/// What tells requests apart.
+#[derive(Debug, Eq, Hash, PartialEq)]
+struct Asked {
+    target: String,
+    /// Of the body.
+    length: usize,
 }
 
 #[async_trait]
 impl Transport for Replay {
     async fn execute(&self, request: http::Request<Body>) -> Result<http::Response<Body>, TransportError> {
-        let exchange = self.exchanges.get(self.next.fetch_add(1, Ordering::Relaxed));
-        let asked = request.body().as_bytes().map_or(0, Bytes::len);
-        let same = |exchange: &&Arc<Exchange>| exchange.target == target(&request) && exchange.asked.len() == asked;
-        exchange.filter(same).map(|exchange| again(exchange)).ok_or_else(|| {
+        let length = request.body().as_bytes().map_or(0, Bytes::len);
+        let asked = Asked { target: target(&request), length };
+        let exchange = self.exchanges.lock().unwrap().get_mut(&asked).and_then(VecDeque::pop_front);
+        exchange.map(|exchange| again(&exchange)).ok_or_else(|| {
             let message = format!("not what was recorded: {}", target(&request));
             TransportError::new(TransportErrorKind::Request, message)
         })

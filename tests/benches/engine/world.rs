@@ -9,9 +9,9 @@ use std::{
 use integration_core::{
     activity::Directory,
     clock::SystemClock,
-    connection::Capability,
+    connection::{Capability, Connector},
     http::Transport,
-    hub::Hub,
+    hub::{Hub, HubBuilder},
     ids::{AppId, TenantId},
     oauth::{Authorise, CallbackQuery, ConnectOutcome},
     store::{SqliteStore, StateKey, StateQuery, Stores, SyncStore},
@@ -19,11 +19,13 @@ use integration_core::{
     vault::KeyRing,
 };
 use integration_google::{GmailQuota, Google, GoogleConfig, GoogleEndpoints};
-use integration_testing::{Consent, DEFAULT_CLIENT, ORIGIN, Sandbox};
+use integration_microsoft::{Cloud, Microsoft, MicrosoftConfig, MicrosoftEndpoints, OutlookQuota};
+use integration_testing::{Consent, DEFAULT_APP, DEFAULT_CLIENT, ORIGIN, Sandbox};
 
 use crate::{
     amplify,
     people::Known,
+    recorded::RecordedConnector,
     recording::{Recorder, Trace},
 };
 
@@ -37,7 +39,69 @@ pub(crate) fn tenant() -> TenantId {
     TenantId::new("tenant")
 }
 
-pub(crate) fn google() -> Google {
+/// Whose mailbox is synced.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Service {
+    Google,
+    Microsoft,
+}
+
+impl Service {
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        match name {
+            "google" => Some(Self::Google),
+            "microsoft" => Some(Self::Microsoft),
+            _ => None,
+        }
+    }
+
+    fn app(self) -> AppId {
+        AppId::new(match self {
+            Self::Google => "google",
+            Self::Microsoft => "microsoft",
+        })
+    }
+
+    fn connector(self) -> Arc<dyn Connector> {
+        match self {
+            Self::Google => Arc::new(google()),
+            Self::Microsoft => Arc::new(microsoft()),
+        }
+    }
+
+    /// Where a sign-in comes back to.
+    fn redirect(self) -> &'static str {
+        match self {
+            Self::Google => "http://127.0.0.1:1/callback",
+            Self::Microsoft => "http://localhost/callback",
+        }
+    }
+
+    fn fill(self, sandbox: &Sandbox, letters: Vec<amplify::Letter>) {
+        match self {
+            Self::Google => {
+                sandbox.register_person(OWNER, "Alex Example");
+                let mailbox = sandbox.gmail().mailbox(OWNER);
+                letters
+                    .into_iter()
+                    .for_each(|letter| drop(mailbox.deliver(letter.raw, letter.at, &["INBOX", "UNREAD"])));
+            }
+            Self::Microsoft => {
+                sandbox.microsoft().register_person(OWNER, "Alex Example");
+                let mailbox = sandbox.microsoft().graph().mailbox(OWNER);
+                letters.into_iter().for_each(|letter| drop(mailbox.deliver(letter.raw, letter.at, "Inbox")));
+            }
+        }
+    }
+}
+
+fn microsoft() -> Microsoft {
+    let endpoints = MicrosoftEndpoints::below(&ORIGIN.parse().unwrap(), Cloud::Global).unwrap();
+    let config = MicrosoftConfig::desktop(DEFAULT_APP).with_endpoints(endpoints).with_quota(OutlookQuota::Off);
+    Microsoft::new(config).unwrap()
+}
+
+fn google() -> Google {
     let endpoints = GoogleEndpoints::below(&ORIGIN.parse().unwrap()).unwrap();
     Google::new(GoogleConfig::desktop(DEFAULT_CLIENT).with_endpoints(endpoints).with_quota(GmailQuota::Off)).unwrap()
 }
@@ -48,6 +112,7 @@ pub(crate) fn stores(store: &Arc<SqliteStore>) -> Stores {
 
 /// What both arms begin with.
 pub(crate) struct World {
+    service: Service,
     sandbox: Sandbox,
     /// A database with one connection that has not synced yet.
     signed_in: PathBuf,
@@ -56,18 +121,15 @@ pub(crate) struct World {
 
 impl World {
     /// A mailbox of `messages`, and a database that is signed in to it.
-    pub(crate) async fn sign_in(place: &Path, messages: usize) -> Self {
+    pub(crate) async fn sign_in(service: Service, place: &Path, messages: usize) -> Self {
         // Without the descriptions: exchanges are validated elsewhere, and here they only take time.
         let sandbox = Sandbox::google().with_descriptions(place).with_clock(Arc::new(SystemClock::new())).build();
-        sandbox.register_person(OWNER, "Alex Example");
-        for letter in amplify::letters(messages) {
-            sandbox.gmail().mailbox(OWNER).deliver(letter.raw, letter.at, &["INBOX", "UNREAD"]);
-        }
-        let world = Self { sandbox, signed_in: place.join("signed-in.db"), directory: Arc::new(Known::new()) };
+        service.fill(&sandbox, amplify::letters(messages));
+        let world = Self { service, sandbox, signed_in: place.join("signed-in.db"), directory: Arc::new(Known::new()) };
         let store = Arc::new(SqliteStore::open(&world.signed_in).await.unwrap());
         let hub = world.hub(stores(&store), world.sandbox.transport());
-        let ask = Authorise::new([Capability::Identity, Capability::MailRead], "http://127.0.0.1:1/callback");
-        let authorisation = hub.authorise(&tenant(), &AppId::new("google"), ask).await.unwrap();
+        let ask = Authorise::new([Capability::Identity, Capability::MailRead], service.redirect());
+        let authorisation = hub.authorise(&tenant(), &service.app(), ask.with_login_hint(OWNER)).await.unwrap();
         let back = world.sandbox.consent(&authorisation.url, Consent::Grant).unwrap();
         let query = CallbackQuery::parse(back.query().unwrap_or_default()).unwrap();
         let completion = hub.complete(&query, &authorisation.binding).await.unwrap();
@@ -76,7 +138,20 @@ impl World {
         world
     }
 
+    pub(crate) fn connector(&self) -> Arc<dyn Connector> {
+        self.service.connector()
+    }
+
     pub(crate) fn hub(&self, stores: Stores, transport: Arc<dyn Transport>) -> Hub {
+        let builder = self.builder(stores, transport);
+        let builder = match self.service {
+            Service::Google => builder.with_connector(google()),
+            Service::Microsoft => builder.with_connector(microsoft()),
+        };
+        builder.build().unwrap()
+    }
+
+    fn builder(&self, stores: Stores, transport: Arc<dyn Transport>) -> HubBuilder {
         let mut options = SyncOptions::default();
         // One slice: how often a new one looks at the head would depend on how fast the machine is.
         options.slice = Duration::from_secs(24 * 3600);
@@ -84,9 +159,6 @@ impl World {
             .with_transport(transport)
             .with_directory(Arc::clone(&self.directory))
             .with_sync(options)
-            .with_connector(google())
-            .build()
-            .unwrap()
     }
 
     /// A fresh copy of the signed-in database.
@@ -101,7 +173,9 @@ impl World {
         let (recorder, store) = (Recorder::default(), self.open_copy(&database).await);
         let mut recorded = stores(&store);
         recorded.sync = recorder.store(Arc::clone(&store) as Arc<dyn SyncStore>);
-        let hub = self.hub(recorded, recorder.transport(self.sandbox.transport()));
+        let connector = RecordedConnector { inner: self.connector(), recorder: recorder.clone() };
+        let builder = self.builder(recorded, recorder.transport(self.sandbox.transport()));
+        let hub = builder.with_connector(connector).build().unwrap();
         sync(&hub).await;
         store.close().await.unwrap();
         recorder.finish()
