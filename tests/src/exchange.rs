@@ -6,7 +6,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use http::{
     HeaderName, HeaderValue, Request, Response, StatusCode,
-    header::{CONTENT_TYPE, HOST},
+    header::{CONTENT_TYPE, DATE, HOST},
 };
 
 use crate::{
@@ -69,6 +69,16 @@ pub(crate) enum Delivery {
 }
 
 impl Delivery {
+    /// Every server says when it answered.
+    fn dated(mut self, now: DateTime<Utc>) -> Self {
+        if let Self::Truncated(answer, _) | Self::Whole(answer) = &mut self
+            && let Ok(date) = HeaderValue::from_str(&now.format("%a, %d %b %Y %H:%M:%S GMT").to_string())
+        {
+            answer.headers_mut().entry(DATE).or_insert(date);
+        }
+        self
+    }
+
     fn status(&self) -> Option<u16> {
         match self {
             Self::Broken => None,
@@ -135,7 +145,7 @@ impl Sandbox {
             let delay = *crate::lock(&inner.token_delay);
             self.wait(delay).await;
         }
-        delivery
+        delivery.dated(inner.clock.now())
     }
 
     async fn wait(&self, duration: Duration) {

@@ -1,6 +1,6 @@
 //! The mailbox provider.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -209,7 +209,7 @@ impl MessageStub {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct SendKey {
     text: String,
-    since: Option<DateTime<Utc>>,
+    age: Option<Duration>,
     look: LookUp,
 }
 
@@ -227,13 +227,13 @@ pub enum LookUp {
 impl SendKey {
     /// A key.
     pub fn new(text: impl Into<String>) -> Self {
-        Self { text: text.into(), since: None, look: LookUp::Proof }
+        Self { text: text.into(), age: None, look: LookUp::Proof }
     }
 
-    /// Nothing was sent under it before this instant: a look-up need not look further back. Clocks may differ: leave room.
+    /// It was first tried to send under it so long ago: a look-up need not look further back. A duration, since clocks differ.
     #[must_use]
-    pub fn with_since(mut self, since: DateTime<Utc>) -> Self {
-        self.since = Some(since);
+    pub fn with_age(mut self, age: Duration) -> Self {
+        self.age = Some(age);
         self
     }
 
@@ -256,10 +256,10 @@ impl SendKey {
         self.look
     }
 
-    /// Since when something may have been sent under it; `None`: nobody said.
+    /// How long ago it was first tried; `None`: nobody said.
     #[must_use]
-    pub fn since(&self) -> Option<DateTime<Utc>> {
-        self.since
+    pub fn age(&self) -> Option<Duration> {
+        self.age
     }
 }
 

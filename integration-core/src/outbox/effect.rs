@@ -1,9 +1,8 @@
 //! What an outbox can do at a service: sending mail is the first, others are added by kind.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
 
 use super::intent::IntentKey;
 use crate::{
@@ -27,8 +26,8 @@ pub struct EffectCall {
     pub intent: IntentKey,
     /// The key for the service: the same for every attempt.
     pub token: String,
-    /// Nothing was asked of the service before this instant, by the store's clock: a look-up need not look further back.
-    pub since: DateTime<Utc>,
+    /// How long ago the service was first asked for it: a look-up need not look further back.
+    pub age: Duration,
     /// How thoroughly [`Effect::find`] is to look: nothing is repeated without proof.
     pub look_up: LookUp,
     /// What was prepared, opened.

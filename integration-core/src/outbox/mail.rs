@@ -49,7 +49,7 @@ impl Effect for SendMail {
     }
 
     async fn find(&self, call: &EffectCall) -> Result<Option<Performed>> {
-        let key = SendKey::new(call.token.clone()).with_since(call.since).with_look_up(call.look_up);
+        let key = SendKey::new(call.token.clone()).with_age(call.age).with_look_up(call.look_up);
         Ok(Self::provider(call, call.session.clone())?.find_sent(&key).await?.map(performed))
     }
 }

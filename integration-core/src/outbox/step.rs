@@ -106,7 +106,7 @@ impl Outbox {
             session: self.session.clone().with_deadline(Some(ends)),
             intent: intent.key.clone(),
             token: intent.token.clone(),
-            since: intent.first_attempt.unwrap_or(intent.created_at),
+            age: (self.now() - intent.first_attempt.unwrap_or(intent.created_at)).to_std().unwrap_or_default(),
             look_up: LookUp::Proof,
             content: Arc::from(content.expose().as_slice()),
         };

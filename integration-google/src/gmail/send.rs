@@ -1,7 +1,10 @@
 //! Sending, and finding out what was sent.
 //! Source: <https://developers.google.com/workspace/gmail/api/guides/sending>.
 
-use chrono::TimeDelta;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use http::header::DATE;
 use integration_core::{
     Error, ErrorKind, Result,
     email::{Depth, LookUp, Outgoing, SendKey, SendOptions, Sent, compose},
@@ -14,8 +17,9 @@ use super::{Gmail, convert, fetch, query, wire};
 
 /// Where a mail whose `Message-ID` was replaced is looked for, if nobody says since when: an outbox gives up after a day.
 const LATEST: &str = "newer_than:2d";
-/// How far the clock that says since when may be wrong.
-const DOUBT: TimeDelta = TimeDelta::minutes(70);
+/// How exactly Google's clock is known from its answers, and our own where they do not tell.
+const BY_THEIR_CLOCK: TimeDelta = TimeDelta::minutes(10);
+const BY_OUR_CLOCK: TimeDelta = TimeDelta::minutes(70);
 /// How many are listed at once; at a glance, how many of the newest are looked at.
 const PAGE: &str = "100";
 const GLANCE: &str = "25";
@@ -57,8 +61,8 @@ pub(super) async fn find_sent(gmail: &Gmail, key: &SendKey) -> Result<Option<Sen
             return Ok(Some(Sent::new(MessageId::new(stub.id), thread, Some(key.as_str().to_owned()))));
         }
     }
-    let since = key.since().and_then(|since| since.checked_sub_signed(DOUBT));
-    let mut latest = Listing::new(since.map_or_else(|| LATEST.to_owned(), query::sent_since), key.look_up());
+    let since = key.age().map(|age| query::sent_since(named.began(gmail, age)));
+    let mut latest = Listing::new(since.unwrap_or_else(|| LATEST.to_owned()), key.look_up());
     while let Some(stubs) = latest.next(gmail).await? {
         if let Some(sent) = marked(gmail, key, &stubs).await? {
             return Ok(Some(sent));
@@ -94,11 +98,21 @@ struct Listing {
     page: Option<String>,
     pages: usize,
     ended: bool,
+    /// Google's clock, as the latest answer told it.
+    told: Option<DateTime<Utc>>,
 }
 
 impl Listing {
     fn new(search: String, look: LookUp) -> Self {
-        Self { search, look, page: None, pages: 0, ended: false }
+        Self { search, look, page: None, pages: 0, ended: false, told: None }
+    }
+
+    /// Since when a mail may have been sent that was first tried so long ago, by Google's clock.
+    fn began(&self, gmail: &Gmail, age: Duration) -> DateTime<Utc> {
+        let ours = || (gmail.session.parts().clock.now(), BY_OUR_CLOCK);
+        let (now, doubt) = self.told.map_or_else(ours, |told| (told, BY_THEIR_CLOCK));
+        let back = TimeDelta::from_std(age).ok().and_then(|age| age.checked_add(&doubt));
+        back.and_then(|back| now.checked_sub_signed(back)).unwrap_or(DateTime::UNIX_EPOCH)
     }
 
     /// The next page, which may be empty without being the last; `None` behind the last.
@@ -118,7 +132,10 @@ impl Listing {
             ("maxResults", if glance { GLANCE } else { PAGE }.into()),
         ];
         parameters.extend(self.page.as_deref().map(|page| ("pageToken", page.into())));
-        let list: wire::MessageList = gmail.session.send(gmail.client.list(parameters)?).await?.json()?;
+        let answer = gmail.session.send(gmail.client.list(parameters)?).await?;
+        let date = answer.headers.get(DATE).and_then(|date| DateTime::parse_from_rfc2822(date.to_str().ok()?).ok());
+        self.told = date.map(|date| date.to_utc());
+        let list: wire::MessageList = answer.json()?;
         let read = |stub: &str| serde_json::from_str::<wire::Stub>(stub).ok().filter(|stub| !stub.id.is_empty());
         let stubs: Option<Vec<_>> = list.messages.iter().map(|stub| read(stub.get())).collect();
         let stubs = stubs.ok_or_else(|| cannot_tell("a message that may be the sent one is not named"))?;

@@ -1,5 +1,7 @@
 //! What was sent under a `Message-ID` that the service replaced is found, however much was sent after it.
 
+use std::time::Duration;
+
 use chrono::TimeDelta;
 use integration_core::{
     email::SendKey,
@@ -31,7 +33,7 @@ async fn a_sent_mail_is_found_behind_hundreds_of_newer_ones_and_absent_where_it_
     (1..250).for_each(|number| drop(deliver(number, "another@host.example", 40)));
     let before = deliver(250, "old@host.example", 24 * 60);
     let provider = world.hub.email(&world.tenant, &world.connection.id).await.unwrap();
-    let look = |key: &str, hours| SendKey::new(key).with_since(now - TimeDelta::hours(hours));
+    let look = |key: &str, hours: u64| SendKey::new(key).with_age(Duration::from_secs(hours * 3600));
     let found = provider.find_sent(&look("wanted@host.example", 1)).await.unwrap().unwrap();
     assert_eq!(found.id.as_str(), oldest);
     assert_eq!(found.message_id.as_deref(), Some("own0@mail.example"));
@@ -56,7 +58,7 @@ async fn a_mail_whose_answer_was_lost_is_not_sent_again_after_thirty_newer_ones(
         mailbox.deliver(sent_mail(number, "another@host.example"), rig.sandbox.now(), &["SENT"]);
     }
     for _ in 0..8 {
-        rig.clock.sleep(std::time::Duration::from_secs(120)).await;
+        rig.clock.sleep(Duration::from_secs(120)).await;
         rig.send(&hub).await;
     }
     let intent = hub.intent(&tenant(), &IntentKey::new("mail-0000")).await.unwrap().unwrap();
