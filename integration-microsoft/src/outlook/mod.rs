@@ -87,10 +87,10 @@ impl Outlook {
     }
 
     /// The same for messages that lie in these folders: one that was not there before is asked for.
-    async fn places_of<'a>(&self, folders: impl Iterator<Item = &'a str> + Send) -> Result<Arc<folders::Places>> {
+    async fn places_of<'a>(&self, mut folders: impl Iterator<Item = &'a str> + Send) -> Result<Arc<folders::Places>> {
         let places = self.places().await?;
         let fresh = self.session.parts().clock.now() - places.at() < ASKED_AGAIN;
-        if fresh || folders.fold(true, |all, folder| all && places.knows(folder)) {
+        if fresh || folders.all(|folder| places.knows(folder)) {
             return Ok(places);
         }
         // A mailbox may get one of the folders with a name late.

@@ -36,6 +36,8 @@ struct State {
     /// Folders below the deleted mail, and what is said of them.
     binned: BTreeSet<String>,
     silent: bool,
+    /// The list of folders never ends.
+    endless: bool,
     unreadable: usize,
     fetched: Vec<String>,
 }
@@ -106,7 +108,8 @@ impl Feed for Folders {
             if state.silent { partition } else { partition.with_inherited(inherited) }
         };
         let partitions = state.named.iter().map(partition).collect();
-        Ok(PartitionPage::new(partitions, None).with_unreadable(state.unreadable))
+        let next = state.endless.then(|| cursor(1));
+        Ok(PartitionPage::new(partitions, next).with_unreadable(state.unreadable))
     }
 
     async fn anchor(&self, _: &PartitionId) -> Result<Option<Cursor>> {
@@ -426,4 +429,18 @@ async fn while_a_folder_cannot_be_read_none_is_taken_for_gone_and_those_known_ar
     feed.0.lock().unwrap().unreadable = 0;
     follow(&rig, &feed).await;
     assert_eq!(feed.fetched().len(), 4, "now it is gone");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_of_folders_without_an_end_is_an_error_and_takes_nothing_away() {
+    let (rig, feed) = two_folders().await;
+    let mut state = feed.0.lock().unwrap();
+    state.named.remove("inbox");
+    state.endless = true;
+    drop(state);
+    let mut engine = rig.engine();
+    (engine.live, engine.backfill) = (Arc::clone(&feed) as Arc<_>, Arc::clone(&feed) as Arc<_>);
+    let refused = engine.slice(&super::Shutdown::default()).await.unwrap_err();
+    assert_eq!((refused.kind(), count(&rig, "partition").await), (ErrorKind::Validation, 2));
+    assert_eq!(feed.fetched(), Vec::<String>::new());
 }
