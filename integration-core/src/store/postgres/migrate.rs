@@ -76,7 +76,10 @@ async fn check_server(connection: &mut PgConnection) -> Result<()> {
 
 /// The versions of the tables; `None` if there are none.
 async fn found(connection: &mut PgConnection, tables: &Tables) -> Result<Option<Found>> {
-    let exists = sqlx::query("SELECT to_regclass($1) IS NOT NULL").bind(tables.name("schema"));
+    // From a catalogue, whose lock makes the server look at what others have committed: after waiting for the advisory lock
+    // alone it still believes that there is no such table, if it looked before.
+    let exists =
+        sqlx::query("SELECT to_regclass($1) IS NOT NULL FROM pg_namespace LIMIT 1").bind(tables.name("schema"));
     let exists = exists.fetch_one(&mut *connection).await.map_err(failed)?;
     if !exists.try_get::<bool, _>(0).map_err(failed)? {
         return Ok(None);
