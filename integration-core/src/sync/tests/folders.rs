@@ -404,11 +404,12 @@ async fn a_folder_that_was_away_and_comes_back_restores_what_is_only_named_again
     }
     assert_eq!((count(&rig, "activity").await, feed.fetched().len()), (0, 3), "asked where they are now");
     bin(&feed, "inbox", false);
-    let mut state = feed.0.lock().unwrap();
-    state.named.insert("inbox".to_owned());
-    // As a listing tells what was not changed itself.
-    state.deferred = true;
-    drop(state);
+    {
+        let mut state = feed.0.lock().unwrap();
+        state.named.insert("inbox".to_owned());
+        // As a listing tells what was not changed itself.
+        state.deferred = true;
+    }
     for _ in 0..3 {
         follow(&rig, &feed).await;
     }
@@ -418,10 +419,11 @@ async fn a_folder_that_was_away_and_comes_back_restores_what_is_only_named_again
 #[tokio::test(start_paused = true)]
 async fn while_a_folder_cannot_be_read_none_is_taken_for_gone_and_those_known_are_followed() {
     let (rig, feed) = two_folders().await;
-    let mut state = feed.0.lock().unwrap();
-    state.named.remove("inbox");
-    state.unreadable = 1;
-    drop(state);
+    {
+        let mut state = feed.0.lock().unwrap();
+        state.named.remove("inbox");
+        state.unreadable = 1;
+    }
     feed.put("d", Some("inbox"));
     follow(&rig, &feed).await;
     follow(&rig, &feed).await;
@@ -434,10 +436,11 @@ async fn while_a_folder_cannot_be_read_none_is_taken_for_gone_and_those_known_ar
 #[tokio::test(start_paused = true)]
 async fn a_list_of_folders_without_an_end_is_an_error_and_takes_nothing_away() {
     let (rig, feed) = two_folders().await;
-    let mut state = feed.0.lock().unwrap();
-    state.named.remove("inbox");
-    state.endless = true;
-    drop(state);
+    {
+        let mut state = feed.0.lock().unwrap();
+        state.named.remove("inbox");
+        state.endless = true;
+    }
     let mut engine = rig.engine();
     (engine.live, engine.backfill) = (Arc::clone(&feed) as Arc<_>, Arc::clone(&feed) as Arc<_>);
     let refused = engine.slice(&super::Shutdown::default()).await.unwrap_err();
