@@ -5,6 +5,7 @@ mod identify;
 mod lists;
 mod mail;
 mod matching;
+mod mention;
 mod model;
 mod policy;
 mod review;

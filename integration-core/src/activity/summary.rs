@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::policy::{Keep, Suggest, pseudonym};
+use super::{
+    mention::blanked,
+    policy::{Keep, Suggest, pseudonym},
+};
 use crate::{
     email::{Address, Direction, MailKind, Message, Role},
     ids::ThreadId,
@@ -157,19 +160,36 @@ impl Summary {
         }
     }
 
-    /// Puts pseudonyms in the place of erased people; what they are called goes.
+    /// Puts pseudonyms in the place of erased people; what they are called goes, and so do their addresses in others' words.
     pub(crate) fn blank(&mut self, erased: impl Fn(&str) -> bool) {
-        let blanked = |address: &String| if erased(address) { pseudonym(address) } else { address.clone() };
+        self.blank_words(&erased);
+        let replaced = |address: &String| if erased(address) { pseudonym(address) } else { address.clone() };
         if self.author.as_deref().is_some_and(&erased) {
             self.from.clear();
             self.message_id = None;
         }
-        self.author = self.author.as_ref().map(blanked);
-        self.others = self.others.iter().map(blanked).collect();
+        self.author = self.author.as_ref().map(replaced);
+        self.others = self.others.iter().map(replaced).collect();
         let named = |(address, name): (&String, &String)| {
             if erased(address) { (pseudonym(address), String::new()) } else { (address.clone(), name.clone()) }
         };
         self.people = self.people.iter().map(named).collect();
+    }
+
+    fn blank_words(&mut self, erased: &impl Fn(&str) -> bool) {
+        let words = [&mut self.subject, &mut self.snippet, &mut self.signature, &mut self.from];
+        let names = self.people.values_mut().chain(self.kinds.values_mut());
+        let words = words.into_iter().chain(self.text.as_mut()).chain(names);
+        #[cfg(feature = "mail")]
+        let words = words.chain(self.bounces.iter_mut().flat_map(|bounce| {
+            let addresses = bounce.original_recipient.iter_mut().chain(bounce.diagnostic.iter_mut());
+            addresses.chain([&mut bounce.recipient])
+        }));
+        for words in words {
+            if let Some(blanked) = blanked(words, erased) {
+                *words = blanked;
+            }
+        }
     }
 
     /// Drops what was said, for good: who, when and the ids stay, so that it is recognised when it comes again.

@@ -265,7 +265,9 @@ impl MailApplier {
         answer: &DirectoryAnswer,
         index: &AnswerIndex<'_>,
     ) -> Fact {
-        summary.blank(|address| policy.never_log.is_erased(address));
+        if !policy.never_log.erased.is_empty() {
+            summary.blank(|address| policy.never_log.is_erased(address));
+        }
         let Identification { findings, suggested, skip, .. } =
             identify_with(&summary, answer, index, policy, &self.lists);
         let forbidden = skip == Some(SkipReason::NeverLog);
