@@ -5,7 +5,11 @@ use std::{
     process::{Child, Stdio},
 };
 
-use integration_testing::{browser::Browser, postgres::Postgres};
+use integration_core::http::{Body, ReqwestTransport, Transport};
+use integration_testing::{
+    browser::{Browser, Tab},
+    postgres::Postgres,
+};
 use sqlx::{Connection, PgConnection};
 
 use crate::run::{Sandbox, example};
@@ -46,6 +50,39 @@ impl Drop for Backend {
     }
 }
 
+fn is_browser_here() -> bool {
+    let found = Browser::find().is_some();
+    if !found {
+        assert!(std::env::var_os("CI").is_none(), "no Chromium on a build machine: install the package `chromium`");
+        println!("not tested in a browser: there is no Chromium here (install the package `chromium`)");
+    }
+    found
+}
+
+/// Ada signs in at the host, and connects her mailbox.
+async fn connect(browser: &Browser, origin: &str) -> Tab {
+    let tab = browser.tab().await.unwrap();
+    tab.open(&format!("{origin}/login?as=ada")).await.unwrap();
+    tab.open(&format!("{origin}/accounts/connect")).await.unwrap();
+    tab.follow("form button").await.unwrap();
+    tab.follow("button[value=allow]").await.unwrap();
+    assert_eq!(tab.text("h1").await.unwrap(), "ada@example.com is connected");
+    tab
+}
+
+/// Somebody sends the form: where the answer leads to.
+async fn write(origin: &str, user: &str, number: usize) -> String {
+    let form = format!("key=letter-{number}&to=bo%40acme.example&subject=Offer+{number}&text=As+promised.");
+    let request = http::Request::post(format!("{origin}/send"))
+        .header("cookie", format!("crm_user={user}"))
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body(Body::from(form))
+        .unwrap();
+    let answer = ReqwestTransport::new().unwrap().execute(request).await.unwrap();
+    assert_eq!(answer.status(), 303, "{user}, letter {number}");
+    answer.headers()["location"].to_str().unwrap().to_owned()
+}
+
 /// How many messages the mailbox holds at the service, sent ones included.
 async fn kept(sandbox: &Sandbox) -> usize {
     sandbox.ask("GET", "messages?account=ada@example.com", "").await["ids"].as_array().unwrap().len()
@@ -61,12 +98,7 @@ async fn ids(database: &mut PgConnection, select: &'static str) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backend_that_is_killed_goes_on_where_it_was_and_its_mail_leaves_once() {
-    let Some(server) = Postgres::shared().await else { return };
-    if Browser::find().is_none() {
-        assert!(std::env::var_os("CI").is_none(), "no Chromium on a build machine: install the package `chromium`");
-        println!("not tested in a browser: there is no Chromium here (install the package `chromium`)");
-        return;
-    }
+    let Some(server) = Postgres::shared().await.filter(|_| is_browser_here()) else { return };
     let mail = concat!(env!("CARGO_MANIFEST_DIR"), "/sample/mail");
     let sandbox = Sandbox::start(&["--mail", mail, "--person", "ada@example.com"]);
     let database = server.database().await;
@@ -75,12 +107,7 @@ async fn a_backend_that_is_killed_goes_on_where_it_was_and_its_mail_leaves_once(
     let (listen, origin) = (first.listen().to_owned(), first.origin.clone());
 
     let browser = Browser::launch().await.unwrap();
-    let tab = browser.tab().await.unwrap();
-    tab.open(&format!("{origin}/login?as=ada")).await.unwrap();
-    tab.open(&format!("{origin}/accounts/connect")).await.unwrap();
-    tab.follow("form button").await.unwrap();
-    tab.follow("button[value=allow]").await.unwrap();
-    assert_eq!(tab.text("h1").await.unwrap(), "ada@example.com is connected");
+    let tab = connect(&browser, &origin).await;
     tab.follow("main a.button").await.unwrap();
     let some = "SELECT id FROM crm_activity";
     while ids(&mut rows, some).await.is_empty() {
@@ -118,5 +145,47 @@ async fn a_backend_that_is_killed_goes_on_where_it_was_and_its_mail_leaves_once(
     assert_eq!(tab.text("#sent").await.unwrap(), "Offer 7 to bo@acme.example: sent");
     assert_eq!(kept(&sandbox).await, there + 1, "it left once");
     drop((second, third));
+    browser.close().await.unwrap();
+}
+
+const LETTERS: usize = 24;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn four_backends_on_one_database_share_the_work_and_do_nothing_twice() {
+    let Some(server) = Postgres::shared().await.filter(|_| is_browser_here()) else { return };
+    let mail = concat!(env!("CARGO_MANIFEST_DIR"), "/sample/mail");
+    let sandbox = Sandbox::start(&["--mail", mail, "--person", "ada@example.com"]);
+    let database = server.database().await;
+    let mut rows = PgConnection::connect(database.url()).await.unwrap();
+    // Together, on an empty database.
+    let start = || Backend::start("127.0.0.1:0", database.url(), &sandbox);
+    let backends: Vec<Backend> = std::thread::scope(|scope| {
+        let starting: Vec<_> = (0..4).map(|_| scope.spawn(start)).collect();
+        starting.into_iter().map(|one| one.join().unwrap()).collect()
+    });
+    let there = kept(&sandbox).await;
+    let browser = Browser::launch().await.unwrap();
+    let tab = connect(&browser, &backends[0].origin).await;
+    assert_eq!(write(&backends[1].origin, "bo", 0).await, "/accounts/connect", "nobody writes in another's name");
+    for number in 0..LETTERS {
+        // The same form, sent to two of them at the same time.
+        let (one, other) = (&backends[number % 4].origin, &backends[(number + 1) % 4].origin);
+        let twice = tokio::join!(write(one, "ada", number), write(other, "ada", number));
+        assert_eq!(twice, ("/".to_owned(), "/".to_owned()));
+    }
+    let done = "SELECT key FROM integration_state WHERE space = 'outbox' AND convert_from(bytes, 'UTF8') LIKE '%\"state\":\"done\"%'";
+    while ids(&mut rows, done).await.len() < LETTERS {
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    tab.open(&format!("{}/login?as=ada", backends[3].origin)).await.unwrap();
+    tab.open(&format!("{}/accounts/status", backends[3].origin)).await.unwrap();
+    tab.until(UP_TO_DATE).await.unwrap();
+    assert_eq!(kept(&sandbox).await, there + LETTERS, "each left once");
+    let ours = "SELECT key FROM integration_state WHERE tenant = 'acme' AND space = 'activity'";
+    let shown = ids(&mut rows, "SELECT id FROM crm_activity").await;
+    assert_eq!(shown, ids(&mut rows, ours).await, "each activity once, with the cursor");
+    assert!(shown.len() > 10, "{}", shown.len());
+    let books = sandbox.ask("GET", "books", "").await;
+    assert!(books["by_status"]["429"].is_null(), "the limits are kept together: {books}");
     browser.close().await.unwrap();
 }
