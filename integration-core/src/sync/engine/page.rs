@@ -21,6 +21,8 @@ pub(super) struct Taken<I> {
     pub(super) members: BTreeMap<ItemKey, MemberRow>,
     touched: BTreeSet<ItemKey>,
     inputs: Vec<Input<I>>,
+    /// What was taken from the partition before it was seen in it.
+    strays: BTreeSet<ItemKey>,
     pub(super) writes: Vec<StateWrite>,
 }
 
@@ -43,7 +45,13 @@ impl<I: SyncItem> Engine<I> {
     ) -> Result<()> {
         let members = self.members(partition, page.changes.iter().filter_map(key_of).cloned().collect()).await?;
         note_course(row, &page, &members, lane);
-        let mut taken = Taken { members, touched: BTreeSet::new(), inputs: Vec::new(), writes: Vec::new() };
+        let mut taken = Taken {
+            members,
+            touched: BTreeSet::new(),
+            inputs: Vec::new(),
+            strays: BTreeSet::new(),
+            writes: Vec::new(),
+        };
         if matches!(lane, Lane::Backfill) {
             let keys = page.changes.iter().filter_map(listed).collect();
             self.compare(slice, partition, row, keys, &mut taken).await?;
@@ -60,14 +68,18 @@ impl<I: SyncItem> Engine<I> {
                 }
                 Change::GroupReset { group } => self.doubt_group(slice, partition, row, &group, &mut taken).await?,
                 Change::Removed { key, how: Removal::Gone } => {
-                    let Some(member) = taken.members.remove(&key) else { continue };
+                    let Some(member) = taken.members.remove(&key) else {
+                        taken.strays.insert(key);
+                        continue;
+                    };
                     self.forget(slice, partition, &key, &member, &mut taken.writes);
                     taken.touched.remove(&key);
                     taken.input(Input::Gone { key });
                 }
                 Change::Removed { key, how: Removal::LeftPartition } => {
-                    if let Some(member) = taken.members.get_mut(&key) {
-                        member.left = true;
+                    match taken.members.get_mut(&key) {
+                        Some(member) => member.left = true,
+                        None => drop(taken.strays.insert(key.clone())),
                     }
                     self.doubt(slice, partition, row, &key, &mut taken)?;
                 }
@@ -81,7 +93,9 @@ impl<I: SyncItem> Engine<I> {
                 }
             }
         }
-        let Taken { members, touched, inputs, mut writes } = taken;
+        let Taken { members, touched, inputs, mut strays, mut writes } = taken;
+        strays.retain(|key| !members.contains_key(key));
+        self.doubt_elsewhere(slice, partition, row, strays, &mut writes).await?;
         for key in &touched {
             if let Some(member) = members.get(key) {
                 writes.push(self.keys.put(MEMBERS, self.keys.member(partition, key), member)?);

@@ -177,6 +177,38 @@ impl<I: SyncItem> Engine<I> {
         self.commit_telling(slice, &[&writes], Told { activities: Vec::new(), events }).await
     }
 
+    /// What came to this partition and went before it was seen there is doubted where it was last: where it left from for here,
+    /// nobody else would ever speak of it.
+    pub(super) async fn doubt_elsewhere(
+        &self,
+        slice: &mut Slice,
+        partition: &PartitionId,
+        row: &mut PartitionRow,
+        mut strays: BTreeSet<ItemKey>,
+        writes: &mut Vec<StateWrite>,
+    ) -> Result<()> {
+        if strays.is_empty() {
+            return Ok(());
+        }
+        let mut left = BTreeMap::new();
+        for other in self.known_partitions().await?.into_iter().filter(|other| other != partition) {
+            for (item, member) in self.members(&other, strays.iter().cloned().collect()).await? {
+                if member.left && member.pending.is_none() {
+                    left.insert(item, (other.clone(), member));
+                } else {
+                    // That partition tells what becomes of it, or it is being asked about.
+                    left.remove(&item);
+                    strays.remove(&item);
+                }
+            }
+        }
+        for (item, (other, mut member)) in left {
+            slice.pending += 1;
+            self.queue(row, &other, &item, &mut member, Lane::Live, writes)?;
+        }
+        Ok(())
+    }
+
     /// Which items that left this partition another one is known to have.
     async fn elsewhere(
         &self,

@@ -240,6 +240,23 @@ async fn what_came_back_untold_is_applied_again_when_its_folder_is_enumerated() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_moved_and_was_deleted_before_its_new_folder_told_of_it_is_gone() {
+    let (rig, feed) = two_folders().await;
+    {
+        // The old folder tells that it left; when the new one is asked next, it is not there any more.
+        let mut state = feed.0.lock().unwrap();
+        state.places.insert("a".to_owned(), "archive".to_owned());
+        state.log.push(("inbox".to_owned(), "a".to_owned()));
+    }
+    follow(&rig, &feed).await;
+    assert_eq!((feed.fetched(), count(&rig, "activity").await), (vec!["a".to_owned()], 3));
+    feed.put("a", None);
+    follow(&rig, &feed).await;
+    assert_eq!((feed.fetched(), count(&rig, "activity").await), (vec!["a".to_owned()], 2));
+    assert_eq!(homes(&rig, "a").await, Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_folder_that_is_gone_takes_its_messages_along_but_not_those_that_were_moved_out_before() {
     let (rig, feed) = two_folders().await;
     feed.put("a", Some("archive"));
