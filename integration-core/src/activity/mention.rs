@@ -33,7 +33,7 @@ fn begins(before: &str) -> impl Iterator<Item = usize> {
             .rfind(|letter| !within(letter))
             .map_or(0, |at| at + before[at..].chars().next().map_or(0, char::len_utf8))
     };
-    [from(in_local), from(in_odd_local)].into_iter()
+    [from(in_odd_local), from(in_local)].into_iter()
 }
 
 fn in_domain(letter: char) -> bool {
