@@ -47,32 +47,3 @@ fn parts(split: &Split) -> Value {
     }
     parts
 }
-
-#[cfg(test)]
-mod tests {
-    use super::answer;
-
-    #[test]
-    fn text_is_answered_by_its_parts() {
-        let line = br#"{"text":"See below.\n\nBegin forwarded message:\n\nFrom: a@b.example\nDate: 4 May 2026\nSubject: Pump\nTo: c@d.example\n\nBroken."}"#;
-        let parts = answer(line);
-        assert_eq!(parts["new"], "See below.");
-        assert_eq!(parts["forwarded"]["from"], "a@b.example");
-        assert_eq!(parts["forwarded"]["subject"], "Pump");
-        assert_eq!(parts.get("new_html"), None);
-    }
-
-    #[test]
-    fn html_is_answered_with_the_html_of_the_new_part() {
-        let parts = answer(br#"{"html":"<p>Hi</p><blockquote type=cite>old"}"#);
-        assert_eq!((parts["new"].as_str(), parts["new_html"].as_str()), (Some("Hi"), Some("<p>Hi</p>")));
-        assert!(parts["forwarded"].is_null());
-    }
-
-    #[test]
-    fn a_line_that_cannot_be_read_is_an_error() {
-        for line in [&b"no json"[..], b"{}", b"[1]", b"{\"text\":1}", b"\xff\xfe"] {
-            assert!(answer(line)["error"].is_string());
-        }
-    }
-}

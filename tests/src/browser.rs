@@ -27,6 +27,9 @@ use crate::lock;
 
 /// How long anything that a browser does may take before a test fails.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long one look at a page may take.
+const LOOK: Duration = Duration::from_secs(5);
+const AGAIN: Duration = Duration::from_millis(50);
 /// Chromium reads commands from descriptor 3 and writes answers to 4; the shell moves our pipes there.
 const PLUMBING: &str = r#"exec "$0" "$@" 3<&0 4>&1 </dev/null >/dev/null 2>/dev/null"#;
 const PROGRAMS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
@@ -318,16 +321,19 @@ impl Tab {
         }
     }
 
-    /// Waits until an expression is true.
+    /// Waits until an expression is true, also of the page that another takes its place with meanwhile: what throws, or is
+    /// not answered because its page went, is looked at again.
     ///
     /// # Errors
-    /// If it throws, or does not become true.
+    /// If it does not become true.
     pub async fn until(&self, expression: &str) -> io::Result<()> {
-        let wait = format!(
-            "new Promise(done => {{ const look = () => ({expression}) ? done(true) : setTimeout(look, 50); look(); }})"
-        );
+        let look = async {
+            while !matches!(tokio::time::timeout(LOOK, self.eval(expression)).await, Ok(Ok(Value::Bool(true)))) {
+                tokio::time::sleep(AGAIN).await;
+            }
+        };
         let late = |_| io::Error::new(io::ErrorKind::TimedOut, format!("{expression} did not become true"));
-        tokio::time::timeout(PATIENCE, self.eval(&wait)).await.map_err(late)?.map(drop)
+        tokio::time::timeout(PATIENCE, look).await.map_err(late)
     }
 
     async fn text_of(&self, expression: &str) -> io::Result<String> {

@@ -100,8 +100,16 @@ fn a_reply_is_split_and_a_forwarded_message_named() {
     assert_eq!(text["signature"], "Best regards,\nBob Baker\n+44 20 7946 0018");
     assert!(text["quoted"].as_str().unwrap().ends_with("> Really?"), "{text}");
     assert_eq!((&html["new"], &html["new_html"]), (&json!("Yes."), &json!("<p>Yes.</p>")));
+    assert_eq!((&html["forwarded"], text.get("new_html")), (&Value::Null, None));
     let named = [&forwarded["forwarded"]["from"], &forwarded["forwarded"]["date"], &forwarded["forwarded"]["subject"]];
     assert_eq!(named, ["Ann <ann@acme.example>", "4 May 2026 at 10:00", "Pump"]);
+}
+
+#[test]
+fn a_line_that_cannot_be_read_is_an_error_of_its_own() {
+    let lines = ["no json", "{}", "[1]", r#"{"text":1}"#].map(ToOwned::to_owned);
+    let answers = answers("reply_split", &lines);
+    assert!(answers.iter().all(|answer| answer["error"].is_string()), "{answers:?}");
 }
 
 #[test]

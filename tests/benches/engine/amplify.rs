@@ -85,6 +85,13 @@ fn rewritten(raw: &[u8], index: usize, at: DateTime<Utc>) -> Vec<u8> {
         if in_head && !folded {
             let name = line.split(|byte| *byte == b':').next().unwrap_or_default().trim_ascii().to_ascii_lowercase();
             kept = !REWRITTEN.iter().any(|rewritten| rewritten.as_bytes() == name);
+            if name == b"subject" {
+                // Services that join what has the same subject shall not make one conversation of all copies.
+                message.extend_from_slice(format!("Subject: {root} ").as_bytes());
+                message.extend_from_slice(line[name.len() + 1..].trim_ascii_start());
+                message.extend_from_slice(if line.trim_ascii().len() == name.len() + 1 { end.as_bytes() } else { b"" });
+                continue;
+            }
         }
         if !in_head || kept {
             message.extend_from_slice(line);
