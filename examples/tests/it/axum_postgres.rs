@@ -71,6 +71,18 @@ async fn connect(browser: &Browser, origin: &str) -> Tab {
     tab
 }
 
+/// Opens the status page again and again: a backend may be killed while the page is on its way, and the browser shows a page
+/// of its own then, which a person reloads. A sync may wait for the next minute's quota.
+async fn until_up_to_date(tab: &Tab, origin: &str) {
+    for _ in 0..18 {
+        if tokio::time::timeout(Duration::from_secs(10), tab.until(UP_TO_DATE)).await.is_ok() {
+            return;
+        }
+        tab.open(&format!("{origin}/accounts/status")).await.unwrap();
+    }
+    panic!("never up to date: {}", tab.text("body").await.unwrap());
+}
+
 /// Somebody sends the form: where the answer leads to.
 async fn write(origin: &str, user: &str, number: usize) -> String {
     let form = format!("key=letter-{number}&to=bo%40acme.example&subject=Offer+{number}&text=As+promised.");
@@ -119,13 +131,7 @@ async fn a_backend_that_is_killed_goes_on_where_it_was_and_its_mail_leaves_once(
     // The page in the browser goes on with whoever answers at the address.
     let second = Backend::start(&listen, database.url(), &sandbox);
     let third = Backend::start("127.0.0.1:0", database.url(), &sandbox);
-    let mut looks = 0;
-    while tokio::time::timeout(Duration::from_secs(10), tab.until(UP_TO_DATE)).await.is_err() {
-        // It was killed while the page was on its way: the browser shows a page of its own, which a person reloads.
-        looks += 1;
-        assert!(looks < 12, "never up to date");
-        tab.open(&format!("{origin}/accounts/status")).await.unwrap();
-    }
+    until_up_to_date(&tab, &origin).await;
     let after = ids(&mut rows, some).await;
     let ours = "SELECT key FROM integration_state WHERE tenant = 'acme' AND space = 'activity'";
     assert_eq!(after, ids(&mut rows, ours).await, "the host's rows are those that were committed with the cursor");
@@ -147,7 +153,7 @@ async fn a_backend_that_is_killed_goes_on_where_it_was_and_its_mail_leaves_once(
     browser.close().await.unwrap();
 }
 
-const LETTERS: usize = 24;
+const LETTERS: usize = 12;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn four_backends_on_one_database_share_the_work_and_do_nothing_twice() {
@@ -177,8 +183,7 @@ async fn four_backends_on_one_database_share_the_work_and_do_nothing_twice() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     tab.open(&format!("{}/login?as=ada", backends[3].origin)).await.unwrap();
-    tab.open(&format!("{}/accounts/status", backends[3].origin)).await.unwrap();
-    tab.until(UP_TO_DATE).await.unwrap();
+    until_up_to_date(&tab, &backends[3].origin).await;
     assert_eq!(kept(&sandbox).await, there + LETTERS, "each left once");
     let ours = "SELECT key FROM integration_state WHERE tenant = 'acme' AND space = 'activity'";
     let shown = ids(&mut rows, "SELECT id FROM crm_activity").await;
