@@ -159,7 +159,7 @@ const LETTERS: usize = 12;
 async fn four_backends_on_one_database_share_the_work_and_do_nothing_twice() {
     let Some(server) = Postgres::shared().await.filter(|_| is_browser_here()) else { return };
     let mail = concat!(env!("CARGO_MANIFEST_DIR"), "/sample/mail");
-    let sandbox = Sandbox::start(&["--mail", mail, "--person", "ada@example.com"]);
+    let sandbox = Sandbox::start(&["--mail", mail, "--person", "ada@example.com", "--quota", "gmail-2026"]);
     let database = server.database().await;
     let mut rows = PgConnection::connect(database.url()).await.unwrap();
     // Together, on an empty database.

@@ -52,7 +52,8 @@ impl Hub {
 
     /// Has the service tell `target` when something changes on a connection; polling goes on. A connection has one
     /// subscription: another target replaces it, the same one is renewed where that is due. Safe to repeat; only where the
-    /// process dies in the middle, a second subscription may tell until it ends by itself.
+    /// process dies, or the storage or the scheduler fails, between the service's answer and its being stored, a second
+    /// subscription may tell until it ends by itself.
     ///
     /// # Errors
     /// As [`PushSource::subscribe`] and [`Hub::push`]; `Conflict` while another worker subscribes the connection; `Store`.
@@ -132,7 +133,7 @@ impl Hub {
     }
 
     /// Ends it for a connection that is being disconnected. A service that cannot be reached is no reason to stay: what it
-    /// still has ends by itself, and nobody knows its secret any more.
+    /// still has ends by itself. A worker that is renewing it at this very moment may still store what it is answered.
     pub(super) async fn end_subscription(&self, tenant: &TenantId, id: &ConnectionId) -> Result<()> {
         if self.subscription_row(tenant, id).await?.is_none() {
             return Ok(());

@@ -126,7 +126,7 @@ impl Hub {
         for (key, version) in self.all(tenant, outbox::INTENTS, String::new(), old).await?.into_iter().flatten() {
             match self.forget_intent(tenant, &key, Expect::Version(version)).await {
                 Ok(()) => intents += 1,
-                // It is being tried again, or somebody answered.
+                // It is being tried again.
                 Err(error) if error.kind() == ErrorKind::Conflict => {}
                 Err(error) => return Err(error),
             }

@@ -3,7 +3,8 @@
 //! The answer comes to the same address as every callback, often days later and in a browser that nobody knows. It is bound
 //! by its state alone and authorises nothing: it marks the record, and the person's own sign-in proves it, if its
 //! verified id token is of the organisation that the record is for. A record belongs to one tenant of ours: nobody else's
-//! sign-in counts.
+//! sign-in counts. Where nobody has said yet which organisation a record is for, the first sign-in of one whose people could
+//! not sign in before proves it; a later refusal opens it again.
 
 use std::{collections::BTreeSet, sync::Arc};
 

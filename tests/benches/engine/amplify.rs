@@ -1,4 +1,5 @@
-//! A large mailbox out of a few real messages: a seeded rewrite of `Message-ID`, `References`, `Date` and sender.
+//! A large mailbox out of a few real messages: a seeded rewrite of `Message-ID`, `References`, `Date` and sender, and a subject
+//! for each conversation.
 
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -87,9 +88,8 @@ fn rewritten(raw: &[u8], index: usize, at: DateTime<Utc>) -> Vec<u8> {
             kept = !REWRITTEN.iter().any(|rewritten| rewritten.as_bytes() == name);
             if name == b"subject" {
                 // Services that join what has the same subject shall not make one conversation of all copies.
-                message.extend_from_slice(format!("Subject: {root} ").as_bytes());
-                message.extend_from_slice(line[name.len() + 1..].trim_ascii_start());
-                message.extend_from_slice(if line.trim_ascii().len() == name.len() + 1 { end.as_bytes() } else { b"" });
+                message.extend_from_slice(format!("Subject: {root}").as_bytes());
+                message.extend_from_slice(&line[name.len() + 1..]);
                 continue;
             }
         }

@@ -171,8 +171,7 @@ impl Story<'_> {
         self.world.between.act(move || owner.lock().unwrap().meanwhile());
         let errors = self.world.sync_through(&self.world.connection).await;
         self.world.between.rest();
-        let passing = [ErrorKind::CursorExpired, ErrorKind::RateLimited];
-        let passes = |error: &Error| error.retryable() || passing.contains(&error.kind());
+        let passes = |error: &Error| error.retryable() || error.kind() == ErrorKind::RateLimited;
         assert!(errors.iter().all(passes), "{errors:?}");
         self.owner().note("it ends");
     }
