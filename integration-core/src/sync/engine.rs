@@ -12,6 +12,7 @@ mod page;
 mod partitions;
 mod pending;
 mod replay;
+mod strays;
 mod walk;
 
 #[cfg(feature = "oauth")]
@@ -259,8 +260,11 @@ impl<I: SyncItem> Engine<I> {
         if !self.again(slice, stop).await? {
             return Ok(SliceEnd::More);
         }
-        let partitions = self.partitions().await?;
+        let (partitions, strays) = (self.partitions().await?, self.strays().await?);
         let Some(mut round) = self.follow_heads(slice, &partitions, stop).await? else { return Ok(SliceEnd::More) };
+        if round.is_whole() {
+            self.look_for(slice, strays).await?;
+        }
         let all = partitions.all();
         // One round is always made: however long it takes to ask many heads, history and what waits go on.
         while !stop.stopping() {

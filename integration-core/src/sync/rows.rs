@@ -21,6 +21,8 @@ pub(crate) const PARTITIONS: Space = "partition";
 pub(crate) const MEMBERS: Space = "member";
 pub(crate) const PENDING: Space = "pending";
 pub(crate) const QUARANTINE: Space = "quarantine";
+/// Items that left a partition and that no other one has told of yet.
+pub(crate) const STRAYS: Space = "stray";
 /// Walks over everything that was decided.
 pub(crate) const WALKS: Space = "walk";
 
@@ -132,6 +134,9 @@ pub(crate) struct MemberRow {
     /// partition is known to have it, so that nothing is without a place to be missed from.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) left: bool,
+    /// How often it was found alive since it left.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) strayed: u32,
     /// What the service resets together with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) group: Option<GroupKey>,

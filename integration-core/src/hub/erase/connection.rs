@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// The families of rows that a sync makes for one connection.
-const SYNCED: [&str; 15] = [
+const SYNCED: [&str; 16] = [
     "again",
     "audit",
     "decision",
@@ -30,6 +30,7 @@ const SYNCED: [&str; 15] = [
     "partition",
     "pending",
     "quarantine",
+    "stray",
     "subscription",
     "thread",
 ];

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Every family of rows of a tenant (`docs/schema.md`).
-const SPACES: [Space; 36] = [
+const SPACES: [Space; 37] = [
     "activity",
     "admin_consent",
     "again",
@@ -44,6 +44,7 @@ const SPACES: [Space; 36] = [
     "sent_id",
     "signal",
     "signal_due",
+    "stray",
     "subscription",
     "suggestion",
     "thread",

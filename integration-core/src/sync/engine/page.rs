@@ -118,6 +118,9 @@ impl<I: SyncItem> Engine<I> {
         taken.touched.insert(key.clone());
         // What came back was elsewhere meanwhile: that is what was applied last, whatever its revision.
         let came_back = std::mem::take(&mut member.left);
+        if came_back {
+            member.strayed = 0;
+        }
         match body {
             Body::Deferred if !came_back && settled(member, &revision, lane) => {}
             Body::Inline(item) if member.known && !revision.is_older_than(&member.revision) => {

@@ -217,14 +217,24 @@ impl<I: SyncItem> Engine<I> {
         unseen: &[(ItemKey, MemberRow)],
     ) -> Result<BTreeSet<ItemKey>> {
         let left = unseen.iter().filter(|(_, member)| member.left || row.vanished);
-        let mut left: BTreeSet<ItemKey> = left.map(|(item, _)| item.clone()).collect();
+        let has = |member: &MemberRow| member.known && !member.left;
+        self.found_elsewhere(partition, left.map(|(item, _)| item.clone()).collect(), has).await
+    }
+
+    /// Which of some items another partition has a row of that will do.
+    pub(super) async fn found_elsewhere(
+        &self,
+        partition: &PartitionId,
+        mut left: BTreeSet<ItemKey>,
+        will_do: fn(&MemberRow) -> bool,
+    ) -> Result<BTreeSet<ItemKey>> {
         let mut found = BTreeSet::new();
         if left.is_empty() {
             return Ok(found);
         }
         for other in self.known_partitions().await?.iter().filter(|other| *other != partition) {
             let members = self.members(other, left.iter().cloned().collect()).await?;
-            for (item, _) in members.into_iter().filter(|(_, member)| member.known && !member.left) {
+            for (item, _) in members.into_iter().filter(|(_, member)| will_do(member)) {
                 left.remove(&item);
                 found.insert(item);
             }

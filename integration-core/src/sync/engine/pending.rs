@@ -8,7 +8,7 @@ use std::{
 
 use bytes::Bytes;
 
-use super::{Engine, Input, Slice};
+use super::{Engine, Input, Slice, strays};
 use crate::{
     error::{Error, ErrorKind, Result},
     event::Event,
@@ -196,6 +196,7 @@ impl<I: SyncItem> Engine<I> {
                         writes.push(self.keys.delete(QUARANTINE, self.keys.quarantine(key.as_str())));
                     }
                     member.revision = revision;
+                    writes.extend(strays::note(&self.keys, &partition, &key, &mut member)?);
                     inputs.push(Input::Present { key, item });
                 }
             }

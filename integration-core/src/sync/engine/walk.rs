@@ -76,6 +76,11 @@ impl<'a> Round<'a> {
         }
     }
 
+    /// Has every partition told all that it has?
+    pub(super) fn is_whole(&self) -> bool {
+        self.refused.is_none() && self.walking.is_empty()
+    }
+
     pub(super) fn end(self) -> Result<SliceEnd> {
         match self.refused {
             Some(error) => Err(told_later(error)),

@@ -257,6 +257,50 @@ async fn what_moved_and_was_deleted_before_its_new_folder_told_of_it_is_gone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_moved_into_a_folder_that_was_deleted_before_it_told_of_it_is_gone() {
+    let (rig, feed) = two_folders().await;
+    {
+        let mut state = feed.0.lock().unwrap();
+        state.places.insert("a".to_owned(), "archive".to_owned());
+        state.log.push(("inbox".to_owned(), "a".to_owned()));
+    }
+    follow(&rig, &feed).await;
+    assert_eq!(
+        (feed.fetched(), count(&rig, "activity").await, count(&rig, "stray").await),
+        (vec!["a".to_owned()], 3, 1)
+    );
+    {
+        let mut state = feed.0.lock().unwrap();
+        state.named.remove("archive");
+        state.places.remove("a");
+    }
+    follow(&rig, &feed).await;
+    follow(&rig, &feed).await;
+    assert_eq!(
+        (feed.fetched(), count(&rig, "activity").await, count(&rig, "stray").await),
+        (vec!["a".to_owned()], 2, 0)
+    );
+    assert_eq!(homes(&rig, "a").await, Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_left_and_is_listed_nowhere_is_asked_about_five_times_and_then_by_audits_only() {
+    let (rig, feed) = two_folders().await;
+    {
+        let mut state = feed.0.lock().unwrap();
+        state.places.insert("a".to_owned(), "nowhere".to_owned());
+        state.log.push(("inbox".to_owned(), "a".to_owned()));
+    }
+    for _ in 0..10 {
+        follow(&rig, &feed).await;
+    }
+    assert_eq!((feed.fetched().len(), count(&rig, "activity").await, count(&rig, "stray").await), (6, 3, 0));
+    feed.put("a", Some("inbox"));
+    follow(&rig, &feed).await;
+    assert!(rig.rows("member").await.iter().all(|(_, row)| !row.contains("strayed")), "it is counted anew next time");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_folder_that_is_gone_takes_its_messages_along_but_not_those_that_were_moved_out_before() {
     let (rig, feed) = two_folders().await;
     feed.put("a", Some("archive"));
@@ -276,7 +320,7 @@ async fn messages_of_a_vanished_folder_that_are_nowhere_listed_stay_and_are_aske
     feed.0.lock().unwrap().named.remove("inbox");
     follow(&rig, &feed).await;
     follow(&rig, &feed).await;
-    assert_eq!((feed.fetched().len(), count(&rig, "activity").await, count(&rig, "partition").await), (3, 3, 2));
+    assert_eq!((feed.fetched().len(), count(&rig, "activity").await, count(&rig, "partition").await), (6, 3, 2));
     feed.put("a", None);
     let mut engine = rig.engine();
     (engine.live, engine.backfill) = (Arc::clone(&feed) as Arc<_>, Arc::clone(&feed) as Arc<_>);
@@ -419,7 +463,7 @@ async fn a_folder_that_was_away_and_comes_back_restores_what_is_only_named_again
     for _ in 0..2 {
         follow(&rig, &feed).await;
     }
-    assert_eq!((count(&rig, "activity").await, feed.fetched().len()), (0, 3), "asked where they are now");
+    assert_eq!((count(&rig, "activity").await, feed.fetched().len()), (0, 6), "asked twice where they are now");
     bin(&feed, "inbox", false);
     {
         let mut state = feed.0.lock().unwrap();
