@@ -78,9 +78,10 @@ async fn a_decompression_bomb_stops_at_the_cap() {
 
 #[tokio::test]
 async fn a_refused_connection_cannot_have_taken_effect_and_names_no_url() {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    drop(listener);
+    // Taken, so that nobody else gets it, and never listened on.
+    let taken = tokio::net::TcpSocket::new_v4().unwrap();
+    taken.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let port = taken.local_addr().unwrap().port();
     let url = format!("http://127.0.0.1:{port}/path?token=canary");
     let error = ReqwestTransport::new().unwrap().execute(get(&url)).await.unwrap_err();
     assert_eq!(error.kind(), TransportErrorKind::Connect);
