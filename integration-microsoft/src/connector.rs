@@ -139,8 +139,9 @@ fn oauth(config: &MicrosoftConfig, at: &MicrosoftEndpoints) -> Result<OAuthSetti
 /// Source: <https://learn.microsoft.com/entra/identity-platform/id-token-claims-reference>.
 fn issuers(config: &MicrosoftConfig, at: &MicrosoftEndpoints) -> TenantIssuers {
     let templates = at.issuers.iter().map(|root| format!("{root}/{{tenantid}}/v2.0"));
-    let issuers =
-        TenantIssuers::new(templates, "{tenantid}", "tid").with_allowed(config.allowed_tenants.iter().cloned());
+    let issuers = TenantIssuers::new(templates, "{tenantid}", "tid")
+        .with_personal(PERSONAL)
+        .with_allowed(config.allowed_tenants.iter().cloned());
     match &config.tenant {
         TenantKind::Consumers => issuers.with_allowed([PERSONAL]),
         // A domain's id is not known here: there the discovery document names the one issuer.

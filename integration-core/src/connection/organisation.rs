@@ -19,6 +19,8 @@ pub struct TenantIssuers {
     pub claim: String,
     /// The organisations whose people may sign in; empty: all.
     pub allowed: BTreeSet<String>,
+    /// What the service says in place of an organisation for people of none; absent: it does not do so.
+    pub personal: Option<String>,
 }
 
 impl TenantIssuers {
@@ -29,7 +31,7 @@ impl TenantIssuers {
         claim: impl Into<String>,
     ) -> Self {
         let templates = templates.into_iter().collect();
-        Self { templates, place: place.into(), claim: claim.into(), allowed: BTreeSet::new() }
+        Self { templates, place: place.into(), claim: claim.into(), allowed: BTreeSet::new(), personal: None }
     }
 
     /// Only these organisations' people may sign in.
@@ -37,6 +39,25 @@ impl TenantIssuers {
     pub fn with_allowed<S: Into<String>>(mut self, organisations: impl IntoIterator<Item = S>) -> Self {
         self.allowed.extend(organisations.into_iter().map(Into::into));
         self
+    }
+
+    /// People of no organisation are said to be of `personal`: no administrator speaks for them.
+    #[must_use]
+    pub fn with_personal(mut self, personal: impl Into<String>) -> Self {
+        self.personal = Some(personal.into());
+        self
+    }
+
+    /// Is it what people of no organisation are said to be of?
+    #[cfg(feature = "oauth")]
+    pub(crate) fn is_personal(&self, organisation: &str) -> bool {
+        self.personal.as_ref().is_some_and(|personal| personal.eq_ignore_ascii_case(organisation))
+    }
+
+    /// Is `organisation` the only one whose people may sign in?
+    #[cfg(feature = "oauth")]
+    pub(crate) fn is_only(&self, organisation: &str) -> bool {
+        self.allowed.len() == 1 && self.allowed.iter().all(|one| one.eq_ignore_ascii_case(organisation))
     }
 
     /// Is `issuer` one of the templates, as it stands or for some organisation?

@@ -103,6 +103,20 @@ pub enum EventKind {
         /// Of which intent.
         intent: IntentKey,
     },
+    /// The service lets nobody into a part of the feed (a folder, say): it is left alone for longer and longer, the others go on.
+    /// Told once, until it works again.
+    PartitionResting {
+        /// Which.
+        partition: PartitionId,
+        /// Who can do what about it, where the service says.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        remedy: Option<Remedy>,
+    },
+    /// The service tells again of a part of the feed that nobody was let into.
+    PartitionResumed {
+        /// Which.
+        partition: PartitionId,
+    },
     /// How far a sync is: when its phase changes, and every few seconds meanwhile.
     Progress(Progress),
     /// An item could not be understood and lies in quarantine.

@@ -7,6 +7,7 @@ use super::rows::FailureRow;
 use crate::{
     error::Remedy,
     event::{Gaps, Phase},
+    ids::PartitionId,
 };
 
 /// How one feed of a connection is.
@@ -31,6 +32,21 @@ pub struct FeedHealth {
     pub last_failure: Option<FailureHealth>,
     /// The latest finished comparison with the service; `None` before the first.
     pub audit: Option<AuditHealth>,
+    /// Parts of the feed that the service lets nobody into; the others are followed.
+    #[serde(default)]
+    pub resting: Vec<RestingHealth>,
+}
+
+/// A part of a feed (a folder, say) that the service lets nobody into.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct RestingHealth {
+    /// Which, as the service knows it.
+    pub partition: PartitionId,
+    /// Since when (UTC).
+    pub since: DateTime<Utc>,
+    /// When it is asked again (UTC).
+    pub again_at: DateTime<Utc>,
 }
 
 /// What is left to do.

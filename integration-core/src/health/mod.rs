@@ -13,7 +13,7 @@ mod verdict;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-pub use feed::{AuditHealth, Backlog, FailureHealth, FeedHealth};
+pub use feed::{AuditHealth, Backlog, FailureHealth, FeedHealth, RestingHealth};
 pub use state::HealthState;
 pub use tenant::{ConnectionSummary, TenantHealth};
 #[cfg(feature = "oauth")]

@@ -15,13 +15,13 @@ use crate::{
     event::{EventKind, Phase, append},
     health::{
         AuditHealth, Backlog, ConnectionHealth, ConnectionSummary, FORMAT, Facts, FailureHealth, FeedHealth,
-        HealthState, QuotaHealth, TenantHealth,
+        HealthState, QuotaHealth, RestingHealth, TenantHealth,
         rows::{FailureRow, HEALTH, SuccessRow, failure_key},
     },
     http::Priority,
-    ids::{ConnectionId, GrantId, TenantId},
+    ids::{ConnectionId, GrantId, PartitionId, TenantId},
     page::PageToken,
-    store::{Expect, Space, StateKey, StateQuery, read_one},
+    store::{Expect, Space, StateKey, StateQuery, StateRow, read_one},
     sync::{
         AuditReport, Gap,
         rows::{AGAIN, AUDITS, MEMBERS, MemberRow, PARTITIONS, PENDING, PartitionRow, QUARANTINE},
@@ -165,10 +165,7 @@ impl Hub {
     }
 
     async fn feed_health(&self, connection: &Connection, noted: Noted, now: DateTime<Utc>) -> Result<FeedHealth> {
-        let partitions: Vec<PartitionRow> = {
-            let prefix = StateKey::new([connection.id.as_str(), MAIL]).below();
-            self.all(&connection.tenant, PARTITIONS, prefix, |row| decoded(PARTITIONS, &row)).await?
-        };
+        let (partitions, resting) = self.partitions(connection, now).await?;
         let running = |row: &PartitionRow| row.snapshot.as_ref().is_some_and(|snapshot| snapshot.audit.is_some());
         let backlog = self.backlog(connection, &partitions).await?;
         let audit = self.audit_health(connection, partitions.iter().any(running)).await?;
@@ -189,7 +186,26 @@ impl Hub {
                 .map(|eta| eta.as_secs()),
             last_failure: failure.map(FailureHealth::from),
             audit,
+            resting,
         })
+    }
+
+    /// The rows of a feed's partitions, and those of them that the service lets nobody into.
+    async fn partitions(
+        &self,
+        connection: &Connection,
+        now: DateTime<Utc>,
+    ) -> Result<(Vec<PartitionRow>, Vec<RestingHealth>)> {
+        let prefix = StateKey::new([connection.id.as_str(), MAIL]).below();
+        let named = |row: StateRow| Ok((last(&row.key), decoded::<PartitionRow>(PARTITIONS, &row)?));
+        let rows = self.all(&connection.tenant, PARTITIONS, prefix, named).await?;
+        let resting = |(name, row): &(String, PartitionRow)| {
+            let refused = row.refused.as_ref()?;
+            let (since, again_at) = (refused.since, refused.rests_until.max(now));
+            Some(RestingHealth { partition: PartitionId::new(name), since, again_at })
+        };
+        let resting = rows.iter().filter_map(resting).collect();
+        Ok((rows.into_iter().map(|(_, row)| row).collect(), resting))
     }
 
     /// The next poll. Notes of idle polls are older than the last poll: what is not overdue is counted on from there.

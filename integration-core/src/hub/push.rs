@@ -3,27 +3,33 @@
 //! Nothing here runs by itself: whoever receives notifications calls [`Hub::subscribe`] once and
 //! [`Hub::renew_subscription`] often.
 
+mod alone;
+#[cfg(test)]
+mod tests;
+
 use std::{sync::Arc, time::Duration};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{Hub, choices::put, missing, read::decoded};
+use self::alone::Alone;
+use super::{Hub, missing, read::decoded};
 use crate::{
     connection::Capability,
-    error::{Error, ErrorKind, Result, Retry},
+    error::{Error, ErrorKind, Result},
     http::Priority,
     ids::{ConnectionId, TenantId},
-    push::{PushCapabilities, PushSource, PushTarget, Subscribe, Subscription},
-    secret::{SecretBytes, SecretText},
-    store::{LeaseKey, Space, StateKey, StateWrite, read_one},
-    sync::hold::holding,
+    push::{PushSource, PushTarget, Subscription},
+    secret::SecretText,
+    store::{Space, StateKey, StateRow, StateWrite, read_one},
     vault::SealContext,
 };
 
 const SUBSCRIPTIONS: Space = "subscription";
 const FIELD: &str = "client_state";
+/// How often a disconnection looks whether the worker before it has come to its end.
+const PAUSE: Duration = Duration::from_millis(250);
 
 /// What is stored of a subscription; without one: it is being asked for, and notifications may come already.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -34,6 +40,13 @@ struct SubscriptionRow {
     subscription: Option<Subscription>,
     #[serde(default)]
     renew_at: Option<DateTime<Utc>>,
+}
+
+/// A row as it was read.
+#[derive(Clone, Debug)]
+struct Known {
+    row: SubscriptionRow,
+    version: u64,
 }
 
 impl Hub {
@@ -52,27 +65,28 @@ impl Hub {
 
     /// Has the service tell `target` when something changes on a connection; polling goes on. A connection has one
     /// subscription: another target replaces it, the same one is renewed where that is due. Safe to repeat; only where the
-    /// process dies, or the storage or the scheduler fails, between the service's answer and its being stored, a second
-    /// subscription may tell until it ends by itself.
+    /// process dies, or the storage fails, between the service's answer and its being stored, a second subscription may tell
+    /// until it ends by itself.
     ///
     /// # Errors
     /// As [`PushSource::subscribe`] and [`Hub::push`]; `Conflict` while another worker subscribes the connection; `Store`.
     pub async fn subscribe(&self, tenant: &TenantId, id: &ConnectionId, target: &PushTarget) -> Result<Subscription> {
-        let source = self.push(tenant, id).await?;
-        self.alone(tenant, id, async {
-            let row = match self.subscription_row(tenant, id).await? {
-                Some(row) if row.target == *target => row,
-                Some(old) => {
-                    if let Some(subscription) = &old.subscription {
-                        source.unsubscribe(subscription).await?;
-                    }
-                    self.fresh_row(tenant, id, target).await?
-                }
-                None => self.fresh_row(tenant, id, target).await?,
-            };
-            self.live(tenant, id, &*source, row).await
-        })
-        .await
+        self.push(tenant, id).await?;
+        let alone = Alone::begin(self, tenant, id).await?;
+        let work = async {
+            // Again, now that nobody else is at it: it may have been disconnected meanwhile.
+            let source = self.push(tenant, id).await?;
+            let known = self.subscription_row(tenant, id).await?;
+            if let Some(known) = known.as_ref().filter(|known| known.row.target == *target) {
+                return alone.live(&*source, known.clone()).await;
+            }
+            if let Some(old) = known.as_ref().and_then(|known| known.row.subscription.as_ref()) {
+                source.unsubscribe(old).await?;
+            }
+            let fresh = alone.fresh(target, known.as_ref()).await?;
+            alone.live(&*source, fresh).await
+        };
+        alone.while_held(work).await
     }
 
     /// Renews the subscription of a connection where that is due, and asks for a new one where the service lost it: what was
@@ -84,14 +98,14 @@ impl Hub {
         if self.subscription_row(tenant, id).await?.is_none() {
             return Ok(None);
         }
-        let source = self.push(tenant, id).await?;
-        self.alone(tenant, id, async {
-            match self.subscription_row(tenant, id).await? {
-                Some(row) => self.live(tenant, id, &*source, row).await.map(Some),
-                None => Ok(None),
-            }
-        })
-        .await
+        self.push(tenant, id).await?;
+        let alone = Alone::begin(self, tenant, id).await?;
+        let work = async {
+            let Some(known) = self.subscription_row(tenant, id).await? else { return Ok(None) };
+            let source = self.push(tenant, id).await?;
+            alone.live(&*source, known).await.map(Some)
+        };
+        alone.while_held(work).await
     }
 
     /// Ends the subscription of a connection, if it has one. Safe to repeat.
@@ -102,14 +116,15 @@ impl Hub {
         if self.subscription_row(tenant, id).await?.is_none() {
             return Ok(());
         }
-        self.alone(tenant, id, async {
-            let row = self.subscription_row(tenant, id).await?;
-            if let Some(subscription) = row.and_then(|row| row.subscription) {
+        let alone = Alone::begin(self, tenant, id).await?;
+        let work = async {
+            let known = self.subscription_row(tenant, id).await?;
+            if let Some(subscription) = known.and_then(|known| known.row.subscription) {
                 self.push(tenant, id).await?.unsubscribe(&subscription).await?;
             }
-            self.write(&[StateWrite::delete(tenant, SUBSCRIPTIONS, place(id))]).await
-        })
-        .await
+            alone.write(StateWrite::delete(tenant, SUBSCRIPTIONS, place(id))).await
+        };
+        alone.while_held(work).await
     }
 
     /// The subscription of a connection, if it has one.
@@ -117,7 +132,7 @@ impl Hub {
     /// # Errors
     /// `Store` if the storage fails.
     pub async fn subscription(&self, tenant: &TenantId, id: &ConnectionId) -> Result<Option<Subscription>> {
-        Ok(self.subscription_row(tenant, id).await?.and_then(|row| row.subscription))
+        Ok(self.subscription_row(tenant, id).await?.and_then(|known| known.row.subscription))
     }
 
     /// The secret that notifications about a connection prove themselves with, also while its subscription is only being
@@ -127,52 +142,38 @@ impl Hub {
     /// `Validation` if it cannot be opened with the keys at hand; `Store`.
     pub async fn client_state(&self, tenant: &TenantId, id: &ConnectionId) -> Result<Option<SecretText>> {
         match self.subscription_row(tenant, id).await? {
-            Some(row) => self.opened(tenant, id, &row).await.map(Some),
+            Some(known) => self.opened(tenant, id, &known.row).await.map(Some),
             None => Ok(None),
         }
     }
 
-    /// Ends it for a connection that is being disconnected. A service that cannot be reached is no reason to stay: what it
-    /// still has ends by itself. A worker that is renewing it at this very moment may still store what it is answered.
-    pub(super) async fn end_subscription(&self, tenant: &TenantId, id: &ConnectionId) -> Result<()> {
+    /// Ends it for a connection that is being disconnected, and waits for a worker that is renewing it. A service that cannot be
+    /// reached is no reason to stay, nor is a worker that does not come to an end: the subscription is given back, which the
+    /// service still has until it ends by itself.
+    pub(super) async fn end_subscription(&self, tenant: &TenantId, id: &ConnectionId) -> Result<Option<Subscription>> {
         if self.subscription_row(tenant, id).await?.is_none() {
-            return Ok(());
+            return Ok(None);
         }
-        if let Err(error) = self.unsubscribe(tenant, id).await {
-            tracing::warn!(error = %error, connection = %id, "a subscription could not be ended; it ends by itself");
-        }
-        self.write(&[StateWrite::delete(tenant, SUBSCRIPTIONS, place(id))]).await
+        let mut pauses = self.0.sync.lease.div_duration_f64(PAUSE).ceil();
+        let error = loop {
+            match self.unsubscribe(tenant, id).await {
+                Ok(()) => return Ok(None),
+                Err(error) if error.kind() == ErrorKind::Conflict && pauses > 0.0 => pauses -= 1.0,
+                Err(error) => break error,
+            }
+            self.0.clock.sleep(PAUSE).await;
+        };
+        tracing::warn!(error = %error, connection = %id, "a subscription could not be ended; it ends by itself");
+        let left = self.subscription(tenant, id).await?;
+        // Whoever renews it at this very moment finds no row to write what it is answered to, and ends it.
+        self.write(&[StateWrite::delete(tenant, SUBSCRIPTIONS, place(id))]).await?;
+        Ok(left)
     }
 
-    /// One worker at a time: two that renew at once make two of one.
-    async fn alone<T>(
-        &self,
-        tenant: &TenantId,
-        id: &ConnectionId,
-        work: impl Future<Output = Result<T>> + Send,
-    ) -> Result<T> {
-        let (leases, ttl) = (&self.0.stores.leases, self.0.sync.lease);
-        let key = LeaseKey::new(["push", tenant.as_str(), id.as_str()]);
-        let busy = || Error::new(ErrorKind::Conflict, "another worker subscribes this connection");
-        let guard = leases.acquire(&key, ttl).await?.ok_or_else(|| busy().with_retry(Retry::Temporary))?;
-        holding((&**leases, &*self.0.clock, ttl), guard, work).await
-    }
-
-    async fn subscription_row(&self, tenant: &TenantId, id: &ConnectionId) -> Result<Option<SubscriptionRow>> {
+    async fn subscription_row(&self, tenant: &TenantId, id: &ConnectionId) -> Result<Option<Known>> {
         let row = read_one(&*self.0.stores.sync, tenant, SUBSCRIPTIONS, place(id)).await?;
-        row.map(|row| decoded(SUBSCRIPTIONS, &row)).transpose()
-    }
-
-    /// Stored before the service knows of it: its first notification may come before its answer.
-    async fn fresh_row(&self, tenant: &TenantId, id: &ConnectionId, target: &PushTarget) -> Result<SubscriptionRow> {
-        let mut bytes = [0_u8; 32];
-        self.0.random.fill(&mut bytes);
-        let secret = SecretBytes::new(URL_SAFE_NO_PAD.encode(bytes).into_bytes());
-        let sealed = self.0.sealer.seal(&context(tenant, id), secret.expose()).await?;
-        let sealed = URL_SAFE_NO_PAD.encode(sealed);
-        let row = SubscriptionRow { target: target.clone(), sealed, subscription: None, renew_at: None };
-        self.write(&[put(tenant, SUBSCRIPTIONS, place(id), &row)?]).await?;
-        Ok(row)
+        let known = |row: StateRow| Ok(Known { row: decoded(SUBSCRIPTIONS, &row)?, version: row.version });
+        row.map(known).transpose()
     }
 
     async fn opened(&self, tenant: &TenantId, id: &ConnectionId, row: &SubscriptionRow) -> Result<SecretText> {
@@ -182,40 +183,6 @@ impl Hub {
         let text = std::str::from_utf8(secret.expose()).map_err(|error| damaged().with_source(error))?;
         Ok(SecretText::new(text))
     }
-
-    /// The subscription of a row, as it is if nothing is due.
-    async fn live(
-        &self,
-        tenant: &TenantId,
-        id: &ConnectionId,
-        source: &dyn PushSource,
-        mut row: SubscriptionRow,
-    ) -> Result<Subscription> {
-        let now = self.0.clock.now();
-        if let (Some(subscription), Some(at)) = (&row.subscription, row.renew_at)
-            && now < at
-        {
-            return Ok(subscription.clone());
-        }
-        let ask = Subscribe::new(row.target.clone(), self.opened(tenant, id, &row).await?);
-        let renewed = match &row.subscription {
-            Some(old) => source.renew(old, &ask).await,
-            None => source.subscribe(&ask).await,
-        };
-        let subscription = match renewed {
-            Err(error) if error.kind() == ErrorKind::NotFound && row.subscription.is_some() => {
-                let fresh = source.subscribe(&ask).await?;
-                // Nobody told what happened in between.
-                self.sync_now(tenant, id).await?;
-                fresh
-            }
-            renewed => renewed?,
-        };
-        row.renew_at = Some(renew_at(source.capabilities(), now, subscription.expires_at, self.0.random.fraction()));
-        row.subscription = Some(subscription.clone());
-        self.write(&[put(tenant, SUBSCRIPTIONS, place(id), &row)?]).await?;
-        Ok(subscription)
-    }
 }
 
 fn place(id: &ConnectionId) -> StateKey {
@@ -224,31 +191,4 @@ fn place(id: &ConnectionId) -> StateKey {
 
 fn context(tenant: &TenantId, id: &ConnectionId) -> SealContext {
     SealContext::new(tenant.clone(), place(id).as_str().to_owned(), FIELD)
-}
-
-/// In good time, but not all at the same time; at half of a life that is shorter than it should be.
-fn renew_at(capabilities: &PushCapabilities, now: DateTime<Utc>, ends: DateTime<Utc>, fraction: f64) -> DateTime<Utc> {
-    let life = (ends - now).to_std().unwrap_or_default();
-    let wait = life.checked_sub(capabilities.renew_before).filter(|wait| !wait.is_zero()).unwrap_or(life / 2);
-    let early: Duration = wait.mul_f64(fraction.clamp(0.0, 1.0) / 10.0);
-    now + TimeDelta::from_std(wait - early).unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::push::PushTransport;
-
-    #[test]
-    fn a_subscription_is_renewed_in_good_time_whatever_life_the_service_gives_it() {
-        const DAY: Duration = Duration::from_secs(24 * 3600);
-        let now = DateTime::<Utc>::UNIX_EPOCH;
-        let capabilities = PushCapabilities::new(PushTransport::Webhook, DAY * 7, DAY * 3);
-        let after =
-            |life: Duration, fraction| (renew_at(&capabilities, now, now + life, fraction) - now).to_std().unwrap();
-        assert_eq!(after(DAY * 7, 0.0), DAY * 4);
-        assert_eq!(after(DAY * 7, 1.0), DAY * 4 * 9 / 10);
-        assert_eq!(after(DAY * 2, 0.0), DAY, "shorter than the margin: at its half");
-        assert_eq!(after(Duration::ZERO, 0.5), Duration::ZERO);
-    }
 }

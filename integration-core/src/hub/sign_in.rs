@@ -104,9 +104,11 @@ impl Hub {
             self.0.scheduler.cancel(&job.key).await?;
         }
         // While its token works.
-        self.end_subscription(tenant, id).await?;
+        let left = self.end_subscription(tenant, id).await?;
         // The connection's row goes last: whoever is interrupted can call again.
-        let disconnected = self.0.sign_in.disconnect(tenant, &connector, id, Forget::SecretsOnly).await?;
+        let mut disconnected = self.0.sign_in.disconnect(tenant, &connector, id, Forget::SecretsOnly).await?;
+        // From here on nobody can subscribe it; whoever did so in between is told of too.
+        disconnected.left_subscription = left.or(self.end_subscription(tenant, id).await?);
         let mut erased = Erased::default();
         if data == Forget::Everything {
             erased = self.erase_connection(tenant, id).await?;

@@ -3,8 +3,8 @@
 //! The answer comes to the same address as every callback, often days later and in a browser that nobody knows. It is bound
 //! by its state alone and authorises nothing: it marks the record, and the person's own sign-in proves it, if its
 //! verified id token is of the organisation that the record is for. A record belongs to one tenant of ours: nobody else's
-//! sign-in counts. Where nobody has said yet which organisation a record is for, the first sign-in of one whose people could
-//! not sign in before proves it; a later refusal opens it again.
+//! sign-in counts. Where nobody has said yet which organisation a record is for, no sign-in proves it: it waits for an
+//! administrator's answer, which names one. A later refusal opens it again.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -22,7 +22,9 @@ use super::{
     settle::Target,
 };
 use crate::{
-    connection::{AdminConsentEndpoint, Capability, Connector, Grant, Identity, TokenFailure, TokenFailureClass},
+    connection::{
+        AdminConsentEndpoint, Capability, Connector, Grant, Identity, TenantIssuers, TokenFailure, TokenFailureClass,
+    },
     error::{Actor, Error, ErrorKind, Remedy, Result},
     ids::{AppId, TenantId},
     store::{Space, StateKey, StateQuery, read_one},
@@ -139,6 +141,7 @@ impl SignIn {
         connector: &Arc<dyn Connector>,
         ask: &AdminConsentAsk,
     ) -> Result<AdminConsent> {
+        self.engine.ask_time().await?;
         self.admin_consent(tenant, &**connector, ask, &Because::Asked).await
     }
 
@@ -325,8 +328,8 @@ impl SignIn {
         let app = &target.connector.profile().app;
         for row in self.records(target.tenant, Some(app)).await? {
             let record = row.value;
-            if record.state != AdminConsentState::Proved && self.is_for(target, endpoint, &record, organisation).await?
-            {
+            let issuers = target.connector.profile().oauth.endpoints.tenant_issuers.as_ref();
+            if record.state != AdminConsentState::Proved && is_for(&record, organisation, (endpoint, issuers)) {
                 let key = StateKey::new([record.app.as_str(), &record.organisation]);
                 let proved = |record: &mut AdminConsent| {
                     record.state = AdminConsentState::Proved;
@@ -336,35 +339,6 @@ impl SignIn {
             }
         }
         Ok(())
-    }
-
-    /// Is the record for the organisation that a verified sign-in is of? Where nobody has said which one it is for, it is the
-    /// one whose people could not sign in before.
-    async fn is_for(
-        &self,
-        target: &Target<'_>,
-        endpoint: &AdminConsentEndpoint,
-        record: &AdminConsent,
-        organisation: Option<&str>,
-    ) -> Result<bool> {
-        let connector = &**target.connector;
-        let of_any = record.organisation == endpoint.any_tenant;
-        let Some(organisation) = organisation else {
-            // A service that knows no organisations, or a sign-in that does not say whose it is.
-            return Ok(of_any && connector.profile().oauth.endpoints.tenant_issuers.is_none());
-        };
-        if record.organisation.eq_ignore_ascii_case(organisation) {
-            return Ok(true);
-        }
-        if let Some(known) = record.bound.as_ref().or(record.claimed.as_ref()) {
-            return Ok(known.eq_ignore_ascii_case(organisation));
-        }
-        let worked = |grant: &Grant| {
-            let same = organisation_in(connector, grant).is_some_and(|of| of.eq_ignore_ascii_case(organisation));
-            same && grant.app == record.app && grant.created_at < record.requested_at
-        };
-        let grants = self.engine.connections.list_grants(target.tenant).await?;
-        Ok(of_any && !grants.iter().any(|row| worked(&row.value)))
     }
 
     async fn change_record(
@@ -420,6 +394,30 @@ fn admin_endpoint(connector: &dyn Connector) -> Result<&AdminConsentEndpoint> {
         let message = "administrators allow nothing in advance at this service";
         Error::new(ErrorKind::Unsupported, message).with_service(profile.service)
     })
+}
+
+/// Is the record for the organisation that a verified sign-in is of? Only something known of the record says so.
+fn is_for(
+    record: &AdminConsent,
+    organisation: Option<&str>,
+    (endpoint, issuers): (&AdminConsentEndpoint, Option<&TenantIssuers>),
+) -> bool {
+    let of_any = record.organisation == endpoint.any_tenant;
+    let Some(organisation) = organisation else {
+        // A service that knows no organisations, or a sign-in that does not say whose it is.
+        return of_any && issuers.is_none();
+    };
+    // Whatever an answer claims: people of no organisation have no administrator.
+    if issuers.is_some_and(|issuers| issuers.is_personal(organisation)) {
+        return false;
+    }
+    if record.organisation.eq_ignore_ascii_case(organisation) {
+        return true;
+    }
+    match record.bound.as_ref().or(record.claimed.as_ref()) {
+        Some(known) => known.eq_ignore_ascii_case(organisation),
+        None => of_any && issuers.is_some_and(|issuers| issuers.is_only(organisation)),
+    }
 }
 
 /// The organisation in a grant's subject, which was put together from the claims of a verified id token.

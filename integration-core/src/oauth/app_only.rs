@@ -67,6 +67,7 @@ impl SignIn {
             let message = "this app signs people in: it does not act on its own";
             return Err(Error::new(ErrorKind::Misconfigured, message).with_service(profile.service));
         }
+        self.engine.ask_time().await?;
         let assertion = Assertion { subject: ask.subject.clone(), scopes: profile.scopes.request(&ask.capabilities) };
         let completion = |outcome| Completion {
             outcome,

@@ -161,7 +161,7 @@ pub struct Authorisation {
     pub url: Url,
     /// What to put into its cookie.
     pub binding: BrowserBinding,
-    /// Until when the callback has to come.
+    /// Until when the callback has to come, by the store's clock.
     pub expires_at: DateTime<Utc>,
 }
 
@@ -221,6 +221,7 @@ impl SignIn {
             return Err(Error::new(ErrorKind::Unsupported, message).with_service(profile.service));
         }
         let redirect = redirect(&ask.redirect_uri)?;
+        self.engine.ask_time().await?;
         let before = self.reconnected(tenant, connector, ask).await?;
         let plan = Plan::new(&**connector, ask, before.as_ref());
         let random = &self.engine.parts.random;
@@ -254,6 +255,7 @@ impl SignIn {
     /// # Errors
     /// `Store` if the storage fails.
     pub async fn forget_old_authorisations(&self) -> Result<u64> {
+        self.engine.ask_time().await?;
         let limit = self.engine.now() - REMEMBERED;
         let sign_ins = self.forget_where(AUTHORISATIONS, |row: Pending| row.expires_at < limit).await?;
         Ok(sign_ins + self.forget_where(ADDRESSES, |row: Address| row.expires_at < limit).await?)

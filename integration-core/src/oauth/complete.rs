@@ -116,6 +116,7 @@ impl SignIn {
         // States are 43 characters: anything longer is not one of ours.
         let state = callback.query.get("state").filter(|state| state.len() <= 64);
         let Some(state) = state else { return Ok(foreign(mismatched(MismatchReason::State))) };
+        self.engine.ask_time().await?;
         let Some(row) = self.pending(state).await? else {
             // An administrator comes in a browser of their own: what it brings back is looked at, and authorises nothing.
             let consent = self.admin_answered(state, &callback.query, host).await?;

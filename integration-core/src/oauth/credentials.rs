@@ -60,6 +60,7 @@ impl SignIn {
         connector: &Arc<dyn Connector>,
     ) -> Result<KeptAlive> {
         forbid_reentry("keeping a grant alive")?;
+        self.engine.try_ask_time().await;
         let limit = self.engine.now() - self.engine.parts.settings.idle_after;
         let loaded = self.engine.load_tokens(tenant, grant).await?;
         if loaded.is_some_and(|(_, set)| set.refreshed_at > limit && set.refused.is_none()) {

@@ -14,6 +14,7 @@ use crate::{
     connection::{Connection, ConnectionStatus, Connector, GrantStatus, OAuthSettings},
     error::{Error, ErrorKind, Result},
     ids::{ConnectionId, GrantId, TenantId},
+    push::Subscription,
     store::{LeaseKey, StateKey, StateWrite, forbid_reentry},
 };
 
@@ -40,6 +41,9 @@ pub struct Disconnected {
     /// Where the person can take back at the service what was allowed; absent where that has been done, or there is no such
     /// page. The app keeps its rights there until then, but here nothing is left to use them with.
     pub remove_at: Option<Url>,
+    /// What the service goes on telling until it ends by itself, because it could not be asked to stop; notifications that
+    /// name it are to be passed over. Absent: there was none, or it is ended.
+    pub left_subscription: Option<Subscription>,
 }
 
 /// What became of a grant at its service.
@@ -105,7 +109,7 @@ impl SignIn {
         self.write_down(row, &siblings, last, forget).await?;
         let stands = matches!(revocation, Revocation::Failed | Revocation::Unsupported);
         let remove_at = stands.then(|| connector.removal_page(&connection.account)).flatten();
-        Ok(Disconnected { connection, revocation, remove_at })
+        Ok(Disconnected { connection, revocation, remove_at, left_subscription: None })
     }
 
     /// Revokes a grant at the service; what is stored here stays as it is.

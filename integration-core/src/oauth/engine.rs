@@ -20,7 +20,7 @@ use crate::{
     error::{Error, ErrorKind, Result, Retry},
     http::Transport,
     ids::{AppId, GrantId, TenantId},
-    store::{GrantKey, LeaseGuard, LeaseKey, Saved, SealedRecord, Stores, Version},
+    store::{GrantKey, LeaseGuard, LeaseKey, Saved, SealedRecord, SharedClock, Stores, Version},
     vault::{Sealer, token_context},
 };
 
@@ -34,7 +34,7 @@ pub struct OAuthParts {
     pub sealer: Arc<dyn Sealer>,
     /// The network.
     pub transport: Arc<dyn Transport>,
-    /// Time.
+    /// Time: its pace; which instant it is, the store's clock decides.
     pub clock: Arc<dyn Clock>,
     /// State, verifiers, ids, jitter.
     pub random: Arc<dyn Random>,
@@ -132,10 +132,9 @@ impl SignIn {
     #[must_use]
     pub fn new(parts: OAuthParts) -> Self {
         let connections = ConnectionStore::new(Arc::clone(&parts.stores.sync));
-        let keys = KeyCache::default();
-        Self {
-            engine: Arc::new(Engine { parts, connections, keys, slots: Mutex::default(), renewed: Mutex::default() }),
-        }
+        let (keys, clock) = (KeyCache::default(), SharedClock::new(Arc::clone(&parts.clock)));
+        let (slots, renewed) = (Mutex::default(), Mutex::default());
+        Self { engine: Arc::new(Engine { parts, clock, connections, keys, slots, renewed }) }
     }
 
     /// The rows of grants and connections.
@@ -157,6 +156,8 @@ type Renewed = (GrantKey, DateTime<Utc>);
 /// What all parts of sign-in share.
 pub(super) struct Engine {
     pub(super) parts: OAuthParts,
+    /// What is stored with an instant by one process is judged by another: all go by the store's clock.
+    clock: SharedClock,
     pub(super) connections: ConnectionStore,
     pub(super) keys: KeyCache,
     slots: Mutex<HashMap<GrantKey, Arc<Slot>>>,
@@ -165,8 +166,21 @@ pub(super) struct Engine {
 }
 
 impl Engine {
+    /// By the store's clock, as far as it was asked.
     pub(super) fn now(&self) -> DateTime<Utc> {
-        self.parts.clock.now()
+        self.clock.now()
+    }
+
+    /// Sets our time by the store's: before anything is stored with an instant, or judged by a stored one.
+    pub(super) async fn ask_time(&self) -> Result<()> {
+        self.clock.ask(&*self.parts.stores.sync).await
+    }
+
+    /// As [`Self::ask_time`], where the tokens may lie elsewhere: what was known before has to do.
+    pub(super) async fn try_ask_time(&self) {
+        if let Err(error) = self.ask_time().await {
+            tracing::warn!(error = %error, "the store does not say what time it is; it goes on from what it said last");
+        }
     }
 
     /// The service's sign-in endpoints, through our transport.
@@ -174,7 +188,7 @@ impl Engine {
         let parts = &self.parts;
         TokenEndpoint {
             transport: &*parts.transport,
-            clock: &*parts.clock,
+            clock: &self.clock,
             random: &*parts.random,
             timeout: parts.settings.token_timeout(),
         }

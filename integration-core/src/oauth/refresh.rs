@@ -135,6 +135,7 @@ impl Refresher {
         let settings = &self.engine.parts.settings;
         let lease = LeaseKey::new(["refresh", self.key.tenant.as_str(), self.key.grant.as_str()]);
         let patience = settings.lease_ttl * 2 + settings.request_timeout;
+        self.engine.try_ask_time().await;
         let begun = self.engine.now();
         self.save_unsaved().await?;
         loop {

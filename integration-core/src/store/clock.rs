@@ -1,5 +1,7 @@
 //! The store's clock in a process whose own may be wrong.
 
+#[cfg(feature = "oauth")]
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
@@ -31,6 +33,43 @@ impl Clock for StoreClock {
     fn now(&self) -> DateTime<Utc> {
         let now = self.own.now();
         now.checked_add_signed(self.ahead).unwrap_or(now)
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        self.own.sleep(duration).await;
+    }
+}
+
+/// As [`StoreClock`], for what lasts as long as its process: the store is asked again and again.
+#[cfg(feature = "oauth")]
+#[derive(Debug)]
+pub(crate) struct SharedClock {
+    own: Arc<dyn Clock>,
+    /// Milliseconds; as many as the store was ahead when it was asked last.
+    ahead: AtomicI64,
+}
+
+#[cfg(feature = "oauth")]
+impl SharedClock {
+    /// Goes by the process's own clock until the store is asked.
+    pub(crate) fn new(own: Arc<dyn Clock>) -> Self {
+        Self { own, ahead: AtomicI64::new(0) }
+    }
+
+    /// Asks the store.
+    pub(crate) async fn ask(&self, store: &dyn SyncStore) -> Result<()> {
+        let says = store.now().await?;
+        self.ahead.store((says - self.own.now()).num_milliseconds(), Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+#[cfg(feature = "oauth")]
+#[async_trait]
+impl Clock for SharedClock {
+    fn now(&self) -> DateTime<Utc> {
+        let now = self.own.now();
+        now.checked_add_signed(TimeDelta::milliseconds(self.ahead.load(Ordering::Relaxed))).unwrap_or(now)
     }
 
     async fn sleep(&self, duration: Duration) {

@@ -28,6 +28,8 @@ mod tests;
 mod token;
 
 pub use bundle::Stores;
+#[cfg(feature = "oauth")]
+pub(crate) use clock::SharedClock;
 pub(crate) use clock::StoreClock;
 pub use guard::{forbid_reentry, inside_transaction};
 pub use job_store::{Claim, JobStore};

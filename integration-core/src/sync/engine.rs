@@ -11,6 +11,7 @@ mod note;
 mod page;
 mod partitions;
 mod pending;
+mod refused;
 mod replay;
 mod strays;
 mod walk;
@@ -270,7 +271,8 @@ impl<I: SyncItem> Engine<I> {
         while !stop.stopping() {
             self.renew(slice).await?;
             let listing = !round.walking.is_empty();
-            let listed = self.list(slice, &partitions, &mut round).await?;
+            let listed = self.list(slice, &mut round).await?;
+            self.take_refusals(slice, &mut round).await?;
             self.inherit(slice, &partitions, &mut round).await?;
             let fetched = self.fetch_pending(slice, &all).await?;
             self.progress(slice, listing, listed);

@@ -54,6 +54,25 @@ pub(crate) struct PartitionRow {
     /// That is another now: its items are being decided anew.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) inheriting: Option<InheritRow>,
+    /// The service did not let us in when it was asked last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) refused: Option<RefusedRow>,
+}
+
+impl PartitionRow {
+    /// Is the service not asked about it for now, because it lets nobody in?
+    pub(crate) fn is_left_alone(&self, now: DateTime<Utc>) -> bool {
+        self.refused.as_ref().is_some_and(|refused| now < refused.rests_until)
+    }
+}
+
+/// Since when the service lets nobody into a partition, and when it is asked again.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub(crate) struct RefusedRow {
+    pub(crate) since: DateTime<Utc>,
+    /// So many times in a row.
+    pub(crate) times: u32,
+    pub(crate) rests_until: DateTime<Utc>,
 }
 
 /// How far the items of a partition take on what is new of it.

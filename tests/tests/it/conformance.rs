@@ -15,7 +15,7 @@ use integration_core::{
     hub::Hub,
     ids::{AppId, MessageId, TenantId},
     oauth::{Authorise, CallbackQuery, ConnectOutcome},
-    store::Stores,
+    store::{MemoryStore, Stores},
     testing::{SeededRandom, virtual_clock},
     vault::KeyRing,
 };
@@ -40,7 +40,8 @@ async fn sandboxed() -> InSandbox {
     sandbox.register_person(OWNER, "Alex Owner");
     let endpoints = GoogleEndpoints::below(&ORIGIN.parse().unwrap()).unwrap();
     let config = GoogleConfig::desktop("sandbox-client").with_endpoints(endpoints).with_quota(GmailQuota::Off);
-    let hub = Hub::builder(Stores::memory(), Arc::new(KeyRing::generate()))
+    let stores = Stores::from_one(Arc::new(MemoryStore::with_clock(Arc::clone(&clock) as _)));
+    let hub = Hub::builder(stores, Arc::new(KeyRing::generate()))
         .with_connector(Google::new(config).unwrap())
         .with_transport(sandbox.transport())
         .with_clock(clock)

@@ -24,7 +24,7 @@ use integration_core::{
     hub::Hub,
     ids::{AppId, ConnectionId, TenantId},
     oauth::{Authorise, CallbackQuery, ConnectOutcome},
-    store::Stores,
+    store::{MemoryStore, Stores},
     sync::{BundledScheduler, SchedulerOptions, Shutdown},
     testing::virtual_clock,
     vault::KeyRing,
@@ -94,7 +94,8 @@ impl Near {
         let connector = Google::new(config).unwrap();
         let gate = LocalAdmission::new(Arc::clone(&clock))
             .with_table(connector.profile().app.clone(), connector.profile().quota.clone());
-        let (meter, stores) = (Arc::new(Meter::default()), Stores::memory());
+        let stores = Stores::from_one(Arc::new(MemoryStore::with_clock(Arc::clone(&clock))));
+        let meter = Arc::new(Meter::default());
         let decided = Arc::new(Decided { clock: Arc::clone(&clock), when: Mutex::default() });
         let hub = Hub::builder(stores.clone(), Arc::new(KeyRing::from_base64(KEY).unwrap()))
             .with_transport(Arc::new(Metered { inner: transport, meter: Arc::clone(&meter) }))

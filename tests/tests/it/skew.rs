@@ -91,8 +91,8 @@ impl Apart {
                 .build()
                 .unwrap()
         };
-        let connection = connect(&hub(0), &sandbox).await;
         let (ahead, behind) = (hub(1), hub(-1));
+        let connection = connect((&ahead, &behind), &sandbox).await;
         Self { sandbox, stores, connection, listener, ahead, behind }
     }
 
@@ -134,13 +134,14 @@ async fn run(hub: &Hub, job: Job) -> Option<Duration> {
     }
 }
 
-async fn connect(hub: &Hub, sandbox: &Sandbox) -> ConnectionId {
+/// Begun by one process, finished by the other.
+async fn connect((begins, finishes): (&Hub, &Hub), sandbox: &Sandbox) -> ConnectionId {
     let asked = [Capability::Identity, Capability::MailRead, Capability::MailSend];
     let ask = Authorise::new(asked, Service::Google.callback());
-    let authorisation = hub.authorise(&tenant(), &Service::Google.app(), ask).await.unwrap();
+    let authorisation = begins.authorise(&tenant(), &Service::Google.app(), ask).await.unwrap();
     let back = sandbox.consent(&authorisation.url, Consent::Grant).unwrap();
     let query = CallbackQuery::parse(back.query().unwrap_or_default()).unwrap();
-    match hub.complete(&query, &authorisation.binding).await.unwrap().outcome {
+    match finishes.complete(&query, &authorisation.binding).await.unwrap().outcome {
         ConnectOutcome::Granted { mut connections, .. } => connections.pop().unwrap().id,
         other => panic!("not granted: {other:?}"),
     }

@@ -4,7 +4,7 @@ use serde_json::json;
 use tokio::time::advance;
 
 use super::{
-    identity::{of, per_organisation_with, sign_in},
+    identity::{PERSONAL, of, per_organisation_with, sign_in},
     service::{Answer, Signer},
     world::{ASK_AN_ADMINISTRATOR, REDIRECT, World, ask, parameters, query, settings, with_oidc},
 };
@@ -245,14 +245,16 @@ async fn the_sign_in_of_another_tenant_proves_nothing_here() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_nobody_answered_it_is_not_for_an_organisation_whose_people_could_sign_in_all_along() {
+async fn where_nobody_has_said_which_organisation_is_awaited_no_sign_in_proves_it() {
     let (world, signer) = of_organisations();
-    connects(&world, &signer, "fabrikam").await;
-    advance(DAY).await;
     blocked(&world).await;
-    connects(&world, &signer, "fabrikam").await;
-    assert_eq!(only_record(&world).await.state, AdminConsentState::Awaiting);
-    // An administrator allowed it in the organisation's own portal.
+    for organisation in ["fabrikam", "contoso", PERSONAL] {
+        connects(&world, &signer, organisation).await;
+        let record = only_record(&world).await;
+        assert_eq!((record.state, record.bound), (AdminConsentState::Awaiting, None), "{organisation}");
+    }
+    let record = only_record(&world).await;
+    answered(&world, &record, &[("tenant", "contoso")]).await;
     connects(&world, &signer, "contoso").await;
     let record = only_record(&world).await;
     assert_eq!((record.state, record.bound.as_deref()), (AdminConsentState::Proved, Some("contoso")));
@@ -264,6 +266,27 @@ async fn where_nobody_answered_it_is_not_for_an_organisation_whose_people_could_
     }
     let record = only_record(&world).await;
     assert_eq!((record.state, record.bound), (AdminConsentState::Awaiting, None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn people_of_no_organisation_prove_nothing_whatever_an_answer_claims() {
+    let (world, signer) = of_organisations();
+    blocked(&world).await;
+    let record = only_record(&world).await;
+    answered(&world, &record, &[("tenant", PERSONAL)]).await;
+    connects(&world, &signer, PERSONAL).await;
+    let record = only_record(&world).await;
+    assert_eq!((record.state, record.bound), (AdminConsentState::Allowed, None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_people_of_one_organisation_alone_may_sign_in_it_is_known_whose_is_awaited() {
+    let signer = Signer::new("k1");
+    let world = per_organisation_with(asking_administrators(with_oidc(settings())), &signer, &["contoso"]);
+    blocked(&world).await;
+    // An administrator allowed it in the organisation's own portal.
+    connects(&world, &signer, "contoso").await;
+    assert_eq!(only_record(&world).await.state, AdminConsentState::Proved);
 }
 
 #[tokio::test(start_paused = true)]

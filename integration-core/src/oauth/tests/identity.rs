@@ -12,13 +12,13 @@ use crate::{
     oauth::{Authorisation, Callback, ConnectOutcome, MismatchReason},
 };
 
-fn world(signer: &Signer) -> World {
+pub(super) fn world(signer: &Signer) -> World {
     let world = World::with(with_oidc(settings()));
     world.service.with(|state| state.keys = json!([signer.public()]));
     world
 }
 
-fn claims(world: &World, authorisation: &Authorisation) -> Value {
+pub(super) fn claims(world: &World, authorisation: &Authorisation) -> Value {
     let now = world.now().timestamp();
     json!({
         "iss": "https://id.example", "aud": "app-1", "sub": "person-1", "iat": now, "exp": now + 3600,
@@ -180,10 +180,14 @@ fn per_organisation(signer: &Signer, allowed: &[&str]) -> World {
     per_organisation_with(with_oidc(settings()), signer, allowed)
 }
 
+/// What this service says in place of an organisation for people of none.
+pub(super) const PERSONAL: &str = "personal-0";
+
 pub(super) fn per_organisation_with(mut oauth: OAuthSettings, signer: &Signer, allowed: &[&str]) -> World {
     oauth.endpoints.issuers.clear();
     let template = "https://id.example/{org}/v2".to_owned();
-    let issuers = TenantIssuers::new([template], "{org}", "tid").with_allowed(allowed.iter().copied());
+    let issuers =
+        TenantIssuers::new([template], "{org}", "tid").with_allowed(allowed.iter().copied()).with_personal(PERSONAL);
     oauth.endpoints.tenant_issuers = Some(issuers);
     oauth.subject = vec!["tid".to_owned(), "oid".to_owned()];
     let world = World::with(oauth);

@@ -6,5 +6,6 @@ mod identity;
 mod lifecycle;
 mod refresh;
 mod service;
+mod skew;
 mod store;
 mod world;

@@ -9,10 +9,12 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
 use crate::{
     Error, ErrorKind, Result,
+    clock::Clock,
     ids::{GrantId, TenantId},
     store::{
         Claim, CounterKey, Expect, GrantKey, JobStore, LeaseGuard, LeaseKey, LeaseStore, Saved, SealedRecord, StateKey,
@@ -23,8 +25,9 @@ use crate::{
 
 type Rows = BTreeMap<(TenantId, &'static str, StateKey), (u64, Bytes)>;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct TestStore {
+    clock: Arc<dyn Clock>,
     pub(super) tokens: Mutex<BTreeMap<GrantKey, SealedRecord>>,
     leases: Mutex<BTreeMap<LeaseKey, (u64, Option<Instant>)>>,
     rows: Arc<Mutex<Rows>>,
@@ -32,6 +35,19 @@ pub(super) struct TestStore {
     pub(super) saves_left: Mutex<Option<usize>>,
     /// What was done, in order.
     pub(super) log: Arc<Mutex<Vec<&'static str>>>,
+}
+
+impl TestStore {
+    pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
+        Self {
+            clock,
+            tokens: Mutex::default(),
+            leases: Mutex::default(),
+            rows: Arc::default(),
+            saves_left: Mutex::default(),
+            log: Arc::default(),
+        }
+    }
 }
 
 #[async_trait]
@@ -113,6 +129,10 @@ impl LeaseStore for TestStore {
 
 #[async_trait]
 impl SyncStore for TestStore {
+    async fn now(&self) -> Result<DateTime<Utc>> {
+        Ok(self.clock.now())
+    }
+
     async fn read(&self, query: &StateQuery) -> Result<Vec<StateRow>> {
         tokio::task::yield_now().await;
         let rows = self.rows.lock().unwrap();

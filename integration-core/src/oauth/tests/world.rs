@@ -120,7 +120,8 @@ impl World {
         let test_connector = Arc::new(TestConnector { profile, ages: Mutex::default() });
         let start: DateTime<Utc> = "2026-03-02T10:00:00Z".parse().unwrap();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::starting_at(start));
-        let (store, service, ring) = (Arc::new(TestStore::default()), Arc::new(Service::new()), KeyRing::generate());
+        let store = Arc::new(TestStore::new(Arc::clone(&clock)));
+        let (service, ring) = (Arc::new(Service::new()), KeyRing::generate());
         let sign_in = process(&store, &service, &ring, Arc::clone(&clock));
         let connector: Arc<dyn Connector> = Arc::<TestConnector>::clone(&test_connector);
         let accounts =

@@ -8,7 +8,11 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use sha2::Digest;
 
-use super::{Engine, Slice, SliceEnd, partitions::Partitions};
+use super::{
+    Engine, Slice, SliceEnd,
+    partitions::Partitions,
+    refused::{Failure, Refusals},
+};
 use crate::{
     error::{Error, ErrorKind, Result, Retry},
     ids::PartitionId,
@@ -46,25 +50,14 @@ pub(super) struct Round<'a> {
     pub(super) walking: Vec<&'a PartitionId>,
     /// Whose items are to take on what is new of them.
     pub(super) inheriting: Vec<&'a PartitionId>,
-    refused: Option<Error>,
+    pub(super) refusals: Refusals<'a>,
     begun_anew: bool,
 }
 
 impl<'a> Round<'a> {
-    /// One partition of several that the service does not let us into, or has not any more: the others go on, and it is told
-    /// at the end.
-    fn refuse(&mut self, error: Error, partitions: &Partitions) -> Result<()> {
-        let one = matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied);
-        if !one || partitions.named.len() < 2 {
-            return Err(error);
-        }
-        self.refused = Some(error);
-        Ok(())
-    }
-
     /// Its walk rests; everything else goes on, and it is told at the end.
     fn rest(&mut self, partition: &PartitionId) {
-        self.refused.get_or_insert_with(|| endless(partition));
+        self.refusals.told.get_or_insert_with(|| endless(partition));
     }
 
     /// Where its enumeration stands decides whether it is walked on through.
@@ -82,21 +75,13 @@ impl<'a> Round<'a> {
     }
 
     pub(super) fn end(self) -> Result<SliceEnd> {
-        match self.refused {
-            Some(error) => Err(told_later(error)),
+        match self.refusals.told {
+            Some(error) => Err(error),
             // A service that forgets its own positions must not be asked for them without a pause.
             None if self.begun_anew => Ok(SliceEnd::Wait(BEFORE_ANEW)),
             None => Ok(SliceEnd::UpToDate),
         }
     }
-}
-
-/// A partition that is gone was deleted while it was asked, most likely: the next look at all of them tells, and soon.
-fn told_later(error: Error) -> Error {
-    if error.kind() != ErrorKind::NotFound {
-        return error;
-    }
-    Error::new(ErrorKind::Unavailable, "a part of the feed could not be found").with_source(error)
 }
 
 fn endless(partition: &PartitionId) -> Error {
@@ -118,7 +103,7 @@ impl<I: SyncItem> Engine<I> {
         partitions: &'a Partitions,
         stop: &Shutdown,
     ) -> Result<Option<Round<'a>>> {
-        let mut round = Round::default();
+        let mut round = Round { refusals: Refusals::new(self.at_once(), partitions), ..Round::default() };
         for some in partitions.named.chunks(self.at_once()) {
             let mut heads = Vec::with_capacity(some.len());
             for (partition, mut row, page) in self.heads(some).await? {
@@ -127,25 +112,36 @@ impl<I: SyncItem> Engine<I> {
                     row.inherited = partitions.inherits.get(partition).cloned();
                 }
                 let taken = match page {
-                    Some(Ok(page)) => Some(self.take_head(slice, partition, &mut row, page).await),
-                    refused => refused.map(|page| page.map(|_| Walk::More)),
+                    Some(Ok(page)) => {
+                        round.refusals.answered();
+                        Some(self.take_head(slice, partition, &mut row, page).await.map_err(Failure::from))
+                    }
+                    Some(Err(error)) => Some(Err(Failure::of_service(error))),
+                    None => None,
                 };
                 heads.push((partition, row, taken));
             }
             for (partition, mut row, taken) in heads {
-                match self.follow_head(slice, (partition, taken), &mut row, stop).await {
-                    Ok(Walk::End) => {}
-                    Ok(Walk::Endless) => round.rest(partition),
-                    Ok(Walk::More) => return Ok(None),
-                    Err(error) => {
-                        round.refuse(error, partitions)?;
-                        continue;
+                if !row.is_left_alone(self.clock.now()) {
+                    let came = taken.as_ref().is_some_and(Result::is_ok);
+                    match self.follow_head(slice, (partition, taken), &mut row, stop).await {
+                        Ok(Walk::End) => {}
+                        Ok(Walk::Endless) => round.rest(partition),
+                        Ok(Walk::More) => return Ok(None),
+                        Err(failure) => {
+                            round.refusals.add(partition, failure)?;
+                            continue;
+                        }
                     }
+                    // While it is enumerated, the enumeration tells whether we are let in.
+                    if came && row.snapshot.is_none() {
+                        self.let_in_again(slice, partition, &mut row).await?;
+                    }
+                    if self.audit_is_due(&row) {
+                        self.plan_audit(slice, partition, &mut row).await?;
+                    }
+                    round.walk_on(partition, &row, self.clock.now());
                 }
-                if self.audit_is_due(&row) {
-                    self.plan_audit(slice, partition, &mut row).await?;
-                }
-                round.walk_on(partition, &row, self.clock.now());
                 let inherits = partitions.inherits.get(partition);
                 round.inheriting.extend(inherits.filter(|now| row.is_to_inherit(now)).map(|_| partition));
             }
@@ -157,18 +153,26 @@ impl<I: SyncItem> Engine<I> {
     }
 
     /// The next page of every enumeration; how many items they have listed.
-    pub(super) async fn list(&self, slice: &mut Slice, partitions: &Partitions, round: &mut Round<'_>) -> Result<u64> {
+    pub(super) async fn list(&self, slice: &mut Slice, round: &mut Round<'_>) -> Result<u64> {
         let mut listed = 0;
         for some in std::mem::take(&mut round.walking).chunks(self.at_once()) {
             let mut walked = Vec::with_capacity(some.len());
             for (partition, mut row, page) in self.listings(some).await? {
+                let came = matches!(page, Some(Ok(_)));
+                if came {
+                    round.refusals.answered();
+                }
                 let walk = self.enumerate(slice, (partition, page), &mut row).await;
-                walked.push((partition, row, walk));
+                walked.push((partition, row, walk.map(|()| came)));
             }
-            for (partition, row, walk) in walked {
-                if let Err(error) = walk {
-                    round.refuse(error, partitions)?;
-                    continue;
+            for (partition, mut row, walk) in walked {
+                match walk {
+                    Err(failure) => {
+                        round.refusals.add(partition, failure)?;
+                        continue;
+                    }
+                    Ok(true) => self.let_in_again(slice, partition, &mut row).await?,
+                    Ok(false) => {}
                 }
                 let Some(snapshot) = &row.snapshot else { continue };
                 listed += snapshot.listed;
@@ -198,8 +202,9 @@ impl<I: SyncItem> Engine<I> {
         let now = self.clock.now();
         let ask = |(partition, row): (&'a PartitionId, PartitionRow)| async move {
             let page = match &row.head {
-                Some(head) if !row.vanished && !row.course.rests(now) => Some(self.live.changes(partition, head).await),
-                _ => None,
+                Some(_) if row.vanished || row.course.rests(now) || row.is_left_alone(now) => None,
+                Some(head) => Some(self.live.changes(partition, head).await),
+                None => None,
             };
             (partition, row, page)
         };
@@ -228,10 +233,10 @@ impl<I: SyncItem> Engine<I> {
     async fn follow_head(
         &self,
         slice: &mut Slice,
-        (partition, mut taken): (&PartitionId, Option<Result<Walk>>),
+        (partition, mut taken): (&PartitionId, Option<Result<Walk, Failure>>),
         row: &mut PartitionRow,
         stop: &Shutdown,
-    ) -> Result<Walk> {
+    ) -> Result<Walk, Failure> {
         if row.vanished || row.head.is_none() && row.snapshot.is_none() && !row.complete {
             return self.start_over(slice, partition, row).await.map(|()| Walk::End);
         }
@@ -242,15 +247,15 @@ impl<I: SyncItem> Engine<I> {
                 None => {
                     self.renew(slice).await?;
                     match self.live.changes(partition, &head).await {
-                        Ok(page) => self.take_head(slice, partition, row, page).await,
-                        Err(error) => Err(error),
+                        Ok(page) => Ok(self.take_head(slice, partition, row, page).await?),
+                        Err(error) => Err(Failure::of_service(error)),
                     }
                 }
             };
             match walk {
                 Ok(Walk::More) if stop.stopping() || self.clock.now() >= slice.ends => return Ok(Walk::More),
                 Ok(Walk::More) => {}
-                Err(error) if error.kind() == ErrorKind::CursorExpired => {
+                Err(failure) if failure.kind() == ErrorKind::CursorExpired => {
                     tracing::info!(connection = %self.keys.connection, "the head cursor expired: a new enumeration begins");
                     return self.start_over(slice, partition, row).await.map(|()| Walk::End);
                 }
@@ -287,10 +292,10 @@ impl<I: SyncItem> Engine<I> {
     }
 
     /// Takes the head before the enumeration where the service can: nothing falls between the two.
-    async fn start_over(&self, slice: &Slice, partition: &PartitionId, row: &mut PartitionRow) -> Result<()> {
+    async fn start_over(&self, slice: &Slice, partition: &PartitionId, row: &mut PartitionRow) -> Result<(), Failure> {
         row.vanished = false;
-        row.head = self.live.anchor(partition).await?;
-        self.enumerate_anew(slice, partition, row, Course::default()).await
+        row.head = self.live.anchor(partition).await.map_err(Failure::of_service)?;
+        Ok(self.enumerate_anew(slice, partition, row, Course::default()).await?)
     }
 
     async fn enumerate_anew(
@@ -313,21 +318,21 @@ impl<I: SyncItem> Engine<I> {
         slice: &mut Slice,
         (partition, page): (&PartitionId, Option<Result<ChangePage<I>>>),
         row: &mut PartitionRow,
-    ) -> Result<()> {
+    ) -> Result<(), Failure> {
         let Some(snapshot) = row.snapshot.clone() else { return Ok(()) };
-        let Some(page) = page else { return self.sweep(slice, partition, row, snapshot).await };
+        let Some(page) = page else { return Ok(self.sweep(slice, partition, row, snapshot).await?) };
         let page = match page {
             Ok(page) => page,
             // A head that is known is still good: what happens meanwhile is told from there.
             Err(error) if error.kind() == ErrorKind::CursorExpired && row.head.is_some() => {
-                return self.enumerate_anew(slice, partition, row, Course::default()).await;
+                return Ok(self.enumerate_anew(slice, partition, row, Course::default()).await?);
             }
             Err(error) if error.kind() == ErrorKind::CursorExpired => {
                 return self.start_over(slice, partition, row).await;
             }
-            Err(error) => return Err(error),
+            Err(error) => return Err(Failure::of_service(error)),
         };
-        self.take_listing(slice, partition, row, (snapshot, page)).await
+        Ok(self.take_listing(slice, partition, row, (snapshot, page)).await?)
     }
 
     async fn take_listing(

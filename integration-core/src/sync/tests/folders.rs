@@ -11,11 +11,12 @@ use async_trait::async_trait;
 use super::{
     super::{
         Body, Change, ChangePage, Cursor, Feed, FeedCapabilities, Fetched, Next, Partition, PartitionPage, Removal,
-        Revision, Window,
+        Revision, SliceEnd, Window,
     },
     Rig, cursor, message, position,
 };
 use crate::{
+    clock::SystemClock,
     email::{MailItem, Role},
     error::{Error, ErrorKind, Result},
     ids::{ItemKey, PartitionId, TenantId},
@@ -33,6 +34,8 @@ struct State {
     log: Vec<(String, String)>,
     deferred: bool,
     locked: BTreeSet<String>,
+    /// How often somebody was not let in.
+    refusals: usize,
     /// Folders below the deleted mail, and what is said of them.
     binned: BTreeSet<String>,
     silent: bool,
@@ -43,9 +46,12 @@ struct State {
 }
 
 impl State {
-    fn enter(&self, folder: &PartitionId) -> Result<()> {
-        let refuse = || Err(Error::new(ErrorKind::PermissionDenied, "nobody is let in"));
-        if self.locked.contains(folder.as_str()) { refuse() } else { Ok(()) }
+    fn enter(&mut self, folder: &PartitionId) -> Result<()> {
+        if !self.locked.contains(folder.as_str()) {
+            return Ok(());
+        }
+        self.refusals += 1;
+        Err(Error::new(ErrorKind::PermissionDenied, "nobody is let in"))
     }
 
     fn roles(&self, folder: &str) -> Vec<Role> {
@@ -117,7 +123,7 @@ impl Feed for Folders {
     }
 
     async fn snapshot(&self, folder: &PartitionId, _: &Window, _: Option<&Cursor>) -> Result<ChangePage<MailItem>> {
-        let state = self.0.lock().unwrap();
+        let mut state = self.0.lock().unwrap();
         state.enter(folder)?;
         let here = state.places.iter().filter(|(_, place)| *place == folder.as_str());
         let changes = here.map(|(item, place)| state.told(item, place)).collect();
@@ -125,7 +131,7 @@ impl Feed for Folders {
     }
 
     async fn changes(&self, folder: &PartitionId, since: &Cursor) -> Result<ChangePage<MailItem>> {
-        let state = self.0.lock().unwrap();
+        let mut state = self.0.lock().unwrap();
         state.enter(folder)?;
         let since: usize = position(since).parse().unwrap();
         let here = state.log[since..].iter().filter(|(place, _)| place == folder.as_str());
@@ -359,19 +365,72 @@ async fn two_folders_may_wait_for_the_same_item() {
     assert!(waiting.iter().all(|(_, row)| row.contains(r#""pending":null"#)), "{waiting:?}");
 }
 
+fn lock(feed: &Folders, folders: &[&str]) {
+    feed.0.lock().unwrap().locked = folders.iter().map(ToString::to_string).collect();
+}
+
+/// How often the kind of event was told.
+async fn told(rig: &Rig, kind: &str) -> usize {
+    rig.rows("event").await.iter().filter(|(_, event)| event.contains(&format!(r#""kind":"{kind}""#))).count()
+}
+
 #[tokio::test(start_paused = true)]
-async fn a_folder_that_lets_nobody_in_stops_no_other_and_is_told_of() {
+async fn a_folder_that_lets_nobody_in_rests_for_longer_and_longer_is_told_once_and_the_others_go_on() {
     let (rig, feed) = two_folders().await;
-    feed.0.lock().unwrap().locked.insert("archive".to_owned());
+    let clock = Arc::new(SystemClock::new());
+    let slice = async || {
+        let mut engine = rig.engine();
+        (engine.live, engine.backfill) = (Arc::clone(&feed) as Arc<_>, Arc::clone(&feed) as Arc<_>);
+        engine.clock = Arc::clone(&clock) as Arc<_>;
+        engine.slice(&super::Shutdown::default()).await
+    };
+    let refusals = || std::mem::take(&mut feed.0.lock().unwrap().refusals);
+    lock(&feed, &["archive"]);
     feed.put("d", Some("inbox"));
     feed.put("e", Some("archive"));
-    let mut engine = rig.engine();
-    (engine.live, engine.backfill) = (Arc::clone(&feed) as Arc<_>, Arc::clone(&feed) as Arc<_>);
-    let refused = engine.slice(&super::Shutdown::default()).await.unwrap_err();
-    assert_eq!((refused.kind(), count(&rig, "activity").await), (ErrorKind::PermissionDenied, 4));
-    feed.0.lock().unwrap().locked.clear();
-    follow(&rig, &feed).await;
-    assert_eq!(count(&rig, "activity").await, 5);
+    assert_eq!(slice().await.unwrap(), SliceEnd::UpToDate);
+    assert_eq!((refusals(), count(&rig, "activity").await, told(&rig, "partition_resting").await), (1, 4, 1));
+    for minutes in [1, 2, 4, 8] {
+        tokio::time::sleep(Duration::from_secs(minutes * 60 - 1)).await;
+        assert_eq!((slice().await.unwrap(), refusals()), (SliceEnd::UpToDate, 0), "{minutes}");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!((slice().await.unwrap(), refusals()), (SliceEnd::UpToDate, 1), "{minutes}");
+    }
+    assert_eq!((told(&rig, "partition_resting").await, told(&rig, "partition_resumed").await), (1, 0));
+    lock(&feed, &[]);
+    tokio::time::sleep(Duration::from_secs(16 * 60)).await;
+    for _ in 0..2 {
+        assert_eq!(slice().await.unwrap(), SliceEnd::UpToDate);
+    }
+    assert_eq!((count(&rig, "activity").await, told(&rig, "partition_resumed").await), (5, 1));
+    assert!(rig.rows("partition").await.iter().all(|(_, row)| !row.contains("refused")));
+    lock(&feed, &["archive"]);
+    slice().await.unwrap();
+    assert_eq!(told(&rig, "partition_resting").await, 2, "another time");
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_no_folder_lets_anybody_in_it_is_the_account_that_fails() {
+    let (rig, feed) = two_folders().await;
+    lock(&feed, &["archive", "inbox"]);
+    for _ in 0..3 {
+        let mut engine = rig.engine();
+        (engine.live, engine.backfill) = (Arc::clone(&feed) as Arc<_>, Arc::clone(&feed) as Arc<_>);
+        let refused = engine.slice(&super::Shutdown::default()).await.unwrap_err();
+        assert_eq!((refused.kind(), told(&rig, "partition_resting").await), (ErrorKind::PermissionDenied, 0));
+    }
+    assert_eq!(feed.0.lock().unwrap().refusals, 6, "neither rests");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_locked_folder_that_was_never_enumerated_rests_too() {
+    let (rig, feed) = (Rig::new(), Folders::with(&["archive", "inbox"]));
+    lock(&feed, &["archive"]);
+    feed.put("a", Some("inbox"));
+    for _ in 0..3 {
+        follow(&rig, &feed).await;
+    }
+    assert_eq!((count(&rig, "activity").await, feed.0.lock().unwrap().refusals), (1, 1));
 }
 
 fn bin(feed: &Folders, folder: &str, binned: bool) {

@@ -30,14 +30,15 @@ const PAGES: u64 = 3;
 enum Trouble {
     /// Each of its pages names a new position, and all have the same item.
     EverNew,
-    Failing,
+    Failing(ErrorKind),
     /// Its page names itself as the next one.
     Standing,
 }
 
 /// Every walk has three pages of one item each, "a0", "a1" and "a2" of partition "a"; a head's are "a-new0" and so on.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Pages {
+    named: &'static [&'static str],
     trouble: Mutex<BTreeMap<(&'static str, String), Trouble>>,
     calls: Mutex<Vec<String>>,
     /// How long an answer takes.
@@ -47,7 +48,25 @@ struct Pages {
     fetched: Mutex<Vec<String>>,
 }
 
+impl Default for Pages {
+    fn default() -> Self {
+        Self::of(&["a", "b"])
+    }
+}
+
 impl Pages {
+    fn of(named: &'static [&'static str]) -> Self {
+        Self {
+            named,
+            trouble: Mutex::default(),
+            calls: Mutex::default(),
+            slow: Duration::ZERO,
+            tag: Mutex::default(),
+            clock: Arc::default(),
+            fetched: Mutex::default(),
+        }
+    }
+
     fn trouble(&self, walk: &'static str, partition: &str, trouble: Trouble) {
         self.trouble.lock().unwrap().insert((walk, partition.to_owned()), trouble);
     }
@@ -73,7 +92,7 @@ impl Pages {
             body: Body::Deferred,
         };
         let (index, next) = match trouble {
-            Some(Trouble::Failing) => return Err(Error::new(ErrorKind::Unavailable, "a server error")),
+            Some(Trouble::Failing(kind)) => return Err(Error::new(kind, "it does not work")),
             Some(Trouble::EverNew) => (0, Next::More(cursor(at + 1))),
             Some(Trouble::Standing) => (at, Next::More(cursor(at))),
             None if at + 1 < PAGES => (at, Next::More(cursor(at + 1))),
@@ -92,8 +111,8 @@ impl Feed for Pages {
     }
 
     async fn partitions(&self, _: Option<&Cursor>) -> Result<PartitionPage> {
-        let named = ["a", "b"].map(|name| Partition::new(PartitionId::new(name), name));
-        Ok(PartitionPage::new(named.into(), None))
+        let named = self.named.iter().map(|name| Partition::new(PartitionId::new(*name), *name));
+        Ok(PartitionPage::new(named.collect(), None))
     }
 
     async fn anchor(&self, _: &PartitionId) -> Result<Option<Cursor>> {
@@ -143,34 +162,70 @@ fn counted(calls: &[String], of: &str) -> usize {
     calls.iter().filter(|call| call.starts_with(of)).count()
 }
 
+/// What may be the matter with one partition alone.
+const OF_ONE: [ErrorKind; 6] = [
+    ErrorKind::InvalidInput,
+    ErrorKind::Timeout,
+    ErrorKind::Transport,
+    ErrorKind::Unavailable,
+    ErrorKind::Unsupported,
+    ErrorKind::Validation,
+];
+
 #[tokio::test(start_paused = true)]
-async fn a_page_of_a_listing_that_came_is_kept_when_another_partitions_call_fails() {
-    let (rig, feed) = (Rig::new(), Arc::new(Pages::default()));
-    feed.trouble("list", "a", Trouble::Failing);
-    for page in 0..PAGES {
-        assert_eq!(slices(&rig, &feed).await.unwrap_err().kind(), ErrorKind::Unavailable);
-        assert_eq!(counted(&feed.calls(), &format!("list b{page}")), 1, "what came is not asked for again");
+async fn a_partition_whose_listing_fails_for_ever_is_told_and_the_others_are_read_to_the_end() {
+    for kind in OF_ONE {
+        let (rig, feed) = (Rig::new(), Arc::new(Pages::default()));
+        feed.trouble("list", "a", Trouble::Failing(kind));
+        assert_eq!(slices(&rig, &feed).await.unwrap_err().kind(), kind);
+        let calls = feed.calls();
+        assert_eq!((counted(&calls, "list a"), counted(&calls, "list b"), shown(&rig).await), (1, 3, 3), "{kind}");
+        for _ in 0..2 {
+            assert_eq!(slices(&rig, &feed).await.unwrap_err().kind(), kind, "it is told as long as it lasts");
+        }
+        assert_eq!((counted(&feed.calls(), "head b"), shown(&rig).await), (4, 6), "what is new elsewhere comes");
+        feed.trouble.lock().unwrap().clear();
+        for _ in 0..2 {
+            assert_eq!(slices(&rig, &feed).await.unwrap(), SliceEnd::UpToDate);
+        }
+        assert_eq!((counted(&feed.calls(), "list b"), shown(&rig).await), (0, 12));
     }
-    feed.trouble.lock().unwrap().clear();
-    for _ in 0..2 {
-        assert_eq!(slices(&rig, &feed).await.unwrap(), SliceEnd::UpToDate);
-    }
-    assert_eq!((counted(&feed.calls(), "list b"), shown(&rig).await), (0, 12));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_page_of_a_head_that_came_is_kept_when_another_partitions_call_fails() {
-    let (rig, feed) = (Rig::new(), Arc::new(Pages::default()));
-    slices(&rig, &feed).await.unwrap();
-    feed.calls();
-    feed.trouble("head", "a", Trouble::Failing);
-    for page in 0..PAGES {
-        assert_eq!(slices(&rig, &feed).await.unwrap_err().kind(), ErrorKind::Unavailable);
-        assert_eq!(counted(&feed.calls(), &format!("head b{page}")), 1);
+async fn a_partition_whose_head_fails_for_ever_is_told_and_the_others_are_followed() {
+    for kind in OF_ONE {
+        let (rig, feed) = (Rig::new(), Arc::new(Pages::default()));
+        slices(&rig, &feed).await.unwrap();
+        feed.calls();
+        feed.trouble("head", "a", Trouble::Failing(kind));
+        assert_eq!(slices(&rig, &feed).await.unwrap_err().kind(), kind);
+        let calls = feed.calls();
+        assert_eq!((counted(&calls, "head a"), counted(&calls, "head b"), shown(&rig).await), (1, 3, 9), "{kind}");
+        feed.trouble.lock().unwrap().clear();
+        assert_eq!(slices(&rig, &feed).await.unwrap(), SliceEnd::UpToDate);
+        assert_eq!(shown(&rig).await, 12);
     }
-    feed.trouble.lock().unwrap().clear();
-    assert_eq!(slices(&rig, &feed).await.unwrap(), SliceEnd::UpToDate);
-    assert_eq!(shown(&rig).await, 12);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_answers_for_none_of_those_asked_at_once_is_asked_nothing_more() {
+    let (rig, feed) = (Rig::new(), Arc::new(Pages::of(&["a", "b", "c"])));
+    for partition in ["a", "b"] {
+        feed.trouble("list", partition, Trouble::Failing(ErrorKind::Unavailable));
+    }
+    assert_eq!(slices(&rig, &feed).await.unwrap_err().kind(), ErrorKind::Unavailable);
+    assert_eq!(feed.calls(), ["list a0", "list b0"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_the_matter_with_the_connection_ends_the_slice_at_once() {
+    for kind in [ErrorKind::ReauthorisationNeeded, ErrorKind::RateLimited, ErrorKind::QuotaExhausted] {
+        let (rig, feed) = (Rig::new(), Arc::new(Pages::default()));
+        feed.trouble("list", "a", Trouble::Failing(kind));
+        assert_eq!(slices(&rig, &feed).await.unwrap_err().kind(), kind);
+        assert_eq!(feed.calls(), ["list a0", "list b0"]);
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -24,7 +24,7 @@ use integration_core::{
     hub::Hub,
     ids::{AppId, TenantId},
     oauth::{Authorisation, Authorise, BrowserBinding, CallbackQuery, Completion, ConnectOutcome},
-    store::Stores,
+    store::{MemoryStore, Stores},
     sync::{Job, JobOutcome, Shutdown},
     testing::virtual_clock,
     vault::KeyRing,
@@ -80,7 +80,8 @@ impl World {
         let sandbox = Sandbox::google().with_clock(Arc::clone(&clock) as _).build();
         sandbox.microsoft().register_person(ADA, "Ada Example");
         let watched = Arc::new(Watched { inner: sandbox.transport(), asked: Mutex::default() });
-        let (stores, keys, tenant) = (Stores::memory(), Arc::new(KeyRing::generate()), TenantId::new("tenant"));
+        let stores = Stores::from_one(Arc::new(MemoryStore::with_clock(Arc::clone(&clock) as _)));
+        let (keys, tenant) = (Arc::new(KeyRing::generate()), TenantId::new("tenant"));
         let hub = hub(&stores, &keys, (Arc::clone(&watched), Arc::clone(&clock)), config);
         Self { sandbox, clock, stores, keys, watched, tenant, hub }
     }

@@ -19,7 +19,7 @@ use integration_core::{
     hub::Hub,
     ids::{AppId, TenantId},
     oauth::{Authorise, CallbackQuery, ConnectOutcome},
-    store::Stores,
+    store::{MemoryStore, Stores},
     sync::{Job, JobOutcome, Shutdown, SyncOptions},
     testing::{SeededRandom, virtual_clock},
     vault::KeyRing,
@@ -121,7 +121,8 @@ impl World {
         let connector = Microsoft::new(service::microsoft(origin).with_quota(quota)).unwrap();
         let limits = LocalAdmission::new(Arc::clone(&clock))
             .with_table(connector.profile().app.clone(), connector.profile().quota.clone());
-        let (stores, everybody) = (Stores::memory(), Contacts { everybody: true, ..Contacts::default() });
+        let stores = Stores::from_one(Arc::new(MemoryStore::with_clock(Arc::clone(&clock))));
+        let everybody = Contacts { everybody: true, ..Contacts::default() };
         let between = Between::new(transport);
         let hub = Hub::builder(stores.clone(), Arc::new(KeyRing::generate()))
             .with_connector(connector)
