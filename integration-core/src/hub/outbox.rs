@@ -309,8 +309,8 @@ impl Hub {
         use rows::spaces;
         let delete = |space| StateWrite::delete(tenant, space, rows::intent_key(key));
         let mut writes = vec![delete(spaces::INTENTS).expecting(expect), delete(spaces::BODIES)];
-        let sent = rows::read_row(&*self.0.stores.sync, tenant, spaces::SENT, rows::intent_key(key)).await?;
-        let sent: Option<(SentItem, u64)> = sent;
+        let (store, at) = (&*self.0.stores.sync, rows::intent_key(key));
+        let sent: Option<(SentItem, u64)> = rows::read_row(store, tenant, spaces::SENT, at).await?;
         if let Some((item, version)) = sent {
             // Or the index would keep an id that the sync adds at this moment.
             writes.push(delete(spaces::SENT).expecting(Expect::Version(version)));
