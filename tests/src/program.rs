@@ -11,7 +11,7 @@ use crate::{
 
 /// The command line.
 pub const USAGE: &str = "usage: sandbox --listen 127.0.0.1:PORT [--state FILE] [--mail PATH]... [--person ADDRESS] \
-                     [--quota gmail-2026|gmail-classic|outlook|off]...";
+                     [--quota gmail-2026|gmail-classic|outlook|off]... [--project-units UNITS]";
 /// Who has the mailbox unless somebody is named.
 const PERSON: &str = "alex@example.com";
 /// How often the state file is brought up to date.
@@ -24,6 +24,7 @@ struct Options {
     mail: Vec<PathBuf>,
     person: Option<String>,
     quota: QuotaPreset,
+    project_units: Option<u64>,
     graph_quota: graph::QuotaPreset,
 }
 
@@ -44,6 +45,7 @@ impl Options {
             mail: vec![],
             person: None,
             quota: QuotaPreset::Off,
+            project_units: None,
             graph_quota: graph::QuotaPreset::Off,
         };
         while let Some(word) = words.next() {
@@ -60,6 +62,11 @@ impl Options {
                     "outlook" => options.graph_quota = graph::QuotaPreset::Outlook,
                     name => options.quota = quota(name)?,
                 },
+                "--project-units" => {
+                    let units = value()?;
+                    let read = units.parse().map_err(|_| format!("{units} is no number of units a minute"))?;
+                    options.project_units = Some(read);
+                }
                 _ => return Err(format!("{word} is unknown")),
             }
         }
@@ -123,7 +130,8 @@ async fn serve(options: Options) -> io::Result<()> {
 }
 
 async fn start(options: Options) -> io::Result<(Sandbox, Served)> {
-    let gmail = GmailSettings { quota: options.quota, ..GmailSettings::default() };
+    let (quota, project_units) = (options.quota, options.project_units);
+    let gmail = GmailSettings { quota, project_units, ..GmailSettings::default() };
     let graph = GraphSettings { quota: options.graph_quota, ..GraphSettings::default() };
     let builder = Sandbox::google().with_settings(SandboxSettings { gmail, graph, ..SandboxSettings::default() });
     let sandbox = match options.state {

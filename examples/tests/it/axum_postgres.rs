@@ -155,6 +155,37 @@ async fn a_backend_that_is_killed_goes_on_where_it_was_and_its_mail_leaves_once(
 
 const LETTERS: usize = 12;
 
+/// Notes under which name a connection claims a job, and commits an activity or the end of an intent.
+const WATCH: &str = "
+    CREATE TABLE worked (who TEXT NOT NULL, what TEXT NOT NULL);
+    CREATE FUNCTION note_work() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        INSERT INTO worked VALUES (current_setting('application_name'), TG_ARGV[0]);
+        RETURN NEW;
+    END $$;
+    CREATE TRIGGER note_claim AFTER UPDATE ON crm_job FOR EACH ROW WHEN (NEW.due > OLD.due)
+        EXECUTE FUNCTION note_work('claim');
+    CREATE TRIGGER note_commit AFTER INSERT OR UPDATE ON integration_state FOR EACH ROW
+        WHEN (NEW.space = 'activity' OR NEW.space = 'outbox' AND convert_from(NEW.bytes, 'UTF8') LIKE '%\"state\":\"done\"%')
+        EXECUTE FUNCTION note_work('commit')";
+
+/// The same database, to which the backend says its name.
+fn named(database: &str, name: usize) -> String {
+    let mut url: url::Url = database.parse().unwrap();
+    url.query_pairs_mut().append_pair("application_name", &format!("backend{name}"));
+    url.into()
+}
+
+/// Who did how much of the work, by what was noted.
+async fn assert_shared(rows: &mut PgConnection) {
+    let ask = "SELECT what, who, count(*) FROM worked GROUP BY what, who ORDER BY what, who";
+    let worked: Vec<(String, String, i64)> = sqlx::query_as(ask).fetch_all(rows).await.unwrap();
+    println!("{worked:?}");
+    assert!(worked.iter().all(|(_, who, _)| who.starts_with("backend")), "{worked:?}");
+    let claimed = worked.iter().filter(|(what, ..)| what == "claim").count();
+    assert!(claimed > 1, "one did all the work: {worked:?}");
+    assert!(worked.iter().any(|(what, ..)| what == "commit"), "{worked:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn four_backends_on_one_database_share_the_work_and_do_nothing_twice() {
     let Some(server) = Postgres::shared().await.filter(|_| is_browser_here()) else { return };
@@ -163,11 +194,12 @@ async fn four_backends_on_one_database_share_the_work_and_do_nothing_twice() {
     let database = server.database().await;
     let mut rows = PgConnection::connect(database.url()).await.unwrap();
     // Together, on an empty database.
-    let start = || Backend::start("127.0.0.1:0", database.url(), &sandbox);
+    let start = &|name| Backend::start("127.0.0.1:0", &named(database.url(), name), &sandbox);
     let backends: Vec<Backend> = std::thread::scope(|scope| {
-        let starting: Vec<_> = (0..4).map(|_| scope.spawn(start)).collect();
+        let starting: Vec<_> = (0..4).map(|name| scope.spawn(move || start(name))).collect();
         starting.into_iter().map(|one| one.join().unwrap()).collect()
     });
+    sqlx::raw_sql(WATCH).execute(&mut rows).await.unwrap();
     let there = kept(&sandbox).await;
     let browser = Browser::launch().await.unwrap();
     let tab = connect(&browser, &backends[0].origin).await;
@@ -191,5 +223,6 @@ async fn four_backends_on_one_database_share_the_work_and_do_nothing_twice() {
     assert!(shown.len() > 10, "{}", shown.len());
     let books = sandbox.ask("GET", "books", "").await;
     assert!(books["by_status"]["429"].is_null(), "the limits are kept together: {books}");
+    assert_shared(&mut rows).await;
     browser.close().await.unwrap();
 }

@@ -210,6 +210,7 @@ impl MessageStub {
 pub struct SendKey {
     text: String,
     age: Option<Duration>,
+    ended: Option<Duration>,
     look: LookUp,
 }
 
@@ -227,13 +228,21 @@ pub enum LookUp {
 impl SendKey {
     /// A key.
     pub fn new(text: impl Into<String>) -> Self {
-        Self { text: text.into(), age: None, look: LookUp::Proof }
+        Self { text: text.into(), age: None, ended: None, look: LookUp::Proof }
     }
 
     /// It was first tried to send under it so long ago: a look-up need not look further back. A duration, since clocks differ.
     #[must_use]
     pub fn with_age(mut self, age: Duration) -> Self {
         self.age = Some(age);
+        self
+    }
+
+    /// The last try to send under it ended so long ago, for good: a look-up need not look at what was sent later, but for
+    /// what the service may have delivered late. A duration, since clocks differ.
+    #[must_use]
+    pub fn with_ended(mut self, ended: Duration) -> Self {
+        self.ended = Some(ended);
         self
     }
 
@@ -260,6 +269,12 @@ impl SendKey {
     #[must_use]
     pub fn age(&self) -> Option<Duration> {
         self.age
+    }
+
+    /// How long ago the last try ended for good; `None`: nobody said, or it may go on.
+    #[must_use]
+    pub fn ended(&self) -> Option<Duration> {
+        self.ended
     }
 }
 

@@ -186,6 +186,8 @@ impl Call {
 pub struct Response {
     /// The operation it answers.
     pub operation: &'static str,
+    /// Whose answer it is, for errors; `None`: nobody said.
+    pub service: Option<&'static str>,
     /// The status, 2xx (or 304, 308 where a protocol uses them).
     pub status: http::StatusCode,
     /// The headers.
@@ -208,7 +210,14 @@ impl Response {
     /// An answer from its parts; for tests and for transports of one's own.
     #[must_use]
     pub fn new(operation: &'static str, status: http::StatusCode, headers: http::HeaderMap, body: Bytes) -> Self {
-        Self { operation, status, headers, body }
+        Self { operation, service: None, status, headers, body }
+    }
+
+    /// Says whose answer it is.
+    #[must_use]
+    pub fn with_service(mut self, service: &'static str) -> Self {
+        self.service = Some(service);
+        self
     }
 
     /// Decodes the body as JSON.
@@ -218,11 +227,9 @@ impl Response {
     pub fn json<T: serde::de::DeserializeOwned>(&self) -> Result<T> {
         serde_json::from_slice(&self.body).map_err(|error| {
             let (line, column) = (error.line(), error.column());
-            Error::new(
-                ErrorKind::Validation,
-                format!("the answer is not the expected JSON (line {line}, column {column})"),
-            )
-            .with_operation(self.operation)
+            let message = format!("the answer is not the expected JSON (line {line}, column {column})");
+            let error = Error::new(ErrorKind::Validation, message).with_operation(self.operation);
+            self.service.into_iter().fold(error, Error::with_service)
         })
     }
 }

@@ -188,7 +188,8 @@ impl Session {
         let Payload::Whole(body) = answer.payload else {
             return Err(Error::new(ErrorKind::Validation, "the answer was not read").with_operation(call.operation));
         };
-        Ok(Response::new(call.operation, answer.status, answer.headers, body))
+        let service = self.parts.connector.profile().service;
+        Ok(Response::new(call.operation, answer.status, answer.headers, body).with_service(service))
     }
 
     /// Tells the gate about a refused inner answer of a batch, and what the connector makes of it.

@@ -57,16 +57,15 @@ impl Hub {
         options: IntentOptions,
     ) -> Result<PreparedIntent> {
         let (connection, _) = self.known(tenant, id).await?;
-        if !connection.capabilities.contains(&Capability::MailSend) {
-            return Err(missing(&**self.connector(&connection.app)?, Capability::MailSend));
-        }
+        self.check_allowed(&connection, &[Capability::MailSend])?;
         prepare_mail(&self.outbox_parts(), &connection, mail, options, &self.0.outbox).await
     }
 
     /// Prepares an intent of the kind of a registered [`Effect`]: `content` is handed to it. Its token is made by us.
     ///
     /// # Errors
-    /// As [`Hub::prepare_send`]; `Misconfigured` for a kind that nothing is registered for.
+    /// As [`Hub::prepare_send`]; `MissingScope` if what the effect [needs](Effect::needs) was not granted; `Misconfigured`
+    /// for a kind that nothing is registered for.
     pub async fn prepare_intent(
         &self,
         tenant: &TenantId,
@@ -75,12 +74,21 @@ impl Hub {
         options: IntentOptions,
     ) -> Result<PreparedIntent> {
         let (connection, _) = self.known(tenant, id).await?;
-        if !self.0.effects.contains_key(kind) {
+        let Some(effect) = self.0.effects.get(kind) else {
             let message = format!("nothing is registered that can do {kind}; add it with with_effect");
             return Err(Error::new(ErrorKind::Misconfigured, message));
-        }
+        };
+        self.check_allowed(&connection, effect.needs())?;
         let token = self.0.random.token(18);
         self.outbox_parts().prepare((&connection, kind), &token, content, (options, &self.0.outbox)).await
+    }
+
+    fn check_allowed(&self, connection: &Connection, needed: &[Capability]) -> Result<()> {
+        let lacking = needed.iter().find(|capability| !connection.capabilities.contains(capability));
+        match lacking {
+            Some(lacking) => Err(missing(&**self.connector(&connection.app)?, *lacking)),
+            None => Ok(()),
+        }
     }
 
     /// Tells that an intent was committed: its connection's outbox is looked at at once. Only a hint; without it the next
@@ -145,7 +153,8 @@ impl Hub {
     }
 
     /// Tries an intent again that has failed, with fresh budgets; an ordered one goes to the end of its order. Where its
-    /// outcome was never known, this may do it twice: look first. Nothing happens to one that waits. Safe to repeat.
+    /// outcome was never known, this may do it twice: look first. Later look-ups then reach back to the first attempt;
+    /// otherwise to the first of the new ones. Nothing happens to one that waits. Safe to repeat.
     ///
     /// # Errors
     /// `NotFound` if there is none of this key; `Conflict` if it is under way, done or cancelled; `Store`.
@@ -155,6 +164,10 @@ impl Hub {
         self.change_intent(tenant, key, |intent| match intent.state {
             IntentState::Waiting => Ok(Vec::new()),
             IntentState::Failed { .. } => {
+                // An earlier release kept it for attempts that were refused.
+                if intent.times_unknown == 0 {
+                    intent.first_attempt = None;
+                }
                 (intent.state, intent.attempts, intent.due) = (IntentState::Waiting, 0, rows::whole(now));
                 (intent.until, intent.sequence) = (None, None);
                 connection = Some(intent.connection.clone());
@@ -265,7 +278,7 @@ impl Hub {
         let intents: Vec<Intent> =
             self.all(tenant, spaces::INTENTS, String::new(), |row| decoded(spaces::INTENTS, &row)).await?;
         for intent in intents.into_iter().filter(|intent| intent.connection == *id) {
-            self.forget_intent(tenant, &intent.key, Expect::Any).await?;
+            self.forget_whatever_happens(tenant, &intent.key).await?;
         }
         let (below, links) = (StateKey::new([id.as_str()]).below(), self.links(tenant));
         let made: Vec<Link> =
@@ -280,12 +293,27 @@ impl Hub {
         Ok(())
     }
 
-    /// Deletes an intent, its content, what left and the links to it; `Conflict` if it is not as expected.
+    async fn forget_whatever_happens(&self, tenant: &TenantId, key: &IntentKey) -> Result<()> {
+        for _ in 1..TRIES {
+            match self.forget_intent(tenant, key, Expect::Any).await {
+                Err(error) if error.kind() == ErrorKind::Conflict => {}
+                done => return done,
+            }
+        }
+        self.forget_intent(tenant, key, Expect::Any).await
+    }
+
+    /// Deletes an intent, its content, what left and the links to it; `Conflict` if it is not as expected, or if the sync
+    /// has just noted an answer to it.
     pub(super) async fn forget_intent(&self, tenant: &TenantId, key: &IntentKey, expect: Expect) -> Result<()> {
         use rows::spaces;
         let delete = |space| StateWrite::delete(tenant, space, rows::intent_key(key));
-        let mut writes = vec![delete(spaces::INTENTS).expecting(expect), delete(spaces::BODIES), delete(spaces::SENT)];
-        if let Some(item) = self.sent_item(tenant, key).await? {
+        let mut writes = vec![delete(spaces::INTENTS).expecting(expect), delete(spaces::BODIES)];
+        let (store, at) = (&*self.0.stores.sync, rows::intent_key(key));
+        let sent: Option<(SentItem, u64)> = rows::read_row(store, tenant, spaces::SENT, at).await?;
+        if let Some((item, version)) = sent {
+            // Or the index would keep an id that the sync adds at this moment.
+            writes.push(delete(spaces::SENT).expecting(Expect::Version(version)));
             let ids = std::iter::once(&item.message_id).chain(&item.sent_message_id);
             writes.extend(ids.map(|id| StateWrite::delete(tenant, spaces::SENT_IDS, StateKey::new([id]))));
         }

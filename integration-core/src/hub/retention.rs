@@ -115,7 +115,7 @@ impl Hub {
 
     /// Finished intents go by age.
     async fn retire_intents(&self, tenant: &TenantId) -> Result<()> {
-        let Some(before) = self.before(self.0.retention.intent_age) else { return Ok(()) };
+        let Some(before) = self.before(self.0.retention.intent_age).await? else { return Ok(()) };
         let old = |row: StateRow| {
             // One that cannot be read may be a newer release's: it stays.
             let intent = decoded::<Intent>(outbox::INTENTS, &row).ok();
@@ -126,7 +126,7 @@ impl Hub {
         for (key, version) in self.all(tenant, outbox::INTENTS, String::new(), old).await?.into_iter().flatten() {
             match self.forget_intent(tenant, &key, Expect::Version(version)).await {
                 Ok(()) => intents += 1,
-                // It is being tried again.
+                // It is being tried again, or answered at this moment: the next look decides.
                 Err(error) if error.kind() == ErrorKind::Conflict => {}
                 Err(error) => return Err(error),
             }
@@ -139,8 +139,9 @@ impl Hub {
         if matches!(event, EventKind::Retired { quarantined: 0, texts: 0, intents: 0 }) {
             return Ok(());
         }
+        let now = self.0.stores.sync.now().await?;
         let mut tx = self.0.stores.sync.begin(None).await?;
-        append(&mut *tx, tenant, (self.0.clock.now(), self.0.sync.events.count), [(about, event)]).await?;
+        append(&mut *tx, tenant, (now, self.0.sync.events.count), [(about, event)]).await?;
         tx.commit().await
     }
 
@@ -150,8 +151,10 @@ impl Hub {
         self.tell_retired(tenant, Some(id), EventKind::Retired { quarantined, texts, intents: 0 }).await
     }
 
-    fn before(&self, age: Option<Duration>) -> Option<DateTime<Utc>> {
-        self.0.clock.now().checked_sub_signed(TimeDelta::from_std(age?).ok()?)
+    /// By the store's clock, which stamped the rows: that of a process may be wrong by years.
+    async fn before(&self, age: Option<Duration>) -> Result<Option<DateTime<Utc>>> {
+        let Some(age) = age.and_then(|age| TimeDelta::from_std(age).ok()) else { return Ok(None) };
+        Ok(self.0.stores.sync.now().await?.checked_sub_signed(age))
     }
 
     async fn retire_quarantined(&self, tenant: &TenantId, id: &ConnectionId) -> Result<u64> {
@@ -163,7 +166,7 @@ impl Hub {
             })
             .await?;
         let limit = Limit {
-            before: self.before(limits.quarantine_age),
+            before: self.before(limits.quarantine_age).await?,
             count: limits.quarantine_count,
             bytes: limits.quarantine_bytes,
         };
@@ -191,7 +194,7 @@ impl Hub {
         let mut kept: Vec<Kept> = self.all(tenant, spaces::DECISIONS, prefix, kept).await?;
         kept.retain(|(_, bytes, _)| *bytes > 0);
         let bytes = limits.text_bytes.unwrap_or(usize::MAX);
-        let limit = Limit { before: self.before(limits.text_age), count: usize::MAX, bytes };
+        let limit = Limit { before: self.before(limits.text_age).await?, count: usize::MAX, bytes };
         let surplus = limit.surplus(kept);
         let guard = if surplus.is_empty() { return Ok(0) } else { self.hold(tenant, id).await? };
         let mut done = Ok(());
@@ -248,7 +251,7 @@ impl Hub {
 
     /// Events go by age and number, the newest never.
     async fn retire_events(&self, tenant: &TenantId) -> Result<()> {
-        let before = self.before(Some(self.0.sync.events.age));
+        let before = self.before(Some(self.0.sync.events.age)).await?;
         let (mut newest, mut old) = (0, Vec::new());
         for row in self.all(tenant, EVENTS, String::new(), Ok).await? {
             newest = numbered(&row.key);

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use super::intent::IntentKey;
 use crate::{
-    connection::{Connection, Connector},
+    connection::{Capability, Connection, Connector},
     email::{LookUp, Sent},
     error::Result,
     http::Session,
@@ -28,6 +28,9 @@ pub struct EffectCall {
     pub token: String,
     /// How long ago the service was first asked for it: a look-up need not look further back.
     pub age: Duration,
+    /// How long ago the last call that asked for it had ended for good: a look-up need not look at what is newer. `None`:
+    /// one may still be on its way.
+    pub ended: Option<Duration>,
     /// How thoroughly [`Effect::find`] is to look: nothing is repeated without proof.
     pub look_up: LookUp,
     /// What was prepared, opened.
@@ -76,6 +79,12 @@ impl Performed {
 pub trait Effect: fmt::Debug + Send + Sync + 'static {
     /// What intents of this kind are called (`send_mail`).
     fn kind(&self) -> &'static str;
+
+    /// What a connection must have been granted for it: an intent is refused at once where that is missing. Nothing
+    /// unless overridden.
+    fn needs(&self) -> &[Capability] {
+        &[]
+    }
 
     /// Does it.
     ///

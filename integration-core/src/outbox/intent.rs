@@ -71,7 +71,8 @@ pub struct Intent {
     /// After this it is not tried any more; `None` before its first attempt.
     #[serde(default)]
     pub until: Option<DateTime<Utc>>,
-    /// When the service was first asked to do it, if it was.
+    /// When the service was first asked to do it in a way that may have had an effect; `None`: it was not asked, or it is
+    /// certain that nothing came of it. A look-up begins there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_attempt: Option<DateTime<Utc>>,
     /// How often the service was asked to do it.

@@ -10,7 +10,7 @@ use super::{
     sent::SentItem,
 };
 use crate::{
-    connection::Connection,
+    connection::{Capability, Connection},
     email::{Address, EmailProvider, Outgoing, SendKey, SendOptions, Sent},
     error::{Error, ErrorKind, Result},
     http::Session,
@@ -38,6 +38,10 @@ impl Effect for SendMail {
         SEND_MAIL
     }
 
+    fn needs(&self) -> &[Capability] {
+        &[Capability::MailSend]
+    }
+
     async fn perform(&self, call: &EffectCall) -> Result<Performed> {
         let mut mail: Outgoing = serde_json::from_slice(&call.content).map_err(|error| {
             let message = "the content of an intent cannot be read; was it written by another version?";
@@ -49,7 +53,10 @@ impl Effect for SendMail {
     }
 
     async fn find(&self, call: &EffectCall) -> Result<Option<Performed>> {
-        let key = SendKey::new(call.token.clone()).with_age(call.age).with_look_up(call.look_up);
+        let mut key = SendKey::new(call.token.clone()).with_age(call.age).with_look_up(call.look_up);
+        if let Some(ended) = call.ended {
+            key = key.with_ended(ended);
+        }
         Ok(Self::provider(call, call.session.clone())?.find_sent(&key).await?.map(performed))
     }
 }

@@ -22,6 +22,9 @@ pub struct OutboxOptions {
     /// Time that must have passed as well. 5 min unless set; never less than two attempts and two leases, so that a worker
     /// that was stopped in the middle cannot send any more.
     pub absent_after: Duration,
+    /// How long the look-up may take that is to prove it absent: it may have to read thousands of records within the
+    /// account's quota. The connection's other intents wait meanwhile. 20 min unless set.
+    pub proof: Duration,
     /// The largest content, in bytes before sealing. 48 MiB unless set.
     pub max_bytes: usize,
     /// How long the lease on a connection's outbox lasts without renewal. 30 s unless set.
@@ -40,6 +43,7 @@ impl Default for OutboxOptions {
             first_look_up: Duration::from_secs(15),
             look_ups: 4,
             absent_after: Duration::from_secs(300),
+            proof: Duration::from_secs(20 * 60),
             max_bytes: 48 * 1024 * 1024,
             lease: Duration::from_secs(30),
             slice: Duration::from_secs(5),

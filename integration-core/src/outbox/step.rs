@@ -19,6 +19,7 @@ use crate::{
     email::{LookUp, Sent},
     error::{Actor, Error, ErrorKind, Remedy, Result, Retry},
     event::Event,
+    http::Session,
     store::{Expect, StateKey, StateWrite, read_one},
 };
 
@@ -68,7 +69,7 @@ impl Outbox {
             return Ok(());
         }
         let written = (intent, version + 1);
-        match self.contained(effect.perform(&call)).await {
+        match self.contained(self.options.patience(), effect.perform(&call)).await {
             Ok(performed) => self.done(about, written, performed).await,
             Err(error) if may_have_happened(&error) => self.doubt(about, written, &error).await,
             Err(error) => self.set_back(about, written, &error).await,
@@ -82,10 +83,10 @@ impl Outbox {
     }
 
     /// A call of an effect: a panic, and no end within time, leave the outcome unknown.
-    async fn contained<T>(&self, call: impl Future<Output = Result<T>> + Send) -> Result<T> {
+    async fn contained<T>(&self, patience: Duration, call: impl Future<Output = Result<T>> + Send) -> Result<T> {
         let unknown = |what: &str| Err(Error::new(ErrorKind::OutcomeUnknown, format!("the effect {what}")));
         let call = AssertUnwindSafe(call).catch_unwind();
-        match tokio::time::timeout(self.options.patience(), call).await {
+        match tokio::time::timeout(patience, call).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) => unknown("panicked"),
             Err(_) => unknown("did not end in time"),
@@ -98,23 +99,34 @@ impl Outbox {
         let row = read_one(&*self.parts.store, self.tenant(), spaces::BODIES, intent_key(&intent.key)).await?;
         let row = row.ok_or_else(|| Error::new(ErrorKind::Validation, "the content of the intent is gone"))?;
         let content = self.parts.sealer.open(&context(self.tenant(), &intent.key), &row.bytes).await?;
-        // The session goes by this process's clock.
-        let ends = later(self.session.parts().clock.now(), self.options.attempt);
+        let ended = match intent.state {
+            IntentState::Unknown { since, .. } => (self.now() - later(since, self.options.doubt())).to_std().ok(),
+            _ => None,
+        };
         let call = EffectCall {
             connection: self.connection.clone(),
             connector: Arc::clone(&self.connector),
-            session: self.session.clone().with_deadline(Some(ends)),
+            session: self.within(self.options.attempt),
             intent: intent.key.clone(),
             token: intent.token.clone(),
             age: (self.now() - intent.first_attempt.unwrap_or(intent.created_at)).to_std().unwrap_or_default(),
+            ended,
             look_up: LookUp::Proof,
             content: Arc::from(content.expose().as_slice()),
         };
         Ok((effect, call))
     }
 
+    /// The session, which begins nothing after this time; it goes by this process's clock.
+    fn within(&self, time: Duration) -> Session {
+        self.session.with_deadline(Some(later(self.session.parts().clock.now(), time)))
+    }
+
     /// Nothing happened: once more later, or never.
     async fn set_back(&self, about: &About<'_>, (mut intent, version): (Intent, u64), error: &Error) -> Result<()> {
+        if matches!(intent.state, IntentState::Sending { since, .. } if intent.first_attempt == Some(since)) {
+            intent.first_attempt = None;
+        }
         let patient = is_patient(error.kind());
         let temporary = patient || error.kind() == ErrorKind::Store || error.retry() != Retry::Never;
         let spent = !patient && intent.attempts >= self.options.attempts;
@@ -148,7 +160,7 @@ impl Outbox {
         let look = if decides { LookUp::Proof } else { LookUp::Glance };
         let found = match self.met(&intent).await? {
             Some(met) => Ok(Some(met)),
-            None => self.ask(&intent, look).await,
+            None => self.ask(about, &intent, look).await,
         };
         match found {
             Ok(Some(performed)) => self.done(about, (intent, version), performed).await,
@@ -162,15 +174,28 @@ impl Outbox {
         }
     }
 
-    async fn ask(&self, intent: &Intent, look: LookUp) -> Result<Option<Performed>> {
+    /// Looks for it. Ends with the worker: nothing is lost by asking again.
+    async fn ask(&self, about: &About<'_>, intent: &Intent, look: LookUp) -> Result<Option<Performed>> {
         let (effect, mut call) = self.call(intent).await?;
         call.look_up = look;
-        self.contained(effect.find(&call)).await
+        let mut patience = self.options.patience();
+        if look == LookUp::Proof {
+            call.session = self.within(self.options.proof);
+            patience = patience.max(self.options.proof + self.options.attempt);
+        }
+        tokio::select! {
+            found = self.contained(patience, effect.find(&call)) => found,
+            () = about.stop.stopped() => {
+                let message = "the worker ends; it is looked up by the next";
+                Err(Error::new(ErrorKind::Unavailable, message).with_retry(Retry::Temporary))
+            }
+        }
     }
 
     /// It is proved absent.
     async fn absent(&self, about: &About<'_>, (mut intent, version): (Intent, u64)) -> Result<()> {
         let absent = Event::OutcomeResolved { intent: intent.key.clone(), happened: false };
+        intent.first_attempt = None;
         if intent.attempts >= self.options.attempts || self.is_late(&intent) {
             let error = out_of_tries(&intent);
             return self.fail_telling(about, (intent, version), &error, vec![absent]).await;

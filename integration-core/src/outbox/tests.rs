@@ -3,6 +3,7 @@
 #[cfg(feature = "sqlite")]
 mod enlisted;
 mod mail;
+mod proof;
 mod world;
 
 use std::time::Duration;

@@ -53,6 +53,7 @@ pub struct Outbox {
 /// What a step is about: under which lease, what reminded of it, and its place if it is ordered.
 pub(super) struct About<'a> {
     pub(super) guard: &'a LeaseGuard,
+    pub(super) stop: &'a Shutdown,
     pub(super) entry: &'a DueEntry,
     pub(super) place: Option<StateKey>,
 }
@@ -110,12 +111,12 @@ impl Outbox {
             {
                 return Ok(OutboxEnd::Idle(Some(wait)));
             }
-            self.look(guard, &entry).await?;
+            self.look((guard, stop), &entry).await?;
         }
     }
 
     /// Looks at what an entry reminds of. Each time something changes: the intent, or the entry.
-    async fn look(&self, guard: &LeaseGuard, entry: &DueEntry) -> Result<()> {
+    async fn look(&self, (guard, stop): (&LeaseGuard, &Shutdown), entry: &DueEntry) -> Result<()> {
         let (key, place) = match &entry.subject {
             DueSubject::Intent(key) => (key.clone(), None),
             DueSubject::Order(order) => match self.first_of(order).await? {
@@ -130,7 +131,7 @@ impl Outbox {
             }
             found => found?,
         };
-        let about = About { guard, entry, place };
+        let about = About { guard, stop, entry, place };
         match found {
             Some((intent, version)) if !intent.state.is_finished() => {
                 if intent.due <= self.now() {

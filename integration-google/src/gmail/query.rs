@@ -51,9 +51,9 @@ pub(super) fn by_message_id(id: &str) -> String {
     format!("rfc822msgid:{}", word(id))
 }
 
-/// The terms that find what was sent since an instant.
-pub(super) fn sent_since(since: DateTime<Utc>) -> String {
-    window(Some(since.timestamp()), None, None).join(" ")
+/// The terms that find what was sent between two instants.
+pub(super) fn sent_within(since: DateTime<Utc>, until: Option<DateTime<Utc>>) -> String {
+    window(Some(since.timestamp()), until.map(|until| until.timestamp()), until).join(" ")
 }
 
 fn one_line(text: &str) -> String {

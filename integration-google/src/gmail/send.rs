@@ -61,8 +61,12 @@ pub(super) async fn find_sent(gmail: &Gmail, key: &SendKey) -> Result<Option<Sen
             return Ok(Some(Sent::new(MessageId::new(stub.id), thread, Some(key.as_str().to_owned()))));
         }
     }
-    let since = key.age().map(|age| query::sent_since(named.began(gmail, age)));
-    let mut latest = Listing::new(since.unwrap_or_else(|| LATEST.to_owned()), key.look_up());
+    let within = key.age().map(|age| {
+        let until = key.ended().and_then(|ended| named.ago(gmail, ended, TimeDelta::checked_sub));
+        let since = named.ago(gmail, age, TimeDelta::checked_add);
+        query::sent_within(since.unwrap_or(DateTime::UNIX_EPOCH), until)
+    });
+    let mut latest = Listing::new(within.unwrap_or_else(|| LATEST.to_owned()), key.look_up());
     while let Some(stubs) = latest.next(gmail).await? {
         if let Some(sent) = marked(gmail, key, &stubs).await? {
             return Ok(Some(sent));
@@ -107,12 +111,16 @@ impl Listing {
         Self { search, look, page: None, pages: 0, ended: false, told: None }
     }
 
-    /// Since when a mail may have been sent that was first tried so long ago, by Google's clock.
-    fn began(&self, gmail: &Gmail, age: Duration) -> DateTime<Utc> {
+    /// So long ago by Google's clock, and by what that is not exactly known on the safe side.
+    fn ago(
+        &self,
+        gmail: &Gmail,
+        age: Duration,
+        safely: fn(&TimeDelta, &TimeDelta) -> Option<TimeDelta>,
+    ) -> Option<DateTime<Utc>> {
         let ours = || (gmail.session.parts().clock.now(), BY_OUR_CLOCK);
         let (now, doubt) = self.told.map_or_else(ours, |told| (told, BY_THEIR_CLOCK));
-        let back = TimeDelta::from_std(age).ok().and_then(|age| age.checked_add(&doubt));
-        back.and_then(|back| now.checked_sub_signed(back)).unwrap_or(DateTime::UNIX_EPOCH)
+        now.checked_sub_signed(safely(&TimeDelta::from_std(age).ok()?, &doubt)?)
     }
 
     /// The next page, which may be empty without being the last; `None` behind the last.

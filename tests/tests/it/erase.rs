@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use integration_core::{
+    ErrorKind,
     activity::{ActivityChange, BatchRetention},
     email::{Address, Outgoing},
     event::EventKind,
@@ -168,6 +169,9 @@ async fn what_the_host_still_wants_done_about_a_person_stays_and_is_said_and_goe
     let key = IntentKey::new("offer-7");
     let content = serde_json::to_vec(&mail).unwrap();
     let options = IntentOptions::default().with_key(key.clone());
+    let refused = hub.prepare_intent(tenant, &connection.id, (SEND_MAIL, &content), options.clone()).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::MissingScope, "only reading was granted: {refused}");
+    place.world.may_send().await;
     let prepared = hub.prepare_intent(tenant, &connection.id, (SEND_MAIL, &content), options).await.unwrap();
     let mut tx = store.begin(None).await.unwrap();
     outbox::enqueue(&prepared, &mut *tx).await.unwrap();

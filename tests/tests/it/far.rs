@@ -36,11 +36,17 @@ impl FarSandbox {
     }
 
     pub(crate) fn with_quota(mail: &Path, quota: &str) -> Self {
+        Self::under(mail, &["--quota", quota])
+    }
+
+    /// One that was told more.
+    pub(crate) fn under(mail: &Path, more: &[&str]) -> Self {
         // `INTEGRATION_SANDBOX` may name one that was built with optimisations.
         let program = std::env::var_os("INTEGRATION_SANDBOX").unwrap_or_else(|| env!("CARGO_BIN_EXE_sandbox").into());
         let mut process = Command::new(program)
-            .args(["--listen", "127.0.0.1:0", "--quota", quota, "--mail"])
+            .args(["--listen", "127.0.0.1:0", "--mail"])
             .arg(mail)
+            .args(more)
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();

@@ -1,6 +1,13 @@
 //! How connections are, as a host sees it: states, freshness, backlog, audit, and the JSON's schema.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use integration_core::{
     health::{ConnectionHealth, HealthState, TenantHealth},
@@ -9,6 +16,7 @@ use integration_core::{
     sync::{Job, JobOutcome, Shutdown},
 };
 use integration_testing::{Fault, FaultAction};
+use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 use serde_json::{Value, json};
 
 use crate::{
@@ -325,4 +333,100 @@ async fn the_json_is_what_its_schema_says_field_by_field() {
     assert!(unmet.iter().all(|field| expected.contains(&field.as_str())), "never seen with a value: {unmet:?}");
     let back: ConnectionHealth = serde_json::from_value(serde_json::to_value(world.health().await).unwrap()).unwrap();
     assert_eq!(back.state, HealthState::NeedsAttention);
+}
+
+/// The gauges as an exporter would show them, by name and labels.
+#[derive(Debug, Default)]
+struct Gauges(Mutex<BTreeMap<String, Arc<AtomicU64>>>);
+
+impl Gauges {
+    /// The value of the one whose name and labels hold all these words.
+    fn value(&self, words: &[&str]) -> Option<f64> {
+        let known = self.0.lock().unwrap();
+        let mut found = known.iter().filter(|(key, _)| words.iter().all(|word| key.contains(word)));
+        let (_, value) = found.next()?;
+        assert!(found.next().is_none(), "{words:?} are several: {known:?}");
+        Some(f64::from_bits(value.load(Ordering::SeqCst)))
+    }
+
+    fn names(&self) -> BTreeSet<String> {
+        let known = self.0.lock().unwrap();
+        known.keys().map(|key| key.split(' ').next().unwrap_or_default().to_owned()).collect()
+    }
+}
+
+impl Recorder for Gauges {
+    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn register_counter(&self, _: &Key, _: &Metadata<'_>) -> Counter {
+        Counter::noop()
+    }
+
+    fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> Gauge {
+        let labels = key.labels().map(|label| format!("{}={}", label.key(), label.value()));
+        let name = std::iter::once(key.name().to_owned()).chain(labels).collect::<Vec<_>>().join(" ");
+        Gauge::from_arc(Arc::clone(self.0.lock().unwrap().entry(name).or_default()))
+    }
+
+    fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
+        Histogram::noop()
+    }
+}
+
+fn number(count: u64) -> f64 {
+    f64::from(u32::try_from(count).unwrap())
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_gauges_say_what_health_says_while_loading_up_to_date_and_failing() {
+    let gauges = Gauges::default();
+    let _recorded = metrics::set_default_local_recorder(&gauges);
+    let world = World::with_messages(400).await;
+    world.sandbox.script(Fault::new(FaultAction::Delay { milliseconds: 1_500 }).on_path("/batch").always());
+    let mut waited = BTreeSet::new();
+    while let JobOutcome::Continue = world.slice().await {
+        let backlog = world.health().await.feeds.remove(0).backlog;
+        let classes = [("pending_live", backlog.pending_live), ("pending_history", backlog.pending_history)];
+        for (class, count) in classes {
+            let shown = gauges.value(&["integration_feed_backlog ", &format!("class={class}")]);
+            assert_eq!(shown, Some(number(count)), "{class}");
+            waited.extend((count > 0).then_some(class));
+        }
+    }
+    assert!(!waited.is_empty(), "something waited");
+    world.sandbox.clear_faults();
+
+    world.sync().await;
+    let (health, all) = (world.health().await, world.tenant_health().await);
+    let states = |state: HealthState| gauges.value(&["integration_connections ", &format!("state={}", state.as_str())]);
+    assert_eq!((states(HealthState::UpToDate), all.total), (Some(1.0), 1));
+    assert_eq!(gauges.value(&["integration_feed_age_seconds ", world.connection.id.as_str()]), Some(0.0));
+    let left = health.quota.expect("the account has limits").left;
+    assert_eq!(gauges.value(&["integration_quota_left_units "]), Some(number(left)));
+    assert_eq!(gauges.value(&["integration_oldest_success_age_seconds "]), Some(0.0));
+
+    world.fails(503);
+    tokio::time::advance(Duration::from_secs(90)).await;
+    assert!(matches!(world.slice().await, JobOutcome::Failed { .. }));
+    let (health, _) = (world.health().await, world.tenant_health().await);
+    let age = health.feeds[0].age_seconds.expect("it was up to date once");
+    assert!(age >= 90, "{age}");
+    assert_eq!(gauges.value(&["integration_feed_age_seconds "]), Some(number(age)));
+    assert_eq!((states(HealthState::UpToDate), states(HealthState::Failing)), (Some(0.0), Some(1.0)));
+    assert!(gauges.value(&["integration_oldest_success_age_seconds "]).is_some_and(|age| age >= 90.0));
+
+    world.sandbox.clear_faults();
+    tokio::time::advance(Duration::from_secs(120)).await;
+    world.run(Job::audit(&world.tenant, &world.connection.id)).await;
+    world.sync().await;
+    world.health().await;
+    assert_eq!(gauges.value(&["integration_feed_audit_gaps "]), Some(0.0));
+    let told = gauges.names();
+    let described =
+        include_str!("../../../docs/health.md").lines().filter_map(|line| line.strip_prefix("| `integration_"));
+    for name in described.map(|line| format!("integration_{}", line.split('`').next().unwrap_or_default())) {
+        assert!(told.contains(&name), "{name} is described and never told: {told:?}");
+    }
 }

@@ -256,11 +256,16 @@ impl Rig {
 
     /// A process of the host.
     pub(crate) fn process(&self) -> Hub {
+        self.process_with(GmailQuota::Off, (Arc::clone(&self.clock), Arc::clone(&self.stores.sync)))
+    }
+
+    /// A process that keeps these limits, with a clock and a view of the store of its own.
+    pub(crate) fn process_with(&self, quota: GmailQuota, (clock, sync): (Arc<dyn Clock>, Arc<dyn SyncStore>)) -> Hub {
         let endpoints = GoogleEndpoints::below(&ORIGIN.parse().unwrap()).unwrap();
-        let config = GoogleConfig::desktop("sandbox-client").with_endpoints(endpoints).with_quota(GmailQuota::Off);
+        let config = GoogleConfig::desktop("sandbox-client").with_endpoints(endpoints).with_quota(quota);
         let trouble = || Arc::clone(&self.trouble);
         let mut stores = self.stores.clone();
-        stores.sync = Arc::new(Troubled { inner: stores.sync, trouble: trouble() });
+        stores.sync = Arc::new(Troubled { inner: sync, trouble: trouble() });
         let everybody = Contacts { everybody: true, ..Contacts::default() };
         let mut signals = SignalOptions::default();
         signals.tries = 3;
@@ -268,7 +273,7 @@ impl Rig {
             .with_connector(Google::new(config).unwrap())
             .with_transport(Arc::new(Troubled { inner: self.sandbox.transport(), trouble: trouble() }))
             .with_directory(Arc::new(everybody))
-            .with_clock(Arc::clone(&self.clock))
+            .with_clock(clock)
             .with_signals(signals)
             .with_events(Arc::clone(&self.told) as Arc<dyn EventListener>);
         if let Some(listener) = &self.listener {

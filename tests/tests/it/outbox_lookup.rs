@@ -1,12 +1,13 @@
 //! What was sent under a `Message-ID` that the service replaced is found, however much was sent after it.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
 use integration_core::{
     email::SendKey,
     outbox::{IntentKey, IntentState},
 };
+use integration_google::GmailQuota;
 use integration_testing::{Fault, FaultAction, GmailSettings};
 
 use crate::{
@@ -65,4 +66,32 @@ async fn a_mail_whose_answer_was_lost_is_not_sent_again_after_thirty_newer_ones(
     assert!(matches!(intent.state, IntentState::Done { .. }), "{intent:?}");
     assert_eq!((intent.attempts, intent.times_unknown), (1, 1));
     assert_eq!(rig.sent()["Offer 0"], 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mail_that_never_left_is_proved_absent_among_hundreds_within_the_quota() {
+    let rig = Rig::new(GmailSettings { rewrite_message_ids: true, ..GmailSettings::default() }).await;
+    let hub = rig.process_with(GmailQuota::Gmail2026, (Arc::clone(&rig.clock), Arc::clone(&rig.stores.sync)));
+    rig.sandbox.script(Fault::new(FaultAction::ResetBefore).on_path("/messages/send"));
+    rig.enqueue(&hub, 0..1, plain).await;
+    rig.send(&hub).await;
+    let mailbox = rig.sandbox.gmail().mailbox(OWNER);
+    // More than two minutes of the account's quota, and later on what no attempt can have been.
+    for number in 0..700 {
+        mailbox.deliver(sent_mail(number, "another@host.example"), rig.sandbox.now(), &["SENT"]);
+    }
+    for number in 700..4_000 {
+        mailbox.deliver(sent_mail(number, "another@host.example"), rig.sandbox.now() + TimeDelta::hours(1), &["SENT"]);
+    }
+    let began = rig.clock.now();
+    rig.clock.sleep(Duration::from_secs(3600)).await;
+    for _ in 0..8 {
+        rig.send(&hub).await;
+        rig.clock.sleep(Duration::from_secs(120)).await;
+    }
+    let intent = hub.intent(&tenant(), &key(0)).await.unwrap().unwrap();
+    assert!(matches!(intent.state, IntentState::Done { .. }), "{intent:?}");
+    assert_eq!((intent.attempts, intent.times_unknown), (2, 1));
+    assert_eq!(rig.sent()["Offer 0"], 1);
+    println!("proved absent among 4,000 sent since, {} later", rig.clock.now() - began);
 }

@@ -2,23 +2,28 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use async_trait::async_trait;
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use integration_core::{
     Result,
     activity::{Activity, ActivityChange, Batch, Keep, MailPolicy, Sink},
+    clock::Clock,
     event::EventKind,
     hub::{Hub, Retention},
     ids::ConnectionId,
     outbox::{IntentOptions, IntentState, Ours},
-    store::{MemoryStore, StateQuery, StoreTransaction, Stores},
+    store::{LeaseGuard, MemoryStore, StateQuery, StateRow, StateWrite, StoreTransaction, Stores, SyncStore},
     sync::{Job, JobOutcome, Shutdown},
     vault::KeyRing,
 };
+use integration_google::GmailQuota;
 use integration_testing::{Fault, FaultAction, GmailSettings, ORIGIN, Sandbox};
 
 use crate::{
@@ -201,4 +206,78 @@ async fn a_daily_look_that_was_lost_is_queued_again_by_any_work_for_the_tenant()
     let nobody = integration_core::ids::TenantId::new("nobody");
     let JobOutcome::Done { again_in } = hub.run(Job::retention(&nobody), &Shutdown::default()).await else { panic!() };
     assert_eq!(again_in, None, "nothing is left of that tenant");
+}
+
+/// Years ahead.
+#[derive(Debug)]
+struct Ahead(Arc<dyn Clock>);
+
+#[async_trait]
+impl Clock for Ahead {
+    fn now(&self) -> DateTime<Utc> {
+        self.0.now() + TimeDelta::days(3_650)
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        self.0.sleep(duration).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_whose_clock_is_years_ahead_deletes_nothing_early() {
+    let rig = Rig::new(GmailSettings::default()).await;
+    let hub = rig.process();
+    rig.enqueue(&hub, 0..2, plain).await;
+    rig.send(&hub).await;
+    let told = hub.events(&tenant(), 0, 1_000).await.unwrap().events.len();
+    let ahead = Arc::new(Ahead(Arc::clone(&rig.clock)));
+    let wrong = rig.process_with(GmailQuota::Off, (ahead, Arc::clone(&rig.stores.sync)));
+    rig.run(&wrong, Job::retention(&tenant())).await;
+    assert_eq!((count(&rig, "outbox").await, count(&rig, "sent").await), (2, 2));
+    assert_eq!(hub.events(&tenant(), 0, 1_000).await.unwrap().events.len(), told);
+}
+
+/// Between reading a sent item and what follows from it, the sync notes an answer.
+#[derive(Debug)]
+struct Answered {
+    inner: Arc<dyn SyncStore>,
+    armed: AtomicBool,
+}
+
+#[async_trait]
+impl SyncStore for Answered {
+    async fn read(&self, query: &StateQuery) -> Result<Vec<StateRow>> {
+        let rows = self.inner.read(query).await?;
+        if let (StateQuery::Keys { tenant, space: "sent", .. }, [row]) = (query, &rows[..])
+            && self.armed.swap(false, Ordering::SeqCst)
+        {
+            let mut tx = self.inner.begin(None).await?;
+            tx.write(&[StateWrite::put(tenant, "sent", row.key.clone(), row.bytes.clone())]).await?;
+            tx.commit().await?;
+        }
+        Ok(rows)
+    }
+
+    async fn now(&self) -> Result<DateTime<Utc>> {
+        self.inner.now().await
+    }
+
+    async fn begin(&self, guard: Option<&LeaseGuard>) -> Result<Box<dyn StoreTransaction>> {
+        self.inner.begin(guard).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sent_item_that_is_answered_at_the_moment_it_would_go_stays_a_day_longer() {
+    let rig = Rig::new(GmailSettings::default()).await;
+    let answered = Arc::new(Answered { inner: Arc::clone(&rig.stores.sync), armed: AtomicBool::new(false) });
+    let hub = rig.process_with(GmailQuota::Off, (Arc::clone(&rig.clock), Arc::clone(&answered) as Arc<dyn SyncStore>));
+    rig.enqueue(&hub, 0..2, plain).await;
+    rig.send(&hub).await;
+    rig.clock.sleep(366 * DAY).await;
+    answered.armed.store(true, Ordering::SeqCst);
+    rig.run(&hub, Job::retention(&tenant())).await;
+    assert_eq!((count(&rig, "outbox").await, count(&rig, "sent").await, count(&rig, "sent_id").await), (1, 1, 1));
+    rig.run(&hub, Job::retention(&tenant())).await;
+    assert_eq!((count(&rig, "outbox").await, count(&rig, "sent").await, count(&rig, "sent_id").await), (0, 0, 0));
 }

@@ -7,7 +7,7 @@ use integration_core::{
         Bulk, Company, Deal, DirectoryAnswer, Keep, Logging, MailPolicy, MatchReason, MatchTarget, Person,
         ReviewSubject, SkipReason, Suggest, Visibility,
     },
-    hub::{DirectoryChange, Why},
+    hub::{DirectoryChange, Signal, SignalKind, Why},
     store::StateQuery,
     sync::{Job, SyncOptions, Window},
 };
@@ -163,6 +163,41 @@ async fn what_waits_what_is_too_old_and_what_nobody_knows_are_told_apart(service
     assert_eq!(world.why("old@acme.example").await, Why::OutsideWindow);
     assert_eq!(world.why("nobody@acme.example").await, Why::Unknown);
     assert_eq!(world.why("ffffffffffffff00").await, Why::Unknown);
+}
+
+#[tokio::test(start_paused = true)]
+async fn merged_contacts_take_their_activities_along_once_the_host_signals_it() {
+    let world = World::empty(Service::Google, Contacts::default(), SyncOptions::default()).await;
+    let (ann, anna) = ("ann@acme.example", "anna@far.example");
+    world.contacts.known.lock().unwrap().people = vec![contact("ann", ann), contact("anna", anna)];
+    world.arrives(ANN, "Yes!", &["INBOX"]);
+    world.arrives(&ANN.replace(ann, anna).replace("1@", "2@"), "No!", &["INBOX"]);
+    world.sync().await;
+    let whose = async || {
+        let found = world.matches().await.into_iter().map(|(target, _)| target);
+        found.collect::<Vec<_>>()
+    };
+    let (of_ann, of_anna) = (MatchTarget::Contact("ann".into()), MatchTarget::Contact("anna".into()));
+    assert!(whose().await.contains(&of_ann) && whose().await.contains(&of_anna));
+    let calls = world.calls();
+
+    // The host has made one of them, with both addresses.
+    let mut merged = contact("ann", ann);
+    merged.addresses.push(anna.to_owned());
+    world.contacts.known.lock().unwrap().people = vec![merged];
+    let change = DirectoryChange::of_addresses([ann, anna]);
+    let signal = Signal::new("merge-7", SignalKind::ContactsMerged(change));
+    for _ in 0..2 {
+        world.hub.signal(&world.tenant, signal.clone()).await.unwrap();
+        world.run(Job::signals(&world.tenant)).await;
+        world.decide_again().await;
+        assert_eq!(whose().await, [of_ann.clone(), of_ann.clone()]);
+    }
+    let asked = *world.contacts.asked.lock().unwrap();
+    world.hub.signal(&world.tenant, signal).await.unwrap();
+    world.run(Job::signals(&world.tenant)).await;
+    world.decide_again().await;
+    assert_eq!((*world.contacts.asked.lock().unwrap(), world.calls()), (asked, calls), "told again, nothing happens");
 }
 
 #[tokio::test(start_paused = true)]

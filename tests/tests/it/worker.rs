@@ -20,7 +20,7 @@ use integration_core::{
     sync::{BundledScheduler, Job, JobOutcome, SchedulerOptions, Shutdown, SyncOptions},
     vault::KeyRing,
 };
-use integration_google::{GmailQuota, Google};
+use integration_google::{GmailQuota, GmailQuotaOverrides, Google};
 use integration_microsoft::OutlookQuota;
 
 use crate::{
@@ -246,44 +246,55 @@ pub(crate) struct FleetSettings {
     pub(crate) poll: Duration,
     /// Of a sync, and of a claim.
     pub(crate) lease: Duration,
+    /// Units a minute over the whole app, in place of the service's.
+    pub(crate) app_units: Option<u64>,
 }
 
+const FLEET_APP_UNITS: &str = "INTEGRATION_TEST_FLEET_APP_UNITS";
 const FLEET_POLL: &str = "INTEGRATION_TEST_FLEET_POLL";
 
 impl FleetSettings {
     /// The default interval. Whoever is killed in the middle of a look is replaced when the lease has run out: for twice the
     /// interval to hold even then, the lease is shorter than the interval.
     pub(crate) fn whole() -> Self {
-        Self { poll: Duration::from_secs(20), lease: Duration::from_secs(15) }
+        Self { poll: Duration::from_secs(20), lease: Duration::from_secs(15), app_units: None }
     }
 
     pub(crate) fn small() -> Self {
-        Self { poll: Duration::from_secs(6), lease: Duration::from_secs(3) }
+        Self { poll: Duration::from_secs(6), lease: Duration::from_secs(3), app_units: None }
     }
 
     pub(crate) fn hand_to<'a>(&self, command: &'a mut Command) -> &'a mut Command {
         let millis = |time: Duration| time.as_millis().to_string();
+        if let Some(units) = self.app_units {
+            command.env(FLEET_APP_UNITS, units.to_string());
+        }
         command.env(FLEET_POLL, millis(self.poll)).env(LEASE, millis(self.lease))
     }
 
     fn handed() -> Self {
         let millis = |name| Duration::from_millis(setting(name, 1_000));
-        Self { poll: millis(FLEET_POLL), lease: millis(LEASE) }
+        let app_units = std::env::var(FLEET_APP_UNITS).ok().map(|units| units.parse().unwrap());
+        Self { poll: millis(FLEET_POLL), lease: millis(LEASE), app_units }
     }
 }
 
 /// Set: each process keeps the limits for itself.
 pub(crate) const OWN_LIMITS: &str = "INTEGRATION_TEST_OWN_LIMITS";
-/// What a crowd reads: tenant, connection, message.
+/// What a crowd reads: tenant, connection and message of each account, a line each.
 pub(crate) const CROWD: &str = "INTEGRATION_TEST_CROWD_READS";
 /// How often each process of a crowd reads it.
 pub(crate) const READS: u64 = 90;
 
-/// Reads one message many times at once.
+/// Reads one message of each account many times at once.
 async fn crowd(database: &StoreUrl, origin: &str) {
-    let hub = fleet_hub(database, origin, &FleetSettings::small()).await;
+    let hub = fleet_hub(database, origin, &FleetSettings::handed()).await;
     let what = std::env::var(CROWD).unwrap();
-    let [tenant, connection, message] = what.split(' ').collect::<Vec<_>>().try_into().unwrap();
+    futures_util::future::join_all(what.lines().map(|line| crowd_around(&hub, origin, line))).await;
+}
+
+async fn crowd_around(hub: &Hub, origin: &str, line: &str) {
+    let [tenant, connection, message] = line.split(' ').collect::<Vec<_>>().try_into().unwrap();
     // As a backfill does: what the test itself asked to sign in counts for the account only at the service.
     let session = hub.session(&TenantId::new(tenant), &ConnectionId::new(connection)).await.unwrap();
     let session = session.with_priority(Priority::Background);
@@ -301,7 +312,9 @@ async fn crowd(database: &StoreUrl, origin: &str) {
 /// A hub that keeps the limits of the newer quota together with all others on the database.
 pub(crate) async fn fleet_hub(database: &StoreUrl, origin: &str, settings: &FleetSettings) -> Hub {
     trace_if_asked();
-    let config = service::google(origin).with_quota(GmailQuota::Gmail2026);
+    let mut overrides = GmailQuotaOverrides::default();
+    overrides.project_units_per_minute = settings.app_units;
+    let config = service::google(origin).with_quota(GmailQuota::Gmail2026).with_quota_overrides(overrides);
     let mut options = SyncOptions::default();
     (options.poll, options.lease) = (settings.poll, settings.lease);
     let builder = Hub::builder(database.stores().await, Arc::new(KeyRing::from_base64(KEY).unwrap()))

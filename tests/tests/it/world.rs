@@ -10,11 +10,11 @@ use chrono::{DateTime, Utc};
 use integration_core::{
     Result,
     activity::{ActivityChange, Batch, Directory, DirectoryAnswer, DirectoryQuery, Person, Sink},
-    connection::Connection,
+    connection::{Capability, Connection},
     event::{Event, EventListener},
     hub::Hub,
     ids::{ConnectionId, TenantId},
-    oauth::{CallbackQuery, ConnectOutcome},
+    oauth::{Authorise, CallbackQuery, ConnectOutcome},
     store::{MemoryStore, StoreTransaction, Stores, SyncStore},
     sync::{Job, JobOutcome, Shutdown, SyncOptions},
     vault::KeyRing,
@@ -230,6 +230,13 @@ impl World {
         }
     }
 
+    /// The person allows sending as well.
+    pub(crate) async fn may_send(&self) -> Connection {
+        let asked = [Capability::Identity, Capability::MailRead, Capability::MailSend];
+        let ask = Authorise::new(asked, self.service.callback());
+        connect_for((self.service, ask), &self.sandbox, &self.hub, &self.tenant).await
+    }
+
     /// The same person signs in once more.
     pub(crate) async fn connect_again(&self) -> Connection {
         connect_at(self.service, &self.sandbox, &self.hub, &self.tenant).await
@@ -287,7 +294,16 @@ pub(crate) fn deliver(sandbox: &Sandbox, number: usize, label: &str) -> String {
 }
 
 pub(crate) async fn connect_at(service: Service, sandbox: &Sandbox, hub: &Hub, tenant: &TenantId) -> Connection {
-    let authorisation = hub.authorise(tenant, &service.app(), service.read_mail()).await.unwrap();
+    connect_for((service, service.read_mail()), sandbox, hub, tenant).await
+}
+
+async fn connect_for(
+    (service, ask): (Service, Authorise),
+    sandbox: &Sandbox,
+    hub: &Hub,
+    tenant: &TenantId,
+) -> Connection {
+    let authorisation = hub.authorise(tenant, &service.app(), ask).await.unwrap();
     let back = sandbox.consent(&authorisation.url, Consent::Grant).unwrap();
     let query = CallbackQuery::parse(back.query().unwrap_or_default()).unwrap();
     match hub.complete(&query, &authorisation.binding).await.unwrap().outcome {

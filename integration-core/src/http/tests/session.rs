@@ -87,6 +87,16 @@ async fn not_modified_and_resume_incomplete_are_answers() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_answer_that_is_no_json_names_operation_and_service() {
+    let (_, session) = script([item().answers(200, "<html>")]);
+    let session = session.build();
+    let error = session.send(safe()).await.unwrap().json::<serde_json::Value>().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Validation);
+    assert_eq!(error.service(), Some(session.parts().connector.profile().service));
+    assert!(error.operation().is_some());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_redirect_is_no_answer() {
     let (_, session) = script([item().answers(302, "")]);
     assert_eq!(fail(&session.build(), safe()).await.kind(), ErrorKind::Validation);

@@ -18,6 +18,7 @@ use tokio::{sync::Notify, time::Instant};
 use crate::{
     clock::Clock,
     connection::{Connection, Connector, Grant, GrantKind, RemoteAccount},
+    email::LookUp,
     error::{Actor, Error, ErrorKind, Remedy, Result},
     event::{Event, EventListener, EventRetention},
     ids::{AppId, ConnectionId, GrantId, TenantId},
@@ -63,6 +64,17 @@ pub(super) struct Service {
     lag: Mutex<Duration>,
     blind: Mutex<Option<(u32, ErrorKind)>>,
     look_ups: AtomicU32,
+    proof: Mutex<Duration>,
+    /// What the look-ups that were to prove something were told.
+    proofs: Mutex<Vec<Proof>>,
+}
+
+/// Where a look-up that is to prove something has to look, and how long it may.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Proof {
+    pub(super) age: Duration,
+    pub(super) ended: Option<Duration>,
+    pub(super) time: Duration,
 }
 
 impl Service {
@@ -78,6 +90,15 @@ impl Service {
     /// So many look-ups fail with this.
     pub(super) fn blind(&self, times: u32, kind: ErrorKind) {
         *self.blind.lock().unwrap() = Some((times, kind));
+    }
+
+    /// How long a look-up takes that is to prove something.
+    pub(super) fn proof_takes(&self, time: Duration) {
+        *self.proof.lock().unwrap() = time;
+    }
+
+    pub(super) fn proofs(&self) -> Vec<Proof> {
+        self.proofs.lock().unwrap().clone()
     }
 
     pub(super) fn look_ups(&self) -> u32 {
@@ -145,6 +166,14 @@ impl Effect for Write {
         if let Some((left, kind)) = self.service.blind.lock().unwrap().as_mut().filter(|(left, _)| *left > 0) {
             *left -= 1;
             return Err(Error::new(*kind, "cannot say"));
+        }
+        if call.look_up == LookUp::Proof {
+            let parts = call.session.parts();
+            let time = parts.deadline.map(|deadline| (deadline - parts.clock.now()).to_std().unwrap());
+            let proof = Proof { age: call.age, ended: call.ended, time: time.unwrap() };
+            self.service.proofs.lock().unwrap().push(proof);
+            let takes = *self.service.proof.lock().unwrap();
+            tokio::time::sleep(takes).await;
         }
         let lag = *self.service.lag.lock().unwrap();
         let book = self.service.book.lock().unwrap();
@@ -337,7 +366,11 @@ impl World {
     }
 
     pub(super) async fn slice(&self) -> OutboxEnd {
-        self.outbox().slice(&Shutdown::default()).await.unwrap()
+        self.slice_until(&Shutdown::default()).await
+    }
+
+    pub(super) async fn slice_until(&self, stop: &Shutdown) -> OutboxEnd {
+        self.outbox().slice(stop).await.unwrap()
     }
 
     /// The process ends at the boundary `number` from now.

@@ -12,15 +12,16 @@ use super::{
 use crate::error::Result;
 
 /// One step.
-struct Migration {
-    script: &'static str,
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Migration {
+    pub(super) script: &'static str,
     /// The oldest schema version whose release can work with the tables after this step: while machines are restarted
     /// one by one, those that still run it go on.
-    readable_from: i64,
+    pub(super) readable_from: i64,
 }
 
 /// In order; a released one never changes.
-const MIGRATIONS: [Migration; 1] =
+pub(super) const MIGRATIONS: [Migration; 1] =
     [Migration { script: include_str!("../../../migrations/postgres/0001_tables.sql"), readable_from: 1 }];
 
 /// Versions found in a database.
@@ -31,8 +32,8 @@ struct Found {
 
 impl Found {
     /// Whether there is nothing to do; an error if this release must not touch the tables.
-    fn is_enough(&self) -> Result<bool> {
-        let known = signed(MIGRATIONS.len() as u64);
+    fn is_enough(&self, release: &[Migration]) -> Result<bool> {
+        let known = signed(release.len() as u64);
         match self.version {
             version if version <= known => Ok(version == known),
             _ if self.readable_from <= known => Ok(true),
@@ -41,15 +42,19 @@ impl Found {
     }
 }
 
-/// Brings the tables up to date, in one transaction: processes that start together do it once. A migration may take as
-/// long as it needs, looking whether there is one to do may take `patience`.
-pub(super) async fn migrate(connection: &mut PgConnection, tables: &Tables, patience: Duration) -> Result<()> {
-    let looking = tokio::time::timeout(patience, up_to_date(connection, tables)).await;
+/// Brings the tables to what a release knows, in one transaction: processes that start together do it once. A migration may
+/// take as long as it needs, looking whether there is one to do may take `patience`.
+pub(super) async fn migrate(
+    connection: &mut PgConnection,
+    tables: &Tables,
+    (release, patience): (&[Migration], Duration),
+) -> Result<()> {
+    let looking = tokio::time::timeout(patience, up_to_date(connection, tables, release)).await;
     if looking.map_err(|_| failed(no_answer()))?? {
         return Ok(());
     }
     sqlx::raw_sql("BEGIN").execute(&mut *connection).await.map_err(failed)?;
-    let done = steps(connection, tables).await;
+    let done = steps(connection, tables, release).await;
     let end = if done.is_ok() { "COMMIT" } else { "ROLLBACK" };
     let ended = sqlx::raw_sql(end).execute(&mut *connection).await.map_err(failed);
     // The first failure says more than a rollback that found nothing to do.
@@ -57,9 +62,9 @@ pub(super) async fn migrate(connection: &mut PgConnection, tables: &Tables, pati
 }
 
 /// Without the lock: opening what is up to date waits for nobody, and needs no right to create anything.
-async fn up_to_date(connection: &mut PgConnection, tables: &Tables) -> Result<bool> {
+async fn up_to_date(connection: &mut PgConnection, tables: &Tables, release: &[Migration]) -> Result<bool> {
     check_server(connection).await?;
-    found(connection, tables).await?.map_or(Ok(false), |found| found.is_enough())
+    found(connection, tables).await?.map_or(Ok(false), |found| found.is_enough(release))
 }
 
 async fn check_server(connection: &mut PgConnection) -> Result<()> {
@@ -90,7 +95,7 @@ async fn found(connection: &mut PgConnection, tables: &Tables) -> Result<Option<
     Ok(Some(Found { version, readable_from }))
 }
 
-async fn steps(connection: &mut PgConnection, tables: &Tables) -> Result<()> {
+async fn steps(connection: &mut PgConnection, tables: &Tables, release: &[Migration]) -> Result<()> {
     // A step over large tables may take its time; a lock that somebody holds may not.
     let patience = "SELECT set_config('lock_timeout', current_setting('statement_timeout'), true), \
                     set_config('statement_timeout', '0', true)";
@@ -100,20 +105,20 @@ async fn steps(connection: &mut PgConnection, tables: &Tables) -> Result<()> {
     create_schema(connection, tables).await?;
     let found = found(connection, tables).await?;
     if let Some(found) = &found
-        && found.is_enough()?
+        && found.is_enough(release)?
     {
         return Ok(());
     }
     let done = found.map_or(0, |found| usize::try_from(found.version).unwrap_or_default());
     let create = "CREATE TABLE IF NOT EXISTS {p}schema (version BIGINT NOT NULL, readable_from BIGINT NOT NULL); \
                   DELETE FROM {p}schema;";
-    let scripts = MIGRATIONS[done..].iter().map(|migration| migration.script);
+    let scripts = release[done..].iter().map(|migration| migration.script);
     for script in std::iter::once(create).chain(scripts) {
         sqlx::raw_sql(tables.sql(script)).execute(&mut *connection).await.map_err(failed)?;
     }
-    let [.., last] = &MIGRATIONS;
+    let readable_from = release.last().map_or(0, |last| last.readable_from);
     let insert = sqlx::query(tables.sql("INSERT INTO {p}schema (version, readable_from) VALUES ($1, $2)"));
-    let insert = insert.bind(signed(MIGRATIONS.len() as u64)).bind(last.readable_from);
+    let insert = insert.bind(signed(release.len() as u64)).bind(readable_from);
     insert.execute(connection).await.map_err(failed)?;
     Ok(())
 }
@@ -135,7 +140,7 @@ mod tests {
 
     #[test]
     fn a_newer_schema_is_used_only_if_it_says_so() {
-        let enough = |version, readable_from| Found { version, readable_from }.is_enough();
+        let enough = |version, readable_from| Found { version, readable_from }.is_enough(&MIGRATIONS);
         assert!(!enough(0, 0).unwrap(), "older: to be brought up to date");
         assert!(enough(1, 1).unwrap());
         assert!(enough(9, 1).unwrap(), "newer, and this release may go on");

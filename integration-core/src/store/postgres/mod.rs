@@ -61,6 +61,8 @@ pub struct PostgresOptions {
     pub connect_timeout: Duration,
     /// How long one statement, a transaction in which nothing happens, and the wait for a free connection may take.
     pub statement_timeout: Duration,
+    /// What a release after this one does to the tables; only tests of upgrades know.
+    later: Vec<migrate::Migration>,
 }
 
 impl PostgresOptions {
@@ -74,6 +76,7 @@ impl PostgresOptions {
             connections: 10,
             connect_timeout: Duration::from_secs(5),
             statement_timeout: Duration::from_secs(30),
+            later: Vec::new(),
         }
     }
 
@@ -109,6 +112,15 @@ impl PostgresOptions {
     #[must_use]
     pub fn with_statement_timeout(mut self, timeout: Duration) -> Self {
         self.statement_timeout = timeout;
+        self
+    }
+
+    /// Opens it as the release after this one would, for tests of upgrades: it runs `script` (with `{p}` before the names of
+    /// tables), after which releases that know schema versions from `readable_from` on may go on.
+    #[cfg(feature = "test-util")]
+    #[must_use]
+    pub fn with_next_release(mut self, script: &'static str, readable_from: i64) -> Self {
+        self.later.push(migrate::Migration { script, readable_from });
         self
     }
 
@@ -188,7 +200,8 @@ impl PostgresStore {
         let connections = Connections::new(connect.clone(), options.limits());
         let mut held = connections.get().await?;
         let patience = held.limit();
-        if let Err(error) = migrate::migrate(held.connection()?, &tables, patience).await {
+        let release = [&migrate::MIGRATIONS[..], &options.later].concat();
+        if let Err(error) = migrate::migrate(held.connection()?, &tables, (&release, patience)).await {
             held.discard();
             return Err(error);
         }

@@ -388,6 +388,25 @@ async fn a_glance_looks_at_the_newest_only_and_asks_for_no_more() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_sent_after_the_last_try_ended_is_not_looked_at() {
+    let (list, empty) = ("/gmail/v1/users/me/messages", json!({ "resultSizeEstimate": 0 }));
+    let named = || Step::get(list).with_query("q", "rfc822msgid:key@example.com").answers_json(200, &empty);
+    let within = |terms: &str| Step::get(list).with_query("q", terms).answers_json(200, &empty);
+    let (transport, gmail) = gmail([
+        // An hour and ten minutes before what Google's clock says, to ten minutes after what ended a quarter of an hour ago.
+        named().with_header("date", "Mon, 02 Mar 2026 08:00:00 GMT"),
+        within("after:1772434199 before:1772438100"),
+        // Nobody has told Google's time: ours may be an hour wrong, both ways.
+        named(),
+        within("after:1772430599 before:1772441700"),
+    ]);
+    let key = SendKey::new("key@example.com").with_age(Duration::from_secs(3_600)).with_ended(Duration::from_secs(900));
+    assert_eq!(gmail.find_sent(&key).await.unwrap(), None);
+    assert_eq!(gmail.find_sent(&key).await.unwrap(), None);
+    transport.finish();
+}
+
+#[tokio::test(start_paused = true)]
 async fn more_than_is_looked_through_is_no_proof_that_nothing_was_sent() {
     let list = "/gmail/v1/users/me/messages";
     let page = |number: usize| {

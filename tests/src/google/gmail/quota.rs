@@ -29,6 +29,9 @@ pub struct GmailBooks {
     pub rejected: u64,
     /// Most units that one mailbox used within any 60 seconds.
     pub peak_units_per_minute: u64,
+    /// Most units that one app used within any 60 seconds.
+    #[serde(default)]
+    pub peak_app_units_per_minute: u64,
     /// Units by calendar minute, counted from the epoch.
     pub units_by_minute: BTreeMap<i64, u64>,
     /// The same by mailbox.
@@ -136,7 +139,9 @@ impl Quota {
             return Err(refusal);
         }
         self.users.entry(key(call)).or_default().charge(now_ms, units);
-        self.apps.entry(call.app.to_owned()).or_default().charge(now_ms, units);
+        let app = self.apps.entry(call.app.to_owned()).or_default();
+        app.charge(now_ms, units);
+        self.books.peak_app_units_per_minute = self.books.peak_app_units_per_minute.max(app.sum);
         let peak = self.peaks.entry(call.account.to_owned()).or_default();
         peak.pass(now_ms);
         peak.charge(now_ms, units);
@@ -159,7 +164,7 @@ impl Quota {
         let calendar = settings.calendar_minutes;
         let app = self.apps.entry(call.app.to_owned()).or_default();
         app.pass(now_ms);
-        if let Some(limit) = settings.quota.project_units().filter(|limit| !app.fits(units, *limit, calendar)) {
+        if let Some(limit) = settings.project_units().filter(|limit| !app.fits(units, *limit, calendar)) {
             return Err(Refusal::quota_exceeded("Queries per minute", limit, call.app));
         }
         let user = self.users.entry(key(call)).or_default();

@@ -76,6 +76,8 @@ pub type BearerResolver = Arc<dyn Fn(&str) -> Option<Bearer> + Send + Sync>;
 pub struct GmailSettings {
     /// Which quota holds.
     pub quota: QuotaPreset,
+    /// Units a minute and project in place of the quota's.
+    pub project_units: Option<u64>,
     /// How a call over the quota is refused.
     pub refusal: QuotaRefusal,
     /// Units by method id (`gmail.users.messages.get`) that replace those of the preset.
@@ -108,6 +110,7 @@ impl Default for GmailSettings {
     fn default() -> Self {
         Self {
             quota: QuotaPreset::Off,
+            project_units: None,
             refusal: QuotaRefusal::Alternate,
             costs: BTreeMap::new(),
             calendar_minutes: false,
@@ -126,6 +129,11 @@ impl Default for GmailSettings {
 }
 
 impl GmailSettings {
+    /// Units a minute and project; `None` if unlimited.
+    pub(super) fn project_units(&self) -> Option<u64> {
+        self.project_units.or(self.quota.project_units())
+    }
+
     /// What a call costs.
     pub(super) fn cost(&self, id: &str, cost: u64, classic: u64) -> u64 {
         let preset = if self.quota == QuotaPreset::Classic { classic } else { cost };

@@ -102,6 +102,48 @@ async fn two_releases_work_side_by_side_where_the_newer_one_allows_it() {
     assert_eq!(number(&mut newer, "SELECT version FROM integration_schema").await, 2);
 }
 
+const NEXT: &str = "ALTER TABLE {p}state ADD COLUMN note TEXT; CREATE TABLE {p}more (x INT);";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_next_releases_migration_runs_once_beside_this_release_which_goes_on() {
+    let Some(database) = database().await else { return };
+    let old = open(&database).await;
+    write(&old, &[put("a", "before the upgrade")]).await.unwrap();
+    // Three machines of the next release are restarted together, while the older one works.
+    let next = || PostgresStore::open_with(PostgresOptions::new(database.url()).with_next_release(NEXT, 1));
+    let (upgraded, written) = tokio::join!(
+        futures_util::future::try_join_all((0..3).map(|_| next())),
+        write(&old, &[put("b", "while it ran")])
+    );
+    let (upgraded, _) = (upgraded.unwrap(), written.unwrap());
+    let mut looks = raw(&database).await;
+    assert_eq!(number(&mut looks, "SELECT version FROM integration_schema").await, 2);
+    assert_eq!(number(&mut looks, "SELECT COUNT(*) FROM integration_more").await, 0, "its table is there");
+    // Both write, both read, and the older one may be started again.
+    write(&upgraded[0], &[put("c", "by the newer one")]).await.unwrap();
+    let restarted = open(&database).await;
+    write(&restarted, &[put("d", "by the older one, restarted")]).await.unwrap();
+    for name in ["a", "b", "c", "d"] {
+        assert!(text(&old, name).await.is_some() && text(&restarted, name).await.is_some(), "{name}");
+        assert!(text(&upgraded[2], name).await.is_some(), "{name}");
+    }
+    assert_eq!(number(&mut looks, "SELECT version FROM integration_schema").await, 2, "it is not taken back");
+}
+
+#[tokio::test]
+async fn a_release_that_the_next_migration_leaves_behind_is_refused_with_one_line() {
+    let Some(database) = database().await else { return };
+    drop(open(&database).await);
+    let next = PostgresOptions::new(database.url()).with_next_release(NEXT, 2);
+    write(&PostgresStore::open_with(next.clone()).await.unwrap(), &[put("a", "newer")]).await.unwrap();
+    let error = PostgresStore::open(database.url()).await.unwrap_err();
+    assert_eq!(error.message(), "the database has schema version 2, this release knows versions up to 1");
+    assert_eq!((error.kind(), error.to_string().lines().count()), (ErrorKind::Store, 1));
+    assert!(error.remedy().is_some() && !error.retryable());
+    let newer = PostgresStore::open_with(next).await.unwrap();
+    assert_eq!(text(&newer, "a").await.as_deref(), Some("newer"));
+}
+
 #[tokio::test]
 async fn a_database_without_the_tables_of_its_version_says_so() {
     let Some(database) = database().await else { return };
