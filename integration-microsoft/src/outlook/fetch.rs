@@ -246,7 +246,7 @@ const MOST_ALONE: usize = 3;
 /// from then on. Both are remembered, since one call that ends in a time-out may take all the time there is.
 ///
 /// # Errors
-/// Only where nothing at all came back, and no call but the service is at fault.
+/// Only where nothing at all came back, and no single call is found to be at fault.
 async fn send(outlook: &Outlook, paths: &[String]) -> Result<Vec<Answer>> {
     let (known, session, root) = (&outlook.client.known, &outlook.session, &outlook.client.root);
     let slow = known.slow(session, root, paths);
