@@ -68,6 +68,7 @@ struct State {
     refresh: BTreeSet<String>,
     access: BTreeSet<String>,
     refusals: u32,
+    withheld: BTreeSet<String>,
     calls: u64,
 }
 
@@ -103,6 +104,11 @@ impl PostboxService {
     /// Something arrives that is listed, but no letter; gives its id.
     pub fn deliver_nonsense(&self) -> String {
         locked(&self.state).put(None, "inbox", false, Utc::now(), None)
+    }
+
+    /// Refuses to give a letter out from now on.
+    pub fn withhold(&self, id: &str) {
+        locked(&self.state).withheld.insert(id.to_owned());
     }
 
     /// The owner reads a letter elsewhere.
@@ -317,6 +323,9 @@ impl State {
 
     fn letter(&self, id: &str) -> Answer {
         let letter = self.letters.get(id).ok_or((StatusCode::NOT_FOUND, "unknown_letter"))?;
+        if self.withheld.contains(id) {
+            return Err((StatusCode::UNPROCESSABLE_ENTITY, "withheld_letter"));
+        }
         let raw = letter.raw.as_ref().map_or(json!(17), |raw| json!(STANDARD.encode(raw)));
         ok(
             &json!({"id": id, "number": letter.number, "thread": letter.thread, "place": letter.place, "read": letter.read,

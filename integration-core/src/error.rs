@@ -167,6 +167,7 @@ struct Inner {
     service: Option<String>,
     request_id: Option<String>,
     retry_after: Option<Duration>,
+    given_up: bool,
     remedy: Option<Remedy>,
     message: String,
     source: Option<Box<dyn StdError + Send + Sync>>,
@@ -190,6 +191,7 @@ impl Error {
             service: None,
             request_id: None,
             retry_after: None,
+            given_up: false,
             remedy: None,
             message: message.into(),
             source: None,
@@ -231,6 +233,13 @@ impl Error {
         self
     }
 
+    /// Says whether the call was given up before its end.
+    #[must_use]
+    pub(crate) fn with_given_up(mut self, given_up: bool) -> Self {
+        self.0.given_up = given_up;
+        self
+    }
+
     /// Says who has to act and how.
     #[must_use]
     pub fn with_remedy(mut self, remedy: Remedy) -> Self {
@@ -267,6 +276,14 @@ impl Error {
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after
+    }
+
+    /// Was the call given up before its end: by a gateway of the service (502, 503, 504), or by us after all the time that
+    /// an attempt has? What asks for less may come through then. Never true where we did not let the call go at all: past
+    /// our own deadline, behind an open breaker, without a token, or where the service said how long to wait (429, 503).
+    #[must_use]
+    pub fn was_given_up(&self) -> bool {
+        self.0.given_up
     }
 
     /// The operation that failed, if known.

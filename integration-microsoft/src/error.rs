@@ -118,11 +118,16 @@ impl<'a> Answer<'a> {
 
     fn transient(&self, text: &str) -> Failure {
         let error = self.error(ErrorKind::Unavailable, text);
-        let wait = self.failure.retry_after().and_then(|until| (until - self.failure.at).to_std().ok());
-        Failure::Transient(match wait {
+        let until = self.failure.retry_after();
+        let error = match until.and_then(|until| (until - self.failure.at).to_std().ok()) {
             Some(wait) => error.with_retry_after(wait),
             None => error,
-        })
+        };
+        match until {
+            // The wait is everybody's, as after too many calls; whether the call was carried out is not said.
+            Some(until) if self.failure.status == 503 => Failure::Overloaded { error, until, scope: scope(self) },
+            _ => Failure::Transient(error),
+        }
     }
 }
 

@@ -79,6 +79,10 @@ impl MailboxFixture for Mailbox {
         MessageId::new(self.service.deliver_nonsense())
     }
 
+    async fn refuse(&self, id: &MessageId) {
+        self.service.withhold(id.as_str());
+    }
+
     async fn mark_read(&self, id: &MessageId) {
         self.service.mark_read(id.as_str());
     }

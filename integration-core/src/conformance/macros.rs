@@ -260,6 +260,7 @@ macro_rules! email_provider_conformance {
             a_cursor_whose_history_is_gone_is_refused
             a_cursor_of_other_parameters_is_refused
             a_broken_message_is_reported_and_the_rest_goes_on
+            a_message_that_is_refused_for_good_keeps_no_other_away
             the_feed_fetches_every_key_once
             revisions_never_go_back
             an_idle_poll_costs_one_call_a_partition

@@ -56,6 +56,11 @@ enum Kind {
     Challenged(AccessToken, String),
     /// Repeating will not help, or must be left to the schedule.
     Final,
+    /// A gateway of the service gave up on it, or we did after the whole time of an attempt: it may be too much, and may
+    /// have taken effect.
+    GivenUp,
+    /// The service asks everyone in the scope to wait until then; the call may have taken effect.
+    Overloaded { until: DateTime<Utc>, scope: QuotaScope },
     /// The token was refused: once more with another.
     Refused(AccessToken),
     /// Definitely not done; the service asks everyone in the scope to wait.
@@ -89,6 +94,9 @@ pub(super) struct Run<'a> {
     /// The claims that the rejected token did not meet.
     challenge: Option<String>,
     request_id: Option<String>,
+    /// How many attempts were given up before their end, and whether the last one was.
+    given_up: u32,
+    last_given_up: bool,
 }
 
 impl<'a> Run<'a> {
@@ -111,6 +119,8 @@ impl<'a> Run<'a> {
             rejected: None,
             challenge: None,
             request_id: None,
+            given_up: 0,
+            last_given_up: false,
         }
     }
 
@@ -124,7 +134,7 @@ impl<'a> Run<'a> {
         )
         .increment(1);
         result.map_err(|error| {
-            let error = self.label(error);
+            let error = self.label(error).with_given_up(self.last_given_up);
             Span::current().record("cause", error.kind().as_str());
             tracing::warn!(error = %error, retryable = error.retryable(), "the call failed");
             error
@@ -142,6 +152,8 @@ impl<'a> Run<'a> {
                 Err(setback) => setback,
             };
             tracing::debug!(attempt, error = %setback.error, "the attempt failed");
+            self.last_given_up = matches!(setback.kind, Kind::GivenUp);
+            self.given_up += u32::from(self.last_given_up);
             let Some(setback) = self.with_another_token(setback) else { continue };
             let wait = self.next(attempt, setback).await?;
             metrics::counter!(
@@ -171,11 +183,16 @@ impl<'a> Run<'a> {
         let (repeatable, asked, scope) = match setback.kind {
             Kind::Challenged(..) | Kind::Final | Kind::Refused(_) => return Err(setback.error),
             Kind::Throttled { until, scope } => (true, until.map(|until| until_from(now, until)), Some(scope)),
+            Kind::Overloaded { until, scope } => (safe, Some(until_from(now, until)), Some(scope)),
+            Kind::GivenUp => (safe, setback.error.retry_after(), None),
             Kind::Transient { may_have_taken_effect } => {
                 (safe || !may_have_taken_effect, setback.error.retry_after(), None)
             }
         };
         if !repeatable {
+            if let (Some(scope), Some(wait)) = (scope, asked) {
+                self.hold(scope, wait).await;
+            }
             let message = "the call may or may not have taken effect; look it up before repeating it";
             return Err(Error::new(ErrorKind::OutcomeUnknown, message).with_source(setback.error));
         }
@@ -187,7 +204,7 @@ impl<'a> Run<'a> {
         let elapsed = passed.saturating_sub(self.waited_for_quota);
         let state = RetryState { attempt, elapsed, repeatable, asked, jitter: self.parts.random.fraction() };
         let decision = match self.call.attempts {
-            Some(most) if scope.is_none() && attempt >= most => RetryDecision::Exhausted,
+            Some(most) if self.last_given_up && self.given_up >= most => RetryDecision::Exhausted,
             _ => self.parts.retry.on_error(&state, &error),
         };
         if let Some(scope) = scope {
@@ -196,14 +213,19 @@ impl<'a> Run<'a> {
                 RetryDecision::After(wait) => asked.unwrap_or(wait),
                 _ => asked.unwrap_or(Duration::from_secs(1 << attempt.min(5))),
             };
-            let until = TimeDelta::from_std(wait).ok().and_then(|wait| now.checked_add_signed(wait));
-            self.parts.admission.throttled(&self.key, scope, until.unwrap_or(DateTime::<Utc>::MAX_UTC)).await;
+            self.hold(scope, wait).await;
         }
         match decision {
             RetryDecision::After(wait) if self.time_left(now).is_none_or(|left| wait < left) => Ok(wait),
             RetryDecision::After(_) | RetryDecision::Exhausted => Err(error.with_retry(Retry::Exhausted)),
             RetryDecision::Permanent => Err(error.with_retry(Retry::Never)),
         }
+    }
+
+    async fn hold(&self, scope: QuotaScope, wait: Duration) {
+        let now = self.parts.clock.now();
+        let until = TimeDelta::from_std(wait).ok().and_then(|wait| now.checked_add_signed(wait));
+        self.parts.admission.throttled(&self.key, scope, until.unwrap_or(DateTime::<Utc>::MAX_UTC)).await;
     }
 
     /// Deadline → breaker → admission → auth → attempt timeout → transport.
@@ -341,16 +363,16 @@ impl<'a> Run<'a> {
     /// What an answer that is no success means for the breaker and for going on.
     fn refused(&self, failure: &HttpFailure<'_>, pass: BreakerPass, token: Option<AccessToken>) -> Setback {
         let classified = self.parts.connector.classify(failure);
-        if matches!(classified, Failure::Transient(_)) && failure.status.is_server_error() {
-            match self.call.attempts {
-                Some(_) => pass.failed_by_itself(failure.at),
-                None => pass.failed(failure.at),
-            }
-        } else {
-            pass.answered();
+        let failed = matches!(classified, Failure::Overloaded { .. } | Failure::Transient(_));
+        let given_up = matches!(classified, Failure::Transient(_)) && matches!(failure.status.as_u16(), 502..=504);
+        match self.call.attempts {
+            _ if !failed || !failure.status.is_server_error() => pass.answered(),
+            Some(_) if given_up => pass.failed_by_itself(failure.at),
+            _ => pass.failed(failure.at),
         }
         match classified {
             Failure::Final(error) => Setback::last(error),
+            Failure::Overloaded { error, until, scope } => Setback { error, kind: Kind::Overloaded { until, scope } },
             Failure::Throttled { error, until, scope } => Setback { error, kind: Kind::Throttled { until, scope } },
             Failure::Transient(error) => {
                 // A server that is down may well say until when.
@@ -359,7 +381,8 @@ impl<'a> Run<'a> {
                     Some(until) => error.with_retry_after(until_from(failure.at, until)),
                     None => error,
                 };
-                Setback { error, kind: Kind::Transient { may_have_taken_effect: true } }
+                let kind = if given_up { Kind::GivenUp } else { Kind::Transient { may_have_taken_effect: true } };
+                Setback { error, kind }
             }
             Failure::Unauthorised(error, AuthAction::Challenge(claims)) => match token {
                 // One that was obtained for a challenge and is challenged again would go on for ever.
@@ -380,6 +403,7 @@ impl<'a> Run<'a> {
             TransportErrorKind::Request => Setback::last(error),
             // For a call that is safe the answer would be as large again; for another it matters that it was done.
             TransportErrorKind::TooLarge if !matches!(self.call.repeat, Repeat::Never) => Setback::last(error),
+            TransportErrorKind::Timeout => Setback { error, kind: Kind::GivenUp },
             _ => Setback { error, kind: Kind::Transient { may_have_taken_effect } },
         }
     }

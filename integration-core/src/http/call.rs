@@ -147,8 +147,9 @@ impl Call {
         self
     }
 
-    /// Gives up after so many attempts that failed for a passing reason, where the session's policy would make more; being
-    /// told to wait is none. For callers that ask for less instead: what fails so is not held against the connection.
+    /// Gives up after so many attempts that were given up before their end ([`Error::was_given_up`]), where the session's
+    /// policy would make more; being told to wait, and a connection that breaks, are repeated as ever. For callers that ask
+    /// for less instead: what fails so is not held against the connection.
     #[must_use]
     pub fn with_attempts(mut self, attempts: u32) -> Self {
         self.attempts = Some(attempts);

@@ -63,6 +63,16 @@ impl<'a> HttpFailure<'a> {
 pub enum Failure {
     /// Repeating will not help.
     Final(Error),
+    /// The service has more to do than it can, and says until when: everyone who shares the scope waits. Unlike
+    /// [`Failure::Throttled`], the call may have taken effect.
+    Overloaded {
+        /// What to report when the attempts are spent.
+        error: Error,
+        /// Until when.
+        until: DateTime<Utc>,
+        /// Who has to wait.
+        scope: QuotaScope,
+    },
     /// Too much: wait, with everyone who shares the scope. Without `until`, back off.
     Throttled {
         /// What to report when the attempts are spent.

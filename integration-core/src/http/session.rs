@@ -195,9 +195,15 @@ impl Session {
     /// Tells the gate about a refused inner answer of a batch, and what the connector makes of it.
     pub async fn report(&self, inner: &HttpFailure<'_>) -> Failure {
         let failure = self.parts.connector.classify(inner);
-        if let Failure::Throttled { until, scope, .. } = &failure {
-            let until = until.unwrap_or_else(|| self.parts.clock.now() + BATCH_BACKOFF);
-            self.parts.admission.throttled(&self.parts.admission_key(), *scope, until).await;
+        let held = match &failure {
+            Failure::Throttled { until, scope, .. } => {
+                Some((until.unwrap_or_else(|| self.parts.clock.now() + BATCH_BACKOFF), *scope))
+            }
+            Failure::Overloaded { until, scope, .. } => Some((*until, *scope)),
+            _ => None,
+        };
+        if let Some((until, scope)) = held {
+            self.parts.admission.throttled(&self.parts.admission_key(), scope, until).await;
         }
         failure
     }

@@ -58,6 +58,9 @@ impl Connector for PlainConnector {
                 until: failure.retry_after(),
                 scope: QuotaScope::AppAndAccount,
             },
+            503 if let Some(until) = failure.retry_after() => {
+                Failure::Overloaded { error: error(ErrorKind::Unavailable), until, scope: QuotaScope::AppAndAccount }
+            }
             500..=599 => Failure::Transient(error(ErrorKind::Unavailable)),
             _ => Failure::Final(error(ErrorKind::Validation)),
         }

@@ -36,6 +36,10 @@ fn said(failure: &Failure) -> String {
         Failure::Final(error) => format!("final {}", error.kind().as_str()),
         Failure::Transient(error) => format!("transient {}", error.kind().as_str()),
         Failure::Unauthorised(error, action) => format!("unauthorised {} {action:?}", error.kind().as_str()),
+        Failure::Overloaded { error, until, scope } => {
+            let wait = (*until - at()).num_seconds();
+            format!("overloaded {} {scope:?} {wait}", error.kind().as_str())
+        }
         Failure::Throttled { error, until, scope } => {
             let wait = until.map_or_else(|| "?".to_owned(), |until| (until - at()).num_seconds().to_string());
             format!("throttled {} {scope:?} {wait}", error.kind().as_str())
@@ -187,8 +191,17 @@ fn throttling_says_until_when_and_whom_it_stops() {
     let status = StatusCode::TOO_MANY_REQUESTS;
     let directory = classify(&HttpFailure::new(operation::ME, status, &headers, text.as_bytes(), at()));
     assert!(matches!(directory, Failure::Throttled { scope: QuotaScope::Grant, .. }), "{directory:?}");
-    let Failure::Transient(busy) = with(503, &body("ErrorServerBusy"), &[("retry-after", "7")]) else { panic!() };
-    assert_eq!((busy.kind(), busy.retry_after().unwrap().as_secs()), (ErrorKind::Unavailable, 7));
+}
+
+#[test]
+fn a_busy_service_that_says_until_when_stops_the_mailbox_but_says_not_what_was_done() {
+    let wait = ("retry-after", "7");
+    for text in [body("ErrorServerBusy"), "<html>".to_owned(), body("NeverSeen")] {
+        assert_eq!(said(&with(503, &text, &[wait])), "overloaded unavailable AppAndAccount 7");
+        assert_eq!(said(&with(503, &text, &[])), "transient unavailable");
+    }
+    let Failure::Transient(failed) = with(504, &body("ErrorServerBusy"), &[wait]) else { panic!() };
+    assert_eq!((failed.kind(), failed.retry_after().unwrap().as_secs()), (ErrorKind::Unavailable, 7));
 }
 
 fn token(status: u16, error: &str, suberror: &str, code: u64) -> TokenFailureClass {

@@ -1,5 +1,7 @@
 //! Getting messages, in batches, each with an answer of its own.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use integration_core::{
@@ -181,6 +183,9 @@ fn decoded(json: &Bytes, id: &str) -> Result<wire::Message, Outcome> {
     }
 }
 
+/// What came of one call of a batch.
+type Answer = Result<batch::Inner>;
+
 /// Asks for several things at once, each answered by itself, in order.
 ///
 /// What is throttled is asked again, all together: the gate lets that pass when the longest wait is over.
@@ -204,9 +209,9 @@ pub(super) async fn ask(outlook: &Outlook, operation: &'static str, paths: &[Str
         let mut again = Again::default();
         for (&at, part) in open.iter().zip(parts) {
             replies[at] = Some(match part {
-                Some(part) if part.status.is_success() => Reply::Body(part.body),
-                Some(part) => refused(outlook, (operation, &paths[at]), &part, (at, &mut again)).await,
-                None => Reply::NotYet(unanswered()),
+                Ok(part) if part.status.is_success() => Reply::Body(part.body),
+                Ok(part) => refused(outlook, (operation, &paths[at]), &part, (at, &mut again)).await,
+                Err(error) => Reply::NotYet(error),
             });
         }
         open = again.open;
@@ -225,47 +230,107 @@ struct Again {
     until: Option<DateTime<Utc>>,
 }
 
+impl Again {
+    fn later(&mut self, at: usize, until: Option<DateTime<Utc>>, error: Error) -> Reply {
+        self.open.push(at);
+        self.until = self.until.max(until);
+        Reply::NotYet(error)
+    }
+}
+
+/// Calls of a batch that failed even one by one, one behind the other: is it they, or has the service gone?
+const MOST_ALONE: usize = 3;
+
 /// Inner answers, in the order of the calls. A batch that is too much for the service's gateways is split in halves, and a
-/// small one into single calls.
+/// small one into single calls. What is too much all alone must not keep the others from coming: it is asked for behind them
+/// from then on. Both are remembered, since one call that ends in a time-out may take all the time there is.
 ///
 /// # Errors
-/// Only where nothing at all came back.
-async fn send(outlook: &Outlook, paths: &[String]) -> Result<Vec<Option<batch::Inner>>> {
+/// Only where nothing at all came back, and no single call is found to be at fault.
+async fn send(outlook: &Outlook, paths: &[String]) -> Result<Vec<Answer>> {
+    let (known, session, root) = (&outlook.client.known, &outlook.session, &outlook.client.root);
+    let slow = known.slow(session, root, paths);
+    let others = slow.iter().filter(|slow| !**slow).count();
+    let mut order: Vec<usize> = (0..paths.len()).collect();
+    order.sort_by_key(|at| slow[*at]);
+    let queue: Vec<String> = order.iter().map(|at| paths[*at].clone()).collect();
+    let mut answers: Vec<_> = order.into_iter().zip(in_pieces(outlook, queue.split_at(others)).await?).collect();
+    answers.sort_by_key(|(at, _)| *at);
+    Ok(answers.into_iter().map(|(_, answer)| answer).collect())
+}
+
+/// The calls in batches as large as the service bears them, then the slow ones by themselves.
+async fn in_pieces(outlook: &Outlook, (paths, slow): (&[String], &[String])) -> Result<Vec<Answer>> {
     const FEW: usize = 5;
-    let (mut done, mut size, mut any) = (Vec::with_capacity(paths.len()), paths.len(), false);
-    while done.len() < paths.len() {
-        let some = &paths[done.len()..paths.len().min(done.len() + size)];
-        let attempts = if some.len() > 1 { 1 } else { 2 };
-        let sent = outlook.session.send(outlook.client.batch(some)?.with_attempts(attempts)).await;
-        let error = match sent.map(|response| inner(&response.body, some.len())) {
-            Ok(Ok(parts)) => {
-                any = true;
-                size *= 2;
-                done.extend(parts);
-                continue;
-            }
-            Ok(Err(error)) => error,
-            Err(error) if some.len() > 1 && pages::is_too_much(&error) => {
-                outlook.session.parts().clock.sleep(pages::pause(&error)).await;
-                size = if some.len() > FEW { some.len().div_ceil(2) } else { 1 };
-                continue;
-            }
-            // What is too much all alone must not keep the others from coming.
-            Err(error) if any && pages::is_too_much(&error) => {
-                done.push(None);
-                continue;
-            }
-            Err(error) => error,
+    let (known, session, root) = (&outlook.client.known, &outlook.session, &outlook.client.root);
+    let clock = &session.parts().clock;
+    let count = paths.len() + slow.len();
+    let mut done: Vec<Answer> = Vec::with_capacity(count);
+    let (mut size, mut alone) = (known.at_once(session, root, clock.now()).unwrap_or(count), 0);
+    while done.len() < count {
+        let some = match paths.get(done.len()..) {
+            Some(rest) if !rest.is_empty() => &rest[..rest.len().min(size)],
+            _ => &slow[done.len() - paths.len()..][..1],
         };
-        if !any {
-            return Err(error);
+        match batch_of(outlook, some).await {
+            Ok(parts) => {
+                (size, alone) = (size.saturating_mul(2), 0);
+                known.bore_at_once(session, root, (size, clock.now()));
+                done.extend(parts);
+            }
+            Err(error) if !pages::is_too_much(&error) => return stopped(done, error, count),
+            Err(error) if some.len() > 1 => {
+                size = if some.len() > FEW { some.len().div_ceil(2) } else { 1 };
+                known.ask_at_once(session, root, (size, clock.now()));
+                clock.sleep(pages::pause(&error)).await;
+            }
+            Err(error) if alone + 1 < MOST_ALONE || is_there(outlook).await => {
+                alone = (alone + 1) % MOST_ALONE;
+                known.found_slow(session, root, (&some[0], clock.now()));
+                done.push(Err(error));
+            }
+            Err(error) if done.iter().any(Result::is_ok) => return stopped(done, error, count),
+            Err(error) => return Err(error),
         }
-        done.resize_with(paths.len(), || None);
     }
     Ok(done)
 }
 
-fn inner(body: &Bytes, count: usize) -> Result<Vec<Option<batch::Inner>>> {
+/// What came before an error that says nothing of what is asked for; that is left for another time.
+fn stopped(mut done: Vec<Answer>, error: Error, count: usize) -> Result<Vec<Answer>> {
+    if done.is_empty() {
+        return Err(error);
+    }
+    let wait = error.retry_after();
+    let first = not_asked().with_source(error);
+    done.push(Err(match wait {
+        Some(wait) => first.with_retry_after(wait),
+        None => first,
+    }));
+    done.resize_with(count, || Err(not_asked()));
+    Ok(done)
+}
+
+/// One batch as it is.
+async fn batch_of(outlook: &Outlook, paths: &[String]) -> Result<Vec<Answer>> {
+    let attempts = if paths.len() > 1 { 1 } else { 2 };
+    let response = outlook.session.send(outlook.client.batch(paths)?.with_attempts(attempts)).await?;
+    inner(&response.body, paths.len())
+}
+
+/// Enough for an answer of a few bytes.
+const SHORT: Duration = Duration::from_secs(30);
+
+/// Does the service answer for the mailbox when it is asked for next to nothing?
+async fn is_there(outlook: &Outlook) -> bool {
+    let Ok(call) = outlook.client.folder_path("inbox").and_then(|path| outlook.client.read(operation::FOLDERS, &path))
+    else {
+        return false;
+    };
+    outlook.session.send(call.with_attempts(1).with_timeout(SHORT)).await.is_ok()
+}
+
+fn inner(body: &Bytes, count: usize) -> Result<Vec<Answer>> {
     let parts = batch::parse(body)
         .ok_or_else(|| error(ErrorKind::Unavailable, "the batch's answer is none").with_operation(operation::BATCH))?;
     let mut slots: Vec<Option<batch::Inner>> = (0..count).map(|_| None).collect();
@@ -275,7 +340,7 @@ fn inner(body: &Bytes, count: usize) -> Result<Vec<Option<batch::Inner>>> {
             *slot = Some(part);
         }
     }
-    Ok(slots)
+    Ok(slots.into_iter().map(|slot| slot.ok_or_else(unanswered)).collect())
 }
 
 async fn ask_one(outlook: &Outlook, operation: &'static str, path: &str) -> Reply {
@@ -301,11 +366,8 @@ async fn refused(
     let failure = HttpFailure::new(operation, part.status, &part.headers, &part.body, now);
     match outlook.session.report(&failure).await {
         Failure::Final(error) if error.kind() == ErrorKind::NotFound => Reply::Gone,
-        Failure::Throttled { error, until, .. } => {
-            again.open.push(at);
-            again.until = again.until.max(until);
-            Reply::NotYet(error)
-        }
+        Failure::Throttled { error, until, .. } => again.later(at, until, error),
+        Failure::Overloaded { error, until, .. } => again.later(at, Some(until), error),
         Failure::Final(error) | Failure::Transient(error) => Reply::NotYet(error),
         // The token ran out within the batch: a call of its own refreshes it.
         Failure::Unauthorised(..) => ask_one(outlook, operation, path).await,
@@ -315,6 +377,12 @@ async fn refused(
 
 fn unanswered() -> Error {
     not_yet("the batch left this call unanswered")
+}
+
+/// What was never asked for must not be taken for an item that fails.
+fn not_asked() -> Error {
+    error(ErrorKind::Transport, "the service was not asked for this, after what came before it")
+        .with_operation(operation::GET)
 }
 
 fn not_yet(message: &str) -> Error {

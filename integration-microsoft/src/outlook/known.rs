@@ -12,7 +12,7 @@ use integration_core::{
 };
 
 use super::folders::Places;
-use crate::client::Root;
+use crate::{batch, client::Root};
 
 /// How many mailboxes are remembered; some kilobytes each.
 const MOST: usize = 1_000;
@@ -20,6 +20,8 @@ const MOST: usize = 1_000;
 const TRIED_AFTER: u32 = 20;
 /// And after so long in any case.
 const REMEMBERED: TimeDelta = TimeDelta::minutes(10);
+/// Calls that are remembered as slow, of one mailbox.
+const MOST_SLOW: usize = 100;
 
 type Key = (TenantId, ConnectionId, Root);
 
@@ -31,6 +33,10 @@ pub(crate) struct Known(Mutex<HashMap<Key, Mailbox>>);
 struct Mailbox {
     places: Option<Arc<Places>>,
     pages: Pages,
+    /// How many calls of a batch the service bears, if not as many as it takes; and since when.
+    at_once: Option<(usize, DateTime<Utc>)>,
+    /// Calls that the service gave up even alone, and when.
+    slow: HashMap<String, DateTime<Utc>>,
 }
 
 /// How often pages are halved, and how that went.
@@ -86,6 +92,44 @@ impl Known {
             mailbox.pages = mailbox.pages.grown(now);
             mailbox.pages.borne = mailbox.pages.borne.saturating_add(1);
         }
+    }
+
+    /// How many calls are put into a batch now; `None`: as many as it takes.
+    pub(super) fn at_once(&self, session: &Session, root: &Root, now: DateTime<Utc>) -> Option<usize> {
+        let (most, since) = self.all().get(&key(session, root)?)?.at_once?;
+        (now - since < REMEMBERED).then_some(most)
+    }
+
+    /// A larger batch was too much.
+    pub(super) fn ask_at_once(&self, session: &Session, root: &Root, (most, now): (usize, DateTime<Utc>)) {
+        self.change(session, root, |mailbox| mailbox.at_once = Some((most, now)));
+    }
+
+    /// A batch was not: so many may be tried next.
+    pub(super) fn bore_at_once(&self, session: &Session, root: &Root, (most, now): (usize, DateTime<Utc>)) {
+        let Some(key) = key(session, root) else { return };
+        if let Some(mailbox) = self.all().get_mut(&key) {
+            mailbox.at_once = mailbox.at_once.filter(|_| most < batch::LARGEST).map(|_| (most, now));
+        }
+    }
+
+    /// Which of these calls the service gave up alone, not long ago.
+    pub(super) fn slow(&self, session: &Session, root: &Root, paths: &[String]) -> Vec<bool> {
+        let (all, now) = (self.all(), session.parts().clock.now());
+        let mailbox = key(session, root).and_then(|key| all.get(&key));
+        let slow =
+            |path| mailbox.is_some_and(|mailbox| mailbox.slow.get(path).is_some_and(|at| now - *at < REMEMBERED));
+        paths.iter().map(slow).collect()
+    }
+
+    /// The service gave this call up alone.
+    pub(super) fn found_slow(&self, session: &Session, root: &Root, (path, now): (&str, DateTime<Utc>)) {
+        self.change(session, root, |mailbox| {
+            mailbox.slow.retain(|_, at| now - *at < REMEMBERED);
+            if mailbox.slow.len() < MOST_SLOW {
+                mailbox.slow.insert(path.to_owned(), now);
+            }
+        });
     }
 
     fn change(&self, session: &Session, root: &Root, how: impl FnOnce(&mut Mailbox)) {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use integration_core::{
-    Error, ErrorKind, Result,
+    Error, Result,
     http::{Call, Response},
 };
 
@@ -13,6 +13,8 @@ use super::Outlook;
 const SMALLEST: u32 = 5;
 /// How often a page is halved before it is given up; the next one begins there.
 const MOST_HALVINGS: u32 = 3;
+/// How often a further page may be too much: that is not held against the connection.
+const FOLLOWED: u32 = 3;
 /// A longer wait is the schedule's, not ours.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
@@ -47,10 +49,25 @@ pub(super) async fn ask(
     }
 }
 
-/// Did a gateway give up waiting for the service behind it, or we for both?
+/// A further page, by a link that cannot be asked for less: it says itself how many it has, and is followed as it came. Where
+/// that is too much, whoever begins anew is given smaller pages from the first one on.
+pub(super) async fn follow(outlook: &Outlook, call: Call) -> Result<Response> {
+    let (known, session, root) = (&outlook.client.known, &outlook.session, &outlook.client.root);
+    let error = match session.send(call.with_attempts(FOLLOWED)).await {
+        Ok(response) => return Ok(response),
+        Err(error) => error,
+    };
+    let now = session.parts().clock.now();
+    let halvings = known.halvings(session, root, now);
+    if is_too_much(&error) && halvings < MOST_HALVINGS {
+        known.halve(session, root, (halvings + 1, now));
+    }
+    Err(error)
+}
+
+/// Did a gateway give up waiting for the service behind it, or we for both? Not where we did not ask at all.
 pub(super) fn is_too_much(error: &Error) -> bool {
-    let soon = error.retry_after().is_none_or(|wait| wait <= LONGEST_WAIT);
-    soon && matches!(error.kind(), ErrorKind::Timeout | ErrorKind::Unavailable)
+    error.was_given_up() && error.retry_after().is_none_or(|wait| wait <= LONGEST_WAIT)
 }
 
 /// How long to wait before less is asked for.

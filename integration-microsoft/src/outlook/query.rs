@@ -4,6 +4,11 @@
 //! Words and people are a matter of `$search`, which takes no filter beside it and finds the newest 1,000 messages; all
 //! else of `$filter`. Whatever the service makes of it, each message is held against the query here: a page may be shorter
 //! than it was asked for, and never holds what does not belong to it.
+//!
+//! A first page that is too much for the service is asked for by half. A further one cannot be: its link carries the size and
+//! the position in steps of that size (or a token that says both), and is followed as it came; with another size it would
+//! leave messages out or tell them twice, and a position of our own, by time, would do the same to messages of one instant.
+//! It is repeated as any other call; where it still fails, the next search begins with smaller pages.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use integration_core::{
@@ -27,7 +32,7 @@ pub(super) async fn search(
 ) -> Result<Page<MessageStub>> {
     let answer = match page {
         Some(page) if outlook.client.is_of_this_mailbox(page.as_str()) => {
-            outlook.session.send(outlook.client.list_link(page.as_str())?).await?
+            pages::follow(outlook, outlook.client.list_link(page.as_str())?).await?
         }
         Some(_) => return Err(self::error(ErrorKind::InvalidInput, "the page token is none of this mailbox")),
         None => {

@@ -5,18 +5,21 @@
 //! nobody sees it but its owner, marked with the key; then that draft is sent. It keeps its id: whether it left is asked
 //! by that, and later by the key.
 
+use std::collections::BTreeSet;
+
 use integration_core::{
     Error, ErrorKind, Result,
-    email::{Outgoing, OutgoingAttachment, SendKey, SendOptions, Sent, compose},
+    email::{LookUp, Outgoing, OutgoingAttachment, SendKey, SendOptions, Sent, compose},
+    http::Call,
     ids::{MessageId, ThreadId},
 };
 
 use super::{Outlook, convert, error, fetch, query, upload, wire};
 use crate::client::{KEY_PROPERTY, LARGEST_PLAIN, Query, operation};
 
-/// How many messages are looked at under one key, or one `Message-ID`.
+/// How many messages under one key, or one `Message-ID`, are asked for at once.
 const FEW: &str = "25";
-/// Empty pages in a row that are looked behind.
+/// How many pages of them are looked through, empty ones too.
 const MAX_PAGES: usize = 50;
 
 /// Sends a message once.
@@ -29,7 +32,7 @@ pub(super) async fn send(outlook: &Outlook, mail: &Outgoing, options: &SendOptio
         return Err(error);
     }
     // The copy among what was sent may lag; what is known of the draft stays true of it, but for the Message-ID.
-    let sent = state(outlook, &draft.id).await.ok().flatten().filter(|state| state.is_draft != Some(true));
+    let sent = state(outlook, &draft.id).await.ok().flatten().filter(|state| state.is_draft == Some(false));
     let mut answer = told(draft);
     answer.message_id = sent.and_then(|sent| told(sent).message_id);
     Ok(answer)
@@ -96,10 +99,15 @@ async fn leave_unread(outlook: &Outlook, question: &str) {
 async fn question(outlook: &Outlook, mail: &Outgoing) -> Result<Option<wire::Message>> {
     let Some(parent) = &mail.in_reply_to else { return Ok(None) };
     let (Some(thread), Some(id)) = (&parent.thread, &parent.message_id) else { return Ok(None) };
-    let known = messages(outlook, query::by_message_id(id)).await?;
     let theirs =
         |one: &wire::Message| one.conversation_id.as_deref() == Some(thread.as_str()) && one.is_draft != Some(true);
-    Ok(known.into_iter().find(theirs))
+    let mut known = Listing::new(outlook, query::by_message_id(id))?;
+    while let Some(page) = known.next().await? {
+        if let Some(question) = page.into_iter().find(theirs) {
+            return Ok(Some(question));
+        }
+    }
+    Ok(None)
 }
 
 async fn finish(outlook: &Outlook, draft: &str, files: &[OutgoingAttachment], key: Option<&str>) -> Result<()> {
@@ -177,46 +185,80 @@ fn told(message: wire::Message) -> Sent {
     Sent::new(MessageId::new(message.id), thread, bare)
 }
 
-/// The message that was sent under this key: by the mark it carries, else by its `Message-ID`.
+/// The message that was sent under this key: by the mark it carries, else by its `Message-ID`. Absent only if nothing that may
+/// be it was left out.
 ///
-/// A draft under the key did not leave; so that it never does, it is taken away before that is told.
+/// A draft under the key did not leave; so that it never does, it is taken away before that is proved. At a glance it is let
+/// be: it may be about to leave.
 pub(super) async fn find_sent(outlook: &Outlook, key: &SendKey) -> Result<Option<Sent>> {
     let marked = format!(
         "singleValueExtendedProperties/any(ep: ep/id eq '{KEY_PROPERTY}' and ep/value eq '{}')",
         query::literal(key.as_str())
     );
-    let mut found = messages(outlook, marked).await?;
-    if found.is_empty() {
-        found = messages(outlook, query::by_message_id(key.as_str())).await?;
+    let (mut drafts, mut unclear) = (BTreeSet::new(), false);
+    for filter in [marked, query::by_message_id(key.as_str())] {
+        let mut listing = Listing::new(outlook, filter)?;
+        while let Some(page) = listing.next().await? {
+            let (sent, others): (Vec<_>, Vec<_>) = page.into_iter().partition(|one| one.is_draft == Some(false));
+            // Always the same one, should a host have used a key twice: the first.
+            let at = |one: &wire::Message| (convert::instant(one.received_date_time.as_deref()), one.id.clone());
+            if let Some(first) = sent.into_iter().min_by_key(at) {
+                return Ok(Some(told(first)));
+            }
+            unclear |= others.iter().any(|one| one.is_draft.is_none());
+            drafts.extend(others.into_iter().map(|draft| draft.id));
+        }
     }
-    let (drafts, mut sent): (Vec<_>, Vec<_>) = found.into_iter().partition(|one| one.is_draft == Some(true));
-    // Always the same one, should a host have used a key twice: the first.
-    sent.sort_by_cached_key(|one| (convert::instant(one.received_date_time.as_deref()), one.id.clone()));
-    if let Some(first) = sent.into_iter().next() {
-        return Ok(Some(told(first)));
+    if unclear {
+        return Err(cannot_tell("the service does not say whether a message was sent or is a draft"));
     }
-    for draft in drafts {
-        outlook.session.send(outlook.client.delete(&draft.id)?).await?;
+    if key.look_up() == LookUp::Proof {
+        for draft in drafts {
+            outlook.session.send(outlook.client.delete(&draft)?).await?;
+        }
     }
     Ok(None)
 }
 
-/// A few messages that a filter lets through, wherever they lie: deleting one afterwards does not unsend it.
-async fn messages(outlook: &Outlook, filter: String) -> Result<Vec<wire::Message>> {
-    let parameters: Query<'_> = vec![("$filter", filter.into()), ("$top", FEW.into())];
-    let mut call = outlook.client.list(None, parameters)?;
-    let wrong = |what: &str| error(ErrorKind::Validation, what).with_operation(operation::LIST);
-    for _ in 0..MAX_PAGES {
-        let mut page: wire::Page = outlook.session.send(call).await?.json()?;
+/// What a filter lets through, wherever it lies: deleting it afterwards does not unsend it. Page by page.
+struct Listing<'a> {
+    outlook: &'a Outlook,
+    call: Option<Call>,
+    link: Option<String>,
+    pages: usize,
+}
+
+impl<'a> Listing<'a> {
+    fn new(outlook: &'a Outlook, filter: String) -> Result<Self> {
+        let parameters: Query<'_> = vec![("$filter", filter.into()), ("$top", FEW.into())];
+        let call = Some(outlook.client.list(None, parameters)?);
+        Ok(Self { outlook, call, link: None, pages: 0 })
+    }
+
+    /// The next page, which may be empty without being the last; `None` behind the last.
+    async fn next(&mut self) -> Result<Option<Vec<wire::Message>>> {
+        let Some(call) = self.call.take() else { return Ok(None) };
+        if self.pages == MAX_PAGES {
+            return Err(cannot_tell("more messages carry the key than are looked through"));
+        }
+        self.pages += 1;
+        let mut page: wire::Page = self.outlook.session.send(call).await?.json()?;
         // What cannot be read may be the very message: then nobody knows that it was not sent.
         let read = |json: &str| serde_json::from_str::<wire::Message>(json).ok().filter(|one| !one.id.is_empty());
         let found: Option<Vec<_>> = page.value.iter().map(|entry| read(entry.get())).collect();
-        let found = found.ok_or_else(|| wrong("a message that may be the sent one cannot be read"))?;
-        match page.next() {
-            // A page may be empty and the next one not.
-            Some(link) if found.is_empty() => call = outlook.client.list_link(&link)?,
-            _ => return Ok(found),
+        let found = found.ok_or_else(|| cannot_tell("a message that may be the sent one cannot be read"))?;
+        if let Some(link) = page.next() {
+            if self.link.as_ref() == Some(&link) {
+                return Err(cannot_tell("the search for a sent message does not end"));
+            }
+            self.call = Some(self.outlook.client.list_link(&link)?);
+            self.link = Some(link);
         }
+        Ok(Some(found))
     }
-    Err(wrong("the search for a sent message does not end"))
+}
+
+/// Nobody knows then that it was not sent.
+fn cannot_tell(why: &str) -> Error {
+    error(ErrorKind::Validation, why).with_operation(operation::LIST)
 }

@@ -111,6 +111,14 @@ impl MailboxFixture for InSandbox {
         self.deliver(Delivery::new("nothing but text, and not one header field")).await
     }
 
+    /// The one alone, and the next batch: one call in it spoils it.
+    async fn refuse(&self, id: &MessageId) {
+        let body = r#"{"error":{"code":400,"message":"Refused","errors":[{"reason":"invalidArgument"}]}}"#;
+        let refused = |path: &str| Fault::new(FaultAction::status(400, body)).on_path(path);
+        self.sandbox.script(refused(&format!("/messages/{id}")).always());
+        self.sandbox.script(refused("/batch/gmail/v1"));
+    }
+
     async fn mark_read(&self, id: &MessageId) {
         assert!(self.mailbox.label(id.as_str(), &[], &["UNREAD"], self.sandbox.now()));
     }

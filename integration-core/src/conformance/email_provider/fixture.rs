@@ -70,6 +70,9 @@ pub trait MailboxFixture: fmt::Debug + Send + Sync {
     /// Something arrives that is listed as a message but cannot be understood as one.
     async fn deliver_undecodable(&self) -> MessageId;
 
+    /// The service refuses this message for good from now on, whether it is asked for alone or among others. It is still there.
+    async fn refuse(&self, id: &MessageId);
+
     /// The owner reads a message in another program.
     async fn mark_read(&self, id: &MessageId);
 

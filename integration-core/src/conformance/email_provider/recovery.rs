@@ -85,6 +85,32 @@ pub async fn a_broken_message_is_reported_and_the_rest_goes_on(fixture: &dyn Mai
     ensure(reported > 0, PROMISE, "nobody was told that one of them is broken")
 }
 
+/// Whichever the service says it of: the call for all of them, or the one among them.
+pub async fn a_message_that_is_refused_for_good_keeps_no_other_away(fixture: &dyn MailboxFixture) -> Kept {
+    const PROMISE: &str = "a message that the service refuses for good is answered so, and the others come";
+    let ids = letters(fixture, "a", 4).await;
+    fixture.refuse(&ids[1]).await;
+    let keys: Vec<ItemKey> = ids.iter().map(|id| ItemKey::new(id.as_str())).collect();
+    let feed = fixture.provider().feed();
+    let fetched = feed.fetch(&keys).await?;
+    same(&fetched.len(), &keys.len(), "the feed answers every key once")?;
+    for one in fetched {
+        let right = match &one {
+            Fetched::NotYet(key, error) => *key == keys[1] && error.retry() == Retry::Never,
+            Fetched::Present { key, .. } => *key != keys[1],
+            _ => false,
+        };
+        ensure(right, PROMISE, format_args!("{one:?}"))?;
+    }
+    // Of a single one, the whole fetch may say it.
+    let alone = match feed.fetch(&keys[1..2]).await.map(|mut fetched| fetched.pop()) {
+        Ok(Some(Fetched::NotYet(_, error))) => error.retry() == Retry::Never,
+        Err(error) => error.retry() == Retry::Never,
+        Ok(_) => false,
+    };
+    ensure(alone, PROMISE, "alone, it is not refused for good")
+}
+
 /// Keys twice, keys of nothing, and more than a batch.
 pub async fn the_feed_fetches_every_key_once(fixture: &dyn MailboxFixture) -> Kept {
     const PROMISE: &str = "the feed answers every key once";

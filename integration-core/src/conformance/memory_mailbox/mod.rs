@@ -121,6 +121,10 @@ impl MemoryMailbox {
     fn fetch_one(&self, state: &State, id: &str, depth: Depth) -> Fetched<Message> {
         let key = ItemKey::new(id);
         let Some((_, stored)) = state.find(id) else { return Fetched::Gone(key) };
+        if state.refused.contains(id) {
+            let refused = Error::new(ErrorKind::InvalidInput, "this message is not given out");
+            return Fetched::NotYet(key, Arc::new(refused));
+        }
         let mut item = match parse::message(&stored.raw) {
             Ok(message) => message,
             Err(error) => {
@@ -281,6 +285,10 @@ impl MailboxFixture for MemoryMailbox {
 
     async fn deliver_undecodable(&self) -> MessageId {
         self.deliver(Delivery::new("this is not a message")).await
+    }
+
+    async fn refuse(&self, id: &MessageId) {
+        self.state().refused.insert(id.to_string());
     }
 
     async fn mark_read(&self, id: &MessageId) {

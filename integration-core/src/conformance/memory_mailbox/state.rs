@@ -1,6 +1,6 @@
 //! What the mailbox holds, and what changed in it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -97,6 +97,8 @@ pub(super) struct State {
     last: u64,
     pub(super) calls: u64,
     pub(super) throttled: bool,
+    /// What is there, and never given out.
+    pub(super) refused: BTreeSet<String>,
 }
 
 impl State {

@@ -12,7 +12,7 @@ use crate::{
         Depth, Drafts, EmailCapabilities, EmailProvider, Folders, MailItem, Message, MessageQuery, MessageStub,
         Outgoing, Role, SendKey, SendOptions, Sent,
     },
-    error::Result,
+    error::{Error, ErrorKind, Result},
     http::ByteStream,
     ids::{ItemKey, MessageId, PartId, PartitionId},
     page::{Page, PageToken},
@@ -45,6 +45,10 @@ trait Fault: fmt::Debug + Send + Sync + 'static {
         since: &Cursor,
     ) -> Result<ChangePage<MailItem>> {
         inner.changes(partition, since).await
+    }
+
+    async fn fetch(inner: &dyn Feed<Item = MailItem>, keys: &[ItemKey]) -> Result<Vec<Fetched<MailItem>>> {
+        inner.fetch(keys).await
     }
 }
 
@@ -80,6 +84,8 @@ saboteurs! {
     CursorRunsAhead
     /// Takes whatever left a folder for deleted.
     MoveIsRemoval
+    /// Gives back nothing of a fetch of which the service does not give one item.
+    OneSpoilsAll
     /// Passes over the second page of every listing.
     SkipsAPage
 }
@@ -144,6 +150,17 @@ impl Fault for MoveIsRemoval {
             }
         }
         Ok(page)
+    }
+}
+
+#[async_trait]
+impl Fault for OneSpoilsAll {
+    async fn fetch(inner: &dyn Feed<Item = MailItem>, keys: &[ItemKey]) -> Result<Vec<Fetched<MailItem>>> {
+        let fetched = inner.fetch(keys).await?;
+        match fetched.iter().any(|one| matches!(one, Fetched::NotYet(..))) {
+            true => Err(Error::new(ErrorKind::Unavailable, "the batch failed")),
+            false => Ok(fetched),
+        }
     }
 }
 
@@ -222,7 +239,7 @@ impl<F: Fault> Feed for Faulty<dyn Feed<Item = MailItem>, F> {
     }
 
     async fn fetch(&self, keys: &[ItemKey]) -> Result<Vec<Fetched<MailItem>>> {
-        self.inner.fetch(keys).await
+        F::fetch(&*self.inner, keys).await
     }
 }
 
@@ -265,6 +282,10 @@ impl<X: MailboxFixture> MailboxFixture for Sabotaged<X> {
 
     async fn deliver_undecodable(&self) -> MessageId {
         self.fixture.deliver_undecodable().await
+    }
+
+    async fn refuse(&self, id: &MessageId) {
+        self.fixture.refuse(id).await;
     }
 
     async fn mark_read(&self, id: &MessageId) {

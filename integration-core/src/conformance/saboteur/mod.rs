@@ -7,7 +7,7 @@ mod sink;
 mod stores;
 
 #[cfg(feature = "mail")]
-pub use mailbox::{CursorRunsAhead, MoveIsRemoval, Sabotaged, SkipsAPage};
+pub use mailbox::{CursorRunsAhead, MoveIsRemoval, OneSpoilsAll, Sabotaged, SkipsAPage};
 pub use scheduler::PlainQueue;
 pub use sink::{OwnTable, Reentrant};
 pub use stores::{CursorFirst, LastWriteWins, Unfenced};

@@ -5,7 +5,7 @@ use crate::{
     conformance::{
         Broken, Kept, email_provider as suite,
         memory_mailbox::{MemoryMailbox, Partitions},
-        saboteur::{CursorRunsAhead, MoveIsRemoval, Sabotaged, SkipsAPage},
+        saboteur::{CursorRunsAhead, MoveIsRemoval, OneSpoilsAll, Sabotaged, SkipsAPage},
     },
     email::EmailCapabilities,
 };
@@ -82,6 +82,15 @@ async fn the_suite_notices_that_a_move_is_taken_for_a_removal() {
     let fixture = Sabotaged::new(mailbox(Partitions::Folders, 3), MoveIsRemoval::on);
     let broken = broken(suite::a_message_that_moved_is_not_called_gone(&fixture).await);
     assert_eq!(broken.promise, "a message that only moved is not reported as gone");
+}
+
+#[tokio::test]
+async fn the_suite_notices_that_one_refused_message_keeps_the_others_away() {
+    let fixture = Sabotaged::new(mailbox(Partitions::Whole, 3), OneSpoilsAll::on);
+    let broken = broken(suite::a_message_that_is_refused_for_good_keeps_no_other_away(&fixture).await);
+    assert!(broken.detail.contains("the batch failed"), "{broken}");
+    let fixture = Sabotaged::new(mailbox(Partitions::Whole, 3), OneSpoilsAll::on);
+    suite::a_fetch_answers_every_id_once(&fixture).await.unwrap();
 }
 
 #[tokio::test]

@@ -178,7 +178,7 @@ async fn retry_after_in_seconds_is_obeyed() {
 
 #[tokio::test(start_paused = true)]
 async fn retry_after_of_a_server_error_is_obeyed_too() {
-    let (_, session) = script([item().answers(503, "").with_header("retry-after", "17"), item()]);
+    let (_, session) = script([item().answers(502, "").with_header("retry-after", "17"), item()]);
     let began = Instant::now();
     session.build().send(safe()).await.unwrap();
     assert_eq!(began.elapsed().as_secs(), 17);
@@ -224,16 +224,36 @@ async fn a_complaint_holds_everyone_who_shares_the_quota() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_overloaded_service_that_says_until_when_holds_everyone_and_nothing_is_done_twice() {
+    let clock = virtual_clock();
+    let busy = || item().answers(503, "").with_header("retry-after", "600");
+    let (transport, session) = script([busy(), item(), busy(), item()]);
+    let session = session.with_admission(local(&clock)).with_clock(clock).build();
+    for (call, kind) in [(safe(), ErrorKind::Unavailable), (once(), ErrorKind::OutcomeUnknown)] {
+        let error = fail(&session, call.with_attempts(1)).await;
+        assert_eq!((error.kind(), error.was_given_up()), (kind, false));
+        let began = Instant::now();
+        session.send(safe()).await.unwrap();
+        assert_eq!(began.elapsed().as_secs(), 600);
+    }
+    transport.finish();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_refused_inner_call_of_a_batch_holds_everyone_too() {
     let clock = virtual_clock();
-    let (_, session) = script([item()]);
+    let (_, session) = script([item(), item()]);
     let session = session.with_admission(local(&clock)).with_clock(Arc::clone(&clock) as Arc<_>).build();
-    let headers = http::HeaderMap::new();
-    let inner = HttpFailure::new(OPERATION, http::StatusCode::TOO_MANY_REQUESTS, &headers, b"", clock.now());
-    assert!(matches!(session.report(&inner).await, Failure::Throttled { .. }));
-    let began = Instant::now();
-    session.send(safe()).await.unwrap();
-    assert_eq!(began.elapsed().as_secs(), 2);
+    let mut headers = http::HeaderMap::new();
+    for (status, wait) in [(429, 2), (503, 7)] {
+        let status = http::StatusCode::from_u16(status).unwrap();
+        let failure = session.report(&HttpFailure::new(OPERATION, status, &headers, b"", clock.now())).await;
+        assert!(matches!(failure, Failure::Throttled { .. } | Failure::Overloaded { .. }), "{failure:?}");
+        let began = Instant::now();
+        session.send(safe()).await.unwrap();
+        assert_eq!(began.elapsed().as_secs(), wait);
+        headers.insert(http::header::RETRY_AFTER, http::HeaderValue::from_static("7"));
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -372,12 +392,60 @@ async fn a_call_with_few_attempts_gives_up_early_waits_when_told_to_and_does_not
     for _ in 0..7 {
         let error = fail(&session, safe().with_attempts(1)).await;
         assert_eq!((error.kind(), error.retry()), (ErrorKind::Unavailable, Retry::Exhausted));
+        assert!(error.was_given_up());
     }
     let late = safe().with_attempts(1).with_timeout(Duration::from_secs(3));
-    assert_eq!(fail(&session, late).await.kind(), ErrorKind::Timeout);
+    let error = fail(&session, late).await;
+    assert_eq!((error.kind(), error.was_given_up()), (ErrorKind::Timeout, true));
     session.send(safe().with_attempts(1)).await.unwrap();
     session.send(safe()).await.unwrap();
     transport.finish();
+}
+
+#[tokio::test(start_paused = true)]
+async fn few_attempts_are_no_fewer_for_connections_that_break_and_errors_that_pass() {
+    let broken = || [item().fails(TransportErrorKind::Connect), item().fails(TransportErrorKind::Interrupted)];
+    let steps = broken().into_iter().chain([item().answers(500, ""), item()]).chain(broken()).chain([
+        item().answers(504, ""),
+        item().answers(504, ""),
+        item(),
+    ]);
+    let (transport, session) = script(steps);
+    let session = session.build();
+    session.send(safe().with_attempts(1)).await.unwrap();
+    let error = fail(&session, safe().with_attempts(2)).await;
+    assert!(error.was_given_up(), "two of the four were given up");
+    session.send(safe()).await.unwrap();
+    transport.finish();
+}
+
+/// Knows no token, for the reason that a call was given up.
+#[derive(Debug)]
+struct GivenUp;
+
+#[async_trait::async_trait]
+impl Credentials for GivenUp {
+    async fn access(&self, _: Option<&AccessToken>) -> crate::Result<AccessToken> {
+        Err(Error::new(ErrorKind::Timeout, "no token in time").with_retry(Retry::Exhausted).with_given_up(true))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_not_let_go_was_not_given_up() {
+    let (_, session) = script([]);
+    let tokenless = session.with_credentials(Arc::new(GivenUp)).build();
+    let clock = virtual_clock();
+    let (_, session) = script([]);
+    let late = session.with_deadline(clock.now()).with_clock(clock).build();
+    let (_, session) = script(times(5, || item().answers(503, "")));
+    let broken = session.with_breaker(Arc::new(Breaker::default())).build();
+    assert!(fail(&broken, safe()).await.was_given_up());
+    for (session, kind) in
+        [(tokenless, ErrorKind::Timeout), (late, ErrorKind::Timeout), (broken, ErrorKind::Unavailable)]
+    {
+        let error = fail(&session, safe().with_attempts(1)).await;
+        assert_eq!((error.kind(), error.was_given_up()), (kind, false), "{error:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -133,3 +133,16 @@ async fn a_search_that_is_too_much_for_a_gateway_is_asked_for_less() {
     outlook.search(&MessageQuery::default(), None).await.unwrap();
     transport.finish();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_further_page_is_followed_as_it_came_and_the_next_search_begins_smaller_where_it_was_too_much() {
+    let next = "https://graph.example/v1.0/me/messages?$skip=250&$top=250";
+    let further = |status| Step::get(MESSAGES).with_query("$skip", "250").with_query("$top", "250").answers(status, "");
+    let steps = [500, 504, 504, 504].map(further).into_iter();
+    let smaller = Step::get(MESSAGES).with_query("$top", "125").answers_json(200, &json!({ "value": [] }));
+    let (transport, outlook) = outlook(steps.chain([smaller]));
+    let error = outlook.search(&MessageQuery::default(), Some(&PageToken::new(next))).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    outlook.search(&MessageQuery::default(), None).await.unwrap();
+    transport.finish();
+}

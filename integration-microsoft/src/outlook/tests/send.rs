@@ -2,7 +2,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use http::Method;
 use integration_core::{
     ErrorKind,
-    email::{Address, EmailProvider, Outgoing, OutgoingAttachment, ReplyTo, SendKey, SendOptions},
+    email::{Address, EmailProvider, LookUp, Outgoing, OutgoingAttachment, ReplyTo, SendKey, SendOptions},
     http::TransportErrorKind,
     ids::ThreadId,
     testing::{SeenRequest, Step},
@@ -232,7 +232,7 @@ fn by_id() -> Step {
 async fn what_was_sent_is_found_by_its_mark_or_its_message_id_and_always_the_same() {
     let twice = json!([
         { "id": "s2", "receivedDateTime": "2026-01-01T00:00:02Z", "isDraft": false, "internetMessageId": "<real@mail>" },
-        { "id": "s1", "receivedDateTime": "2026-01-01T00:00:01Z", "conversationId": "t1" },
+        { "id": "s1", "receivedDateTime": "2026-01-01T00:00:01Z", "isDraft": false, "conversationId": "t1" },
         { "id": "d1", "isDraft": true }
     ]);
     let (transport, outlook) = outlook([
@@ -270,13 +270,59 @@ async fn behind_an_empty_page_may_be_the_sent_message_and_what_cannot_be_read_is
 async fn a_draft_under_the_key_is_taken_away_before_it_is_called_not_sent() {
     let (transport, outlook) = outlook([
         by_mark().answers_json(200, &list(json!([draft()]))),
+        by_id().answers_json(200, &list(json!([draft()]))),
         discard(),
         by_mark().answers_json(200, &list(json!([draft()]))),
+        by_id().answers_json(200, &list(json!([]))),
         discard().answers_json(403, &refusal("ErrorAccessDenied")),
+        // At a glance it is let be.
+        by_mark().answers_json(200, &list(json!([draft()]))),
+        by_id().answers_json(200, &list(json!([]))),
     ]);
     let key = SendKey::new("key@example.com");
     assert_eq!(outlook.find_sent(&key).await.unwrap(), None);
     assert_eq!(outlook.find_sent(&key).await.unwrap_err().kind(), ErrorKind::PermissionDenied);
+    assert_eq!(outlook.find_sent(&key.with_look_up(LookUp::Glance)).await.unwrap(), None);
+    transport.finish();
+}
+
+#[tokio::test(start_paused = true)]
+async fn behind_a_page_of_drafts_may_be_the_sent_message_and_the_search_for_it_has_an_end() {
+    let link = |at: usize| format!("https://graph.example/v1.0/me/messages?$skip={at}");
+    let page = |at: usize| json!({ "value": [draft()], "@odata.nextLink": link(at) });
+    let further = |at: usize| Step::get(MESSAGES).with_query("$skip", &at.to_string());
+    let sent = json!([draft(), { "id": "s1", "isDraft": false }]);
+    let first = [
+        by_mark().answers_json(200, &page(1)),
+        further(1).answers_json(200, &page(2)),
+        further(2).answers_json(200, &list(sent)),
+        // A link to itself, and links without end.
+        by_mark().answers_json(200, &page(1)),
+        further(1).answers_json(200, &page(1)),
+        by_mark().answers_json(200, &page(1)),
+    ];
+    let endless = (1..50).map(|at| further(at).answers_json(200, &page(at + 1)));
+    let (transport, outlook) = outlook(first.into_iter().chain(endless));
+    let key = SendKey::new("key@example.com");
+    assert_eq!(outlook.find_sent(&key).await.unwrap().unwrap().id.as_str(), "s1");
+    for _ in 0..2 {
+        assert_eq!(outlook.find_sent(&key).await.unwrap_err().kind(), ErrorKind::Validation);
+    }
+    transport.finish();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_may_be_sent_or_a_draft_is_neither() {
+    let unclear = || list(json!([draft(), { "id": "x1" }, { "id": "x2", "isDraft": null }]));
+    let (transport, outlook) = outlook([
+        by_mark().answers_json(200, &unclear()),
+        by_id().answers_json(200, &list(json!([]))),
+        by_mark().answers_json(200, &unclear()),
+        by_id().answers_json(200, &list(json!([{ "id": "s1", "isDraft": false }]))),
+    ]);
+    let key = SendKey::new("key@example.com");
+    assert_eq!(outlook.find_sent(&key).await.unwrap_err().kind(), ErrorKind::Validation, "and no draft is touched");
+    assert_eq!(outlook.find_sent(&key).await.unwrap().unwrap().id.as_str(), "s1", "one is certain");
     transport.finish();
 }
 

@@ -88,6 +88,14 @@ impl MailboxFixture for InSandbox {
         id
     }
 
+    /// The one alone, and the next batch: one call in it spoils it.
+    async fn refuse(&self, id: &MessageId) {
+        let body = r#"{"error":{"code":"ErrorInvalidRequest","message":"Refused"}}"#;
+        let refused = |path: &str| Fault::new(FaultAction::status(400, body)).on_path(path);
+        self.world.sandbox.script(refused(&format!("/messages/{}", id.as_str().replace('=', "%3D"))).always());
+        self.world.sandbox.script(refused("/$batch"));
+    }
+
     async fn mark_read(&self, id: &MessageId) {
         assert!(self.world.mailbox().mark_read(id.as_str(), self.world.sandbox.now()));
     }
