@@ -67,6 +67,10 @@ impl<'a> Refusals<'a> {
         Self { several: partitions.named.len() > 1, away_at: at_once.max(2), ..Self::default() }
     }
 
+    pub(super) fn are_none(&self) -> bool {
+        self.refused.is_empty() && self.told.is_none()
+    }
+
     /// The service told of a partition.
     pub(super) fn answered(&mut self) {
         (self.answered, self.away) = (true, 0);

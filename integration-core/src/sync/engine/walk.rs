@@ -71,7 +71,7 @@ impl<'a> Round<'a> {
 
     /// Has every partition told all that it has?
     pub(super) fn is_whole(&self) -> bool {
-        self.refused.is_none() && self.walking.is_empty()
+        self.refusals.are_none() && self.walking.is_empty()
     }
 
     pub(super) fn end(self) -> Result<SliceEnd> {
