@@ -154,11 +154,11 @@ impl Hub {
         if self.subscription_row(tenant, id).await?.is_none() {
             return Ok(None);
         }
-        let mut pauses = self.0.sync.lease.div_duration_f64(PAUSE).ceil();
+        let mut pauses = self.0.sync.lease.as_millis().div_ceil(PAUSE.as_millis());
         let error = loop {
             match self.unsubscribe(tenant, id).await {
                 Ok(()) => return Ok(None),
-                Err(error) if error.kind() == ErrorKind::Conflict && pauses > 0.0 => pauses -= 1.0,
+                Err(error) if error.kind() == ErrorKind::Conflict && pauses > 0 => pauses -= 1,
                 Err(error) => break error,
             }
             self.0.clock.sleep(PAUSE).await;

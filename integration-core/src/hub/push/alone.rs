@@ -98,9 +98,9 @@ impl<'a> Alone<'a> {
 
     /// What could not be stored is ended, unless the row that stands is of it: nobody else would ever end it.
     async fn give_up(&self, source: &dyn PushSource, subscription: &Subscription) {
-        match self.hub.subscription(self.tenant, self.id).await {
-            Ok(stands) if stands.as_ref().is_none_or(|stands| stands.id != subscription.id) => {}
-            Ok(_) | Err(_) => return,
+        let stands = self.hub.subscription(self.tenant, self.id).await;
+        if !stands.is_ok_and(|stands| stands.is_none_or(|stands| stands.id != subscription.id)) {
+            return;
         }
         if let Err(error) = source.unsubscribe(subscription).await {
             tracing::warn!(error = %error, connection = %self.id, "a subscription without a row ends by itself");
