@@ -246,24 +246,26 @@ fn assert_taken_over(takeovers: &[Takeover], within: Duration) {
 }
 
 impl Fleet {
-    /// Four processes that each read a message of each of these accounts ninety times, at 20 units: more than the minute of
-    /// an account holds.
-    async fn crowd(&self, accounts: &[usize], limits: Limits) -> Vec<Child> {
-        let mut what = Vec::new();
-        for index in accounts {
-            let listed = self.sandbox.ask("GET", &format!("messages?account={}", address(*index)), "").await;
-            let message = listed["ids"][0].as_str().unwrap();
-            what.push(format!("{} {} {message}", tenant(*index), self.connections[*index].id));
-        }
+    /// Four processes that each read an account's message ninety times, at 20 units: more than its minute holds.
+    async fn crowd(&self, index: usize, limits: Limits) -> Vec<Child> {
+        let listed = self.sandbox.ask("GET", &format!("messages?account={}", address(index)), "").await;
+        let message = listed["ids"][0].as_str().unwrap();
+        let what = format!("{} {} {message}", tenant(index), self.connections[index].id);
         let process = |_| {
             let mut command = worker::command("crowd", &self.url, &self.sandbox.origin);
-            self.settings.hand_to(&mut command).env(worker::CROWD, what.join("\n"));
+            self.settings.hand_to(&mut command).env(worker::CROWD, &what);
             if limits == Limits::Own {
                 command.env(worker::OWN_LIMITS, "1");
             }
             command.spawn().unwrap()
         };
         (0..PROCESSES).map(process).collect()
+    }
+
+    /// What an account has used so far.
+    async fn units(&self, index: usize) -> u64 {
+        let books = self.sandbox.ask("GET", "books", "").await;
+        books["gmail"]["per_account"][address(index)]["units"].as_u64().unwrap_or_default()
     }
 
     async fn rejected(&self) -> u64 {
@@ -281,11 +283,18 @@ enum Limits {
 async fn four_processes_stay_together_under_the_minutes_of_accounts_and_app() {
     let Some(server) = Postgres::shared().await else { return };
     let database = server.database().await;
-    // Two accounts that both want 7,200 units: each may have 6,000, and the app less than both together.
+    // Two accounts that want 7,200 units each: either may have 6,000, and the app less than both together.
     let app = 9_000;
     let settings = FleetSettings { app_units: Some(app), ..FleetSettings::small() };
     let mut fleet = Fleet::new(StoreUrl::from(database.url().to_owned()), settings, 3).await;
-    for mut process in fleet.crowd(&[0, 1], Limits::Shared).await {
+    // The first meets its own limit, then the second the app's.
+    let mut crowds = fleet.crowd(0, Limits::Shared).await;
+    while fleet.units(0).await < 5_000 {
+        assert!(crowds[0].try_wait().unwrap().is_none(), "the account's minute does not hold that much");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    crowds.extend(fleet.crowd(1, Limits::Shared).await);
+    for mut process in crowds {
         assert!(process.wait().unwrap().success());
     }
     let books = fleet.assert_never_refused().await;
@@ -294,6 +303,8 @@ async fn four_processes_stay_together_under_the_minutes_of_accounts_and_app() {
         assert!(account["units"].as_u64().unwrap() >= 20 * worker::READS * PROCESSES as u64, "{account}");
         assert!(account["peak_units_per_minute"].as_u64().unwrap() <= 6_000, "{account}");
     }
+    let met = books["gmail"]["per_account"][address(0)]["peak_units_per_minute"].as_u64().unwrap();
+    assert!(met >= 5_400, "the account's minute was met: {books}");
     let peak = books["gmail"]["peak_app_units_per_minute"].as_u64().unwrap();
     assert!((app * 9 / 10..=app).contains(&peak), "the app's minute was met, and kept: {books}");
     println!(
@@ -303,7 +314,7 @@ async fn four_processes_stay_together_under_the_minutes_of_accounts_and_app() {
     );
 
     // The control: where each counts for itself, the service has to refuse.
-    fleet.processes = fleet.crowd(&[2], Limits::Own).await;
+    fleet.processes = fleet.crowd(2, Limits::Own).await;
     let began = Instant::now();
     while fleet.rejected().await == 0 {
         assert!(began.elapsed() < Duration::from_secs(60), "nothing was refused");

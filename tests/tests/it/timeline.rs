@@ -171,7 +171,7 @@ async fn merged_contacts_take_their_activities_along_once_the_host_signals_it() 
     let (ann, anna) = ("ann@acme.example", "anna@far.example");
     world.contacts.known.lock().unwrap().people = vec![contact("ann", ann), contact("anna", anna)];
     world.arrives(ANN, "Yes!", &["INBOX"]);
-    world.arrives(&ANN.replace(ann, anna).replace("1@", "2@"), "No!", &["INBOX"]);
+    world.arrives(&ANN.replace(ann, anna).replace("1@", "2@").replace("Offer", "Order"), "No!", &["INBOX"]);
     world.sync().await;
     let whose = async || {
         let found = world.matches().await.into_iter().map(|(target, _)| target);

@@ -111,10 +111,9 @@ async fn the_next_releases_migration_runs_once_beside_this_release_which_goes_on
     write(&old, &[put("a", "before the upgrade")]).await.unwrap();
     // Three machines of the next release are restarted together, while the older one works.
     let next = || PostgresStore::open_with(PostgresOptions::new(database.url()).with_next_release(NEXT, 1));
-    let (upgraded, written) = tokio::join!(
-        futures_util::future::try_join_all((0..3).map(|_| next())),
-        write(&old, &[put("b", "while it ran")])
-    );
+    let while_it_runs = [put("b", "while it ran")];
+    let (upgraded, written) =
+        tokio::join!(futures_util::future::try_join_all((0..3).map(|_| next())), write(&old, &while_it_runs));
     let (upgraded, _) = (upgraded.unwrap(), written.unwrap());
     let mut looks = raw(&database).await;
     assert_eq!(number(&mut looks, "SELECT version FROM integration_schema").await, 2);
