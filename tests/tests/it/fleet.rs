@@ -3,7 +3,7 @@
 //! Small by default. The whole of it, with the numbers that are promised:
 //! `INTEGRATION_FLEET=2000 INTEGRATION_FLEET_SECONDS=180 cargo test --release -p integration-testing --test it fleet:: -- --nocapture`
 //! (the workers are the test program and the sandbox is built with it: both are then optimised; `INTEGRATION_SANDBOX` may name
-//! another one). `INTEGRATION_FLEET_LEASE` sets the lease, in seconds.
+//! another one). `INTEGRATION_FLEET_LEASE` and `INTEGRATION_FLEET_POLL` set the lease and the interval, in seconds.
 
 mod takeover;
 
@@ -199,6 +199,7 @@ async fn many_connections_are_followed_by_four_processes_whatever_is_killed() {
     let lasting = Duration::from_secs(setting("INTEGRATION_FLEET_SECONDS", 15));
     let mut settings = if count > 100 { FleetSettings::whole() } else { FleetSettings::small() };
     settings.lease = Duration::from_secs(setting("INTEGRATION_FLEET_LEASE", settings.lease.as_secs()));
+    settings.poll = Duration::from_secs(setting("INTEGRATION_FLEET_POLL", settings.poll.as_secs()));
     let database = server.database().await;
     let mut fleet = Fleet::new(StoreUrl::from(database.url().to_owned()), settings, count).await;
     fleet.processes = (0..PROCESSES).map(|_| fleet.process()).collect();
