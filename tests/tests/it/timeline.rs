@@ -177,8 +177,7 @@ async fn junk_and_chats_are_named_as_such_whether_they_were_seen_before_or_not()
         (world.why(&junk).await, world.why(&chat).await),
         (skipped(SkipReason::Junk, None), skipped(SkipReason::Chat, None))
     );
-    let mailbox = world.sandbox.gmail().mailbox(OWNER);
-    assert!(mailbox.label(&seen, &["SPAM"], &["INBOX"], world.sandbox.now()));
+    assert!(world.sandbox.gmail().mailbox(OWNER).label(&seen, &["SPAM"], &["INBOX"], world.sandbox.now()));
     world.sync().await;
     assert_eq!((world.why(&seen).await, world.shown()), (skipped(SkipReason::Junk, None), 0));
 }

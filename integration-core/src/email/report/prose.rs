@@ -162,7 +162,7 @@ impl Listing {
 fn address_line(line: &str, announced: bool) -> Option<(String, &str)> {
     let line = line.trim_start_matches(['*', '-', '•', '·', ' ']);
     if let Some(inside) = line.strip_prefix('<')
-        && let Some((inside, rest)) = inside.split_once('>')
+        && let Some((inside, rest)) = inside.split_once('>').filter(|(inside, _)| !inside.contains([' ', '<']))
     {
         let rest = rest.trim_start();
         let address = recipients::bare(inside)?;

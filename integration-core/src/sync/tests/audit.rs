@@ -76,7 +76,8 @@ async fn every_lost_index_row_is_named_by_its_message_and_written_again() {
         assert!(named.len() >= 12 && named.contains(&"m00"), "{space}: {named:?}");
         assert_eq!((report.gaps(), report.is_complete()), (report.index_lost.count, false));
         same(&rig.everything().await, &before, space);
-        assert_eq!((rig.mailbox().fetches, rig.audit().await.gaps()), (fetches, 0), "{space}");
+        assert_eq!(rig.mailbox().fetches, fetches, "{space}");
+        assert_eq!(rig.audit().await.gaps(), 0, "{space}");
     }
 }
 
