@@ -91,11 +91,12 @@ fn sentence(why: &Why) -> String {
 }
 
 /// The classes of gaps, with what is done about each.
-fn gaps(report: &AuditReport) -> [(&'static str, &'static str, &Gap); 4] {
+fn gaps(report: &AuditReport) -> [(&'static str, &'static str, &Gap); 5] {
     [
         ("missing", "fetched", &report.missing),
         ("undecided", "fetched again", &report.undecided),
         ("effect_lost", "decided anew", &report.effect_lost),
+        ("index_lost", "listed again", &report.index_lost),
         ("unlisted", "looked for", &report.unlisted),
     ]
 }
@@ -123,6 +124,7 @@ fn in_json(report: &AuditReport, cost: AuditCost) -> serde_json::Value {
         "missing": class(&report.missing),
         "undecided": class(&report.undecided),
         "effect_lost": class(&report.effect_lost),
+        "index_lost": class(&report.index_lost),
         "unlisted": class(&report.unlisted),
         "complete": report.is_complete(),
         "cost": cost,

@@ -45,7 +45,7 @@ pub struct Summary {
     /// What stands under the new words, while contacts are suggested; at most 1 KiB.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub signature: String,
-    /// Everybody who takes part, lower case, with the name shown beside the address.
+    /// Everybody who takes part, and whom a delivery report names; lower case, with the name shown beside the address.
     pub people: BTreeMap<String, String>,
     /// Everybody but the owner and the own domains, lower case, each once.
     pub others: BTreeSet<String>,
@@ -125,6 +125,15 @@ impl Summary {
     fn recognise(&mut self, message: &Message) {
         self.bounces = crate::email::report::bounces(message);
         self.bounces.truncate(MAX_BOUNCES);
+        // A report is about those whom it names: it belongs on their timelines.
+        for address in
+            self.bounces.iter().flat_map(|bounce| bounce.original_recipient.iter().chain([&bounce.recipient]))
+        {
+            let address = Address::new(address).normalised();
+            if address.contains('@') && self.people.len() < MAX_PEOPLE {
+                self.people.entry(address).or_default();
+            }
+        }
         for evidence in crate::email::kind::with_bounces(message, !self.bounces.is_empty()).evidence {
             self.kinds.entry(evidence.of).or_insert(evidence.header);
         }

@@ -1,10 +1,12 @@
 //! What a message is, beside mail that a person wrote: bounces, receipts, automatic answers, lists, invitations.
 
+mod absence;
+
 use std::sync::LazyLock;
 
 use super::{
     report::{self, is_from_mail_system},
-    table::{Table, alone},
+    table::Table,
     types::{MailKind, Message},
 };
 
@@ -23,7 +25,7 @@ pub struct Kind {
     pub receipt: bool,
     /// A program sent it in answer to a message: out of office, and the like.
     pub auto_reply: bool,
-    /// A program sent it and says so (RFC 3834); true for automatic answers too.
+    /// A program sent it and says so (RFC 3834); true for automatic answers and for every kind of report too.
     pub automatic: bool,
     /// It came over a mailing list.
     pub list: bool,
@@ -88,7 +90,8 @@ impl Kind {
         *flag = true;
         let value = value[..value.floor_char_boundary(MAX_VALUE)].to_owned();
         self.evidence.push(Evidence { of, header: header.to_owned(), value });
-        if of == MailKind::AutoReply {
+        // Nobody writes a report by hand, whether its headers say so or not.
+        if matches!(of, MailKind::AutoReply | MailKind::Bounce | MailKind::Complaint | MailKind::Receipt) {
             self.automatic = true;
         }
     }
@@ -139,7 +142,7 @@ impl Kind {
         {
             self.set(MailKind::AutoReply, "X-POST-MessageClass", value);
         }
-        if !self.bounce && !is_from_mail_system(message) && is_absence(&message.subject) {
+        if !self.bounce && !is_from_mail_system(message) && absence::is_notice(message) {
             self.set(MailKind::AutoReply, "Subject", &message.subject);
         } else if !self.bounce && self.evidence.iter().all(|known| known.of != MailKind::AutoReply) {
             self.suppressed(message);
@@ -159,22 +162,25 @@ impl Kind {
     }
 
     fn lists(&mut self, message: &Message) {
-        for (name, value) in &message.headers.all {
+        // An answer was written to somebody, whatever the service that carries it adds.
+        let is_answer = !message.in_reply_to.is_empty();
+        for (name, value) in message.headers.all.iter().filter(|(_, value)| !value.trim().is_empty()) {
             match MARKED.named(name) {
+                Some(Mark::Of(MailKind::Bulk) | Mark::Program) if is_answer => {}
                 Some(Mark::Of(of)) => self.set(of, name, value),
-                Some(Mark::Precedence) => self.precedence(name, value),
+                Some(Mark::Precedence) => self.precedence(name, value, is_answer),
                 Some(Mark::Program) if is_bulk_mailer(value) => self.set(MailKind::Bulk, name, value),
                 _ => {}
             }
         }
     }
 
-    fn precedence(&mut self, name: &str, value: &str) {
+    fn precedence(&mut self, name: &str, value: &str, is_answer: bool) {
         let word = value.split([' ', ';', '(']).next().unwrap_or_default().to_ascii_lowercase();
         match word.as_str() {
             "list" => self.set(MailKind::List, name, value),
             // Vacation programs say so too, to keep others quiet.
-            "bulk" | "junk" if !self.auto_reply => self.set(MailKind::Bulk, name, value),
+            "bulk" | "junk" if !self.auto_reply && !is_answer => self.set(MailKind::Bulk, name, value),
             _ => {}
         }
     }
@@ -203,10 +209,10 @@ enum Mark {
 
 static MARKED: LazyLock<Table<Mark>> = LazyLock::new(|| Table::of_beginnings(MARKS.iter().copied()));
 
-/// Headers of lists and of common senders of bulk mail.
+/// Headers of lists and of campaigns. What a delivery service puts on all that it carries (`Feedback-ID`, `X-SG-EID` and the
+/// like) is on invoices and answers of people too, and says nothing.
 const MARKS: &[(&str, Mark)] = &[
     ("delivered-to-list", Mark::Of(MailKind::List)),
-    ("feedback-id", Mark::Of(MailKind::Bulk)),
     ("list-archive", Mark::Of(MailKind::List)),
     ("list-help", Mark::Of(MailKind::Bulk)),
     ("list-id", Mark::Of(MailKind::List)),
@@ -217,106 +223,37 @@ const MARKS: &[(&str, Mark)] = &[
     ("mailing-list", Mark::Of(MailKind::List)),
     ("precedence", Mark::Precedence),
     ("x-beenthere", Mark::Of(MailKind::List)),
-    ("x-binding", Mark::Of(MailKind::Bulk)),
     ("x-bulkmail", Mark::Of(MailKind::Bulk)),
     ("x-campaign", Mark::Of(MailKind::Bulk)),
     ("x-campaign-id", Mark::Of(MailKind::Bulk)),
     ("x-campaignid", Mark::Of(MailKind::Bulk)),
     ("x-cid-campaign", Mark::Of(MailKind::Bulk)),
-    ("x-csa-complaints", Mark::Of(MailKind::Bulk)),
     ("x-emv-memberid", Mark::Of(MailKind::Bulk)),
     ("x-ezmlm-list", Mark::Of(MailKind::List)),
     ("x-hs-cid", Mark::Of(MailKind::Bulk)),
-    ("x-job", Mark::Of(MailKind::Bulk)),
-    ("x-klaviyo-message-id", Mark::Of(MailKind::Bulk)),
     ("x-list-name", Mark::Of(MailKind::List)),
     ("x-listname", Mark::Of(MailKind::List)),
     ("x-loop-list", Mark::Of(MailKind::List)),
     ("x-mailchimp-id", Mark::Of(MailKind::Bulk)),
     ("x-mailer", Mark::Program),
     ("x-mailer-recptid", Mark::Of(MailKind::Bulk)),
-    ("x-mailgun-sid", Mark::Of(MailKind::Bulk)),
     ("x-mailing-list", Mark::Of(MailKind::List)),
     ("x-mailinglist-id", Mark::Of(MailKind::Bulk)),
     ("x-mailman-version", Mark::Of(MailKind::List)),
-    ("x-mandrill-user", Mark::Of(MailKind::Bulk)),
     ("x-marketoid", Mark::Of(MailKind::Bulk)),
     ("x-mc-user", Mark::Of(MailKind::Bulk)),
     ("x-ml-count", Mark::Of(MailKind::List)),
     ("x-ml-name", Mark::Of(MailKind::List)),
     ("x-original-mailing-list", Mark::Of(MailKind::List)),
     ("x-precedence", Mark::Precedence),
-    ("x-report-abuse", Mark::Of(MailKind::Bulk)),
     ("x-ses-outgoing-campaign", Mark::Of(MailKind::Bulk)),
-    ("x-sfmc-stack", Mark::Of(MailKind::Bulk)),
-    ("x-sg-eid", Mark::Of(MailKind::Bulk)),
     ("x-sympa-from", Mark::Of(MailKind::List)),
 ];
 
 fn is_bulk_mailer(value: &str) -> bool {
     let lower = value.to_ascii_lowercase();
-    ["mailchimp", "sendgrid", "campaign", "phplist", "sendinblue", "brevo", "mailjet", "newsletter", "cleverreach"]
-        .iter()
-        .any(|known| lower.contains(known))
+    ["mailchimp", "campaign", "phplist", "newsletter", "cleverreach"].iter().any(|known| lower.contains(known))
 }
-
-/// Does the subject begin as those of absence notices do?
-fn is_absence(subject: &str) -> bool {
-    let subject = subject.trim_start_matches(['[', '*', ' ', '"', '(']).to_lowercase();
-    ABSENCES.beginnings_of(&subject).next().is_some()
-}
-
-static ABSENCES: LazyLock<Table<()>> = LazyLock::new(|| Table::of_beginnings(alone(&STARTS)));
-
-/// What programs write before the subject that they answer.
-const STARTS: [&str; 46] = [
-    "automatic reply",
-    "auto reply",
-    "auto-reply",
-    "autoreply",
-    "auto response",
-    "auto-response",
-    "autoresponse",
-    "automated reply",
-    "automated response",
-    "automatic response",
-    "out of office",
-    "out-of-office",
-    "ooo:",
-    "auto:",
-    "vacation reply",
-    "away from my mail",
-    "automatische antwort",
-    "abwesenheitsnotiz",
-    "abwesenheit:",
-    "abwesend:",
-    "automatische rückmeldung",
-    "réponse automatique",
-    "reponse automatique",
-    "absence du bureau",
-    "absent du bureau",
-    "respuesta automática",
-    "respuesta automatica",
-    "fuera de la oficina",
-    "fuera de oficina",
-    "risposta automatica",
-    "fuori sede",
-    "fuori ufficio",
-    "automatisch antwoord",
-    "afwezig:",
-    "afwezigheid",
-    "resposta automática",
-    "ausência temporária",
-    "autosvar",
-    "automatiskt svar",
-    "automaattinen vastaus",
-    "automatická odpověď",
-    "odpowiedź automatyczna",
-    "автоответ",
-    "自動応答",
-    "自动答复",
-    "자동 회신",
-];
 
 /// What absence notices have in their subjects, whatever stands before it.
 const ABSENT: [&str; 16] = [

@@ -8,10 +8,13 @@ mod prose;
 mod reason;
 mod recipients;
 mod standard;
+mod system;
 #[cfg(test)]
 mod tests;
+mod transcript;
+mod words;
 
-pub(crate) use self::prose::is_from_mail_system;
+pub(crate) use self::system::is_from_mail_system;
 use self::{fields::Block, reason::Numbers};
 use crate::email::{parse, types::Message};
 
@@ -32,7 +35,11 @@ pub struct Bounce {
     pub status: Option<String>,
     /// The SMTP reply code, like 550.
     pub code: Option<u16>,
-    /// The mail system has given up for a lasting reason; otherwise it is still trying, or a later try may succeed.
+    /// The mail system is still trying; otherwise it has given up.
+    #[serde(default)]
+    pub delayed: bool,
+    /// The mail system has given up for a lasting reason; otherwise it is still trying ([`delayed`](Self::delayed)), or a
+    /// later message may arrive. A full mailbox is soft, whatever status the mail system gives it: it can be emptied.
     pub hard: bool,
     /// What is wrong.
     pub reason: BounceReason,
@@ -94,7 +101,7 @@ pub struct Receipt {
 
 /// The recipients that `message` reports as not reached, each once. Empty if it is no such report.
 ///
-/// A notice of delay gives soft records; a report of success gives none.
+/// A notice of delay gives soft records that are [`delayed`](Bounce::delayed); a report of success gives none.
 #[must_use]
 pub fn bounces(message: &Message) -> Vec<Bounce> {
     let mut found = standard::bounces(message);
@@ -171,6 +178,7 @@ fn record(recipient: String, numbers: Numbers, explanation: &str, delayed: bool)
     let reason = reason::classify(&numbers, explanation);
     Bounce {
         recipient,
+        delayed,
         hard: !delayed && reason::is_lasting(&numbers, reason),
         reason: if delayed && reason == BounceReason::Other { BounceReason::Temporary } else { reason },
         status: numbers.status,

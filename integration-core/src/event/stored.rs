@@ -162,8 +162,10 @@ pub enum EventKind {
 #[serde(default)]
 #[non_exhaustive]
 pub struct Gaps {
-    /// It should be on the timeline, and was not.
+    /// It should be on the timeline, and was not, or not as it was decided.
     pub effect_lost: u64,
+    /// It was decided, but not listed where changes would look for it.
+    pub index_lost: u64,
     /// The service has it, we never heard of it.
     pub missing: u64,
     /// Nothing said what became of it.
@@ -175,6 +177,7 @@ pub struct Gaps {
 impl Gaps {
     pub(crate) fn add(&mut self, report: &AuditReport) {
         self.effect_lost += report.effect_lost.count;
+        self.index_lost += report.index_lost.count;
         self.missing += report.missing.count;
         self.undecided += report.undecided.count;
         self.unlisted += report.unlisted.count;
@@ -189,7 +192,7 @@ impl Gaps {
     /// All of them.
     #[must_use]
     pub fn total(&self) -> u64 {
-        self.effect_lost + self.missing + self.undecided + self.unlisted
+        self.effect_lost + self.index_lost + self.missing + self.undecided + self.unlisted
     }
 }
 

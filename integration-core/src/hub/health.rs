@@ -266,7 +266,7 @@ impl Hub {
     async fn repaired(&self, connection: &Connection, report: &AuditReport) -> Result<u64> {
         let Some(partition) = &report.partition else { return Ok(0) };
         let place = StateKey::new([connection.id.as_str(), MAIL, partition.as_str()]);
-        let mut repaired = report.effect_lost.count;
+        let mut repaired = report.effect_lost.count + report.index_lost.count;
         for Gap { count, keys } in [&report.missing, &report.undecided, &report.unlisted] {
             let keys = keys.iter().map(|key| place.child(key)).collect();
             let query = StateQuery::Keys { tenant: connection.tenant.clone(), space: MEMBERS, keys };

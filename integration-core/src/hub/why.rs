@@ -75,9 +75,8 @@ impl Hub {
         if let Some(answer) = self.known_answer(&connection, &[found]).await? {
             return Ok(answer);
         }
-        let because = |reason| Why::Skipped { reason, rule: None, duplicate_of: None };
-        if roles.contains(&Role::Junk) || roles.contains(&Role::Trash) {
-            return Ok(because(if roles.contains(&Role::Junk) { SkipReason::Junk } else { SkipReason::Trash }));
+        if let Some(reason) = ROLES.iter().find(|(role, _)| roles.contains(role)).map(|(_, reason)| *reason) {
+            return Ok(Why::Skipped { reason, rule: None, duplicate_of: None });
         }
         let window = &self.0.sync.window;
         let outside = at.is_some_and(|at| {
@@ -148,6 +147,14 @@ impl Hub {
         Ok(listing.is_empty() || listing.contains(&true))
     }
 }
+
+/// What lies there is left out, whether it was ever listed or not.
+const ROLES: [(Role, SkipReason); 4] = [
+    (Role::Junk, SkipReason::Junk),
+    (Role::Trash, SkipReason::Trash),
+    (Role::Chat, SkipReason::Chat),
+    (Role::Drafts, SkipReason::Draft),
+];
 
 type Found = (String, Vec<Role>, Option<chrono::DateTime<chrono::Utc>>);
 

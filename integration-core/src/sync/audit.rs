@@ -12,7 +12,7 @@ const NAMED: usize = 1_000;
 
 /// What an audit found in one partition.
 ///
-/// `listed` = `applied` + `skipped` + `quarantined` + `pending` + the three classes of gaps: what the service has is what we
+/// `listed` = `applied` + `skipped` + `quarantined` + `pending` + the four classes of gaps: what the service has is what we
 /// have exactly if there are no gaps.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -38,8 +38,11 @@ pub struct AuditReport {
     pub missing: Gap,
     /// It was fetched once, but nothing says what became of it: fetched again.
     pub undecided: Gap,
-    /// It should be on the timeline, and was not: decided anew from what is stored.
+    /// It should be on the timeline, and was not, or not as it was decided: decided anew from what is stored.
     pub effect_lost: Gap,
+    /// It was decided, but not listed under its people, its conversation or its `Message-ID`, so that a change there would
+    /// not have reached it: listed again, and decided anew from what is stored.
+    pub index_lost: Gap,
     /// We have it, the service did not list it: looked for, and gone only if the service says so.
     pub unlisted: Gap,
 }
@@ -96,6 +99,7 @@ impl AuditReport {
             total.missing.join(&part.missing);
             total.undecided.join(&part.undecided);
             total.effect_lost.join(&part.effect_lost);
+            total.index_lost.join(&part.index_lost);
             total.unlisted.join(&part.unlisted);
         }
         total.begun = parts.iter().filter_map(|part| part.begun).min();
@@ -107,7 +111,7 @@ impl AuditReport {
     /// What the service has and we did not have in its place.
     #[must_use]
     pub fn gaps(&self) -> u64 {
-        self.missing.count + self.undecided.count + self.effect_lost.count
+        self.missing.count + self.undecided.count + self.effect_lost.count + self.index_lost.count
     }
 
     /// Is what the service has what we have, item by item? What waits to be fetched is known, and counts as had.

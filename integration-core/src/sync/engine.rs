@@ -100,6 +100,10 @@ pub(crate) enum Input<I> {
     Gone {
         key: ItemKey,
     },
+    /// Decide it anew from what is stored, and enter it wherever it is listed: something of that was lost.
+    Restored {
+        key: ItemKey,
+    },
     Present {
         key: ItemKey,
         item: I,
@@ -109,7 +113,7 @@ pub(crate) enum Input<I> {
 impl<I> Input<I> {
     pub(crate) fn key(&self) -> &ItemKey {
         match self {
-            Self::Again { key } | Self::Gone { key } | Self::Present { key, .. } => key,
+            Self::Again { key } | Self::Gone { key } | Self::Restored { key } | Self::Present { key, .. } => key,
         }
     }
 }
@@ -141,8 +145,10 @@ pub(crate) trait Applier<I>: std::fmt::Debug + Send + Sync {
 pub(crate) enum Standing {
     /// It is on the timeline.
     Applied,
-    /// It should be on the timeline, and is not.
+    /// It should be on the timeline, and is not, or not as it was decided.
     EffectLost,
+    /// It would not be found when its people, its conversation or an answer to it change.
+    IndexLost,
     /// It was decided against.
     Skipped,
 }

@@ -1,5 +1,6 @@
 //! The engine against a small mailbox, with failures at every commit.
 
+mod audit;
 mod folders;
 mod groups;
 mod walks;
@@ -438,6 +439,18 @@ async fn moving_to_the_trash_takes_it_off_the_timeline_and_back_again() {
     rig.mailbox().put("a", message("a", "known@one.example", "t"));
     rig.sync().await;
     assert_eq!(rig.rows("activity").await.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn junk_and_chat_are_decided_against_as_such() {
+    for (role, reason) in [(Role::Junk, "junk"), (Role::Chat, "chat"), (Role::Drafts, "draft")] {
+        let rig = Rig::new();
+        let MailItem::Message(mut lies) = message("a", "known@one.example", "t") else { unreachable!() };
+        lies.flags = MailFlags { roles: vec![role], ..MailFlags::default() };
+        rig.mailbox().put("a", MailItem::Message(lies));
+        rig.sync().await;
+        assert!(rig.rows("activity").await.is_empty() && rig.rows("decision").await[0].1.contains(reason), "{reason}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,9 +1,12 @@
 //! The audit: a mailbox held against its service item by item, at each service.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use integration_core::{
-    store::{StateKey, StateQuery, StateWrite},
+    activity::Activity,
+    hub::Why,
+    ids::ItemKey,
+    store::{StateKey, StateRow, StateWrite},
     sync::{AuditReport, Job},
 };
 
@@ -38,18 +41,20 @@ impl World {
         tx.commit().await.unwrap();
     }
 
-    /// The first so many activities are gone from the store, and the decisions on `decisions` others.
-    async fn lose(&self, activities: usize, decisions: usize) {
-        let (space, prefix) = ("activity", String::new());
-        let query = StateQuery::Range { tenant: self.tenant.clone(), space, prefix, after: None, limit: activities };
-        let rows = self.store.read(&query).await.unwrap();
-        assert_eq!(rows.len(), activities);
-        self.delete_rows(space, rows.into_iter().map(|row| row.key).collect()).await;
-        let left = self.hub.activities(&self.tenant).await.unwrap().into_iter().take(decisions);
-        let messages = left.map(|one| one.sightings.into_values().next().unwrap().into_keys().next().unwrap());
+    /// The first so many activities are gone from the store, and the decisions on `decisions` others: which messages these are.
+    async fn lose(&self, activities: usize, decisions: usize) -> [BTreeSet<ItemKey>; 2] {
+        let messages = |of: &[Activity]| -> BTreeSet<ItemKey> {
+            let copies = of.iter().flat_map(|one| one.sightings.values().flat_map(|copies| copies.keys()));
+            copies.map(ItemKey::new).collect()
+        };
+        let shown = self.hub.activities(&self.tenant).await.unwrap();
+        let named = [messages(&shown[..activities]), messages(&shown[activities..activities + decisions])];
+        let rows = self.rows("activity").await.into_iter().take(activities);
+        self.delete_rows("activity", rows.map(|row| row.key).collect()).await;
         let connection = self.connection.id.as_str();
-        let keys = messages.map(|message| StateKey::new([connection, &message])).collect();
+        let keys = named[1].iter().map(|message| StateKey::new([connection, message.as_str()])).collect();
         self.delete_rows("decision", keys).await;
+        named
     }
 }
 
@@ -59,13 +64,13 @@ async fn names_repairs_and_agrees(service: Service) {
     assert_eq!(world.shown(), 60);
     let first = world.audit().await;
     assert_eq!((first.listed, first.applied, first.gaps(), first.is_complete()), (60, 60, 0, true));
-    for number in 60..63 {
-        let hidden = world.deliver(number);
-        world.hide(&hidden);
-    }
+    let hidden: Vec<String> = (60..63).map(|number| world.deliver(number)).collect();
+    hidden.iter().for_each(|id| world.hide(id));
     world.sync().await;
     assert_eq!(world.shown(), 60, "the service told of the hidden ones");
-    world.lose(5, 2).await;
+    assert_eq!(world.hub.why(&world.tenant, &world.connection.id, &hidden[0]).await.unwrap(), Why::Missed);
+    let before = world.hub.activities(&world.tenant).await.unwrap();
+    let [shown, decided] = world.lose(5, 2).await;
     let cost = world.hub.audit_cost(&world.tenant, &world.connection.id).await.unwrap();
     let listings = world.listings();
     let second = world.audit().await;
@@ -73,10 +78,40 @@ async fn names_repairs_and_agrees(service: Service) {
     assert!(cost.items == 60 && listed >= cost.calls, "{cost:?}, {listed} listings");
     assert_eq!((second.effect_lost.count, second.undecided.count, second.missing.count), (5, 2, 3));
     assert_eq!((second.gaps(), second.listed, second.unlisted.count), (10, 63, 0));
+    assert_eq!((second.effect_lost.keys, second.undecided.keys), (shown, decided));
+    assert_eq!(second.missing.keys, hidden.iter().map(ItemKey::new).collect());
     println!("{}: known beforehand {cost:?}; {listed} listings", service.name());
     let third = world.audit().await;
     assert_eq!((third.listed, third.applied, third.gaps(), third.is_complete()), (63, 63, 0, true));
-    assert_eq!(world.hub.activities(&world.tenant).await.unwrap().len(), 63);
+    let after = world.hub.activities(&world.tenant).await.unwrap();
+    assert!(after.len() == 63 && before.iter().all(|one| after.contains(one)), "they are back as they were");
+}
+
+async fn finds_lost_index_rows(service: Service) {
+    let world = World::of(service, 20).await;
+    world.sync().await;
+    let spaces = ["participant", "message_id", "thread"];
+    let before = [world.rows(spaces[0]).await, world.rows(spaces[1]).await, world.rows(spaces[2]).await];
+    for (space, rows) in spaces.into_iter().zip(&before) {
+        world.delete_rows(space, rows.iter().take(3).map(|row| row.key.clone()).collect()).await;
+    }
+    let report = world.audit().await;
+    assert!(report.index_lost.count >= 3 && report.gaps() == report.index_lost.count, "{report:?}");
+    for (space, rows) in spaces.into_iter().zip(before) {
+        let contents = |rows: Vec<StateRow>| rows.into_iter().map(|row| (row.key, row.bytes)).collect::<Vec<_>>();
+        assert_eq!(contents(world.rows(space).await), contents(rows), "{space}");
+    }
+    assert_eq!(world.audit().await.gaps(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_audit_lists_again_what_changes_would_not_find() {
+    finds_lost_index_rows(Service::Google).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_audit_over_many_folders_lists_again_what_changes_would_not_find() {
+    finds_lost_index_rows(Service::Microsoft).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -132,7 +132,8 @@ impl World {
         self.hub.run(Job::sync_mail(&self.tenant, &self.connection.id), &Shutdown::default()).await
     }
 
-    async fn rows(&self, space: &'static str) -> Vec<StateRow> {
+    /// What is stored in a space.
+    pub(crate) async fn rows(&self, space: &'static str) -> Vec<StateRow> {
         let (tenant, prefix) = (self.tenant.clone(), String::new());
         let query = StateQuery::Range { tenant, space, prefix, after: None, limit: 10_000 };
         self.store.read(&query).await.unwrap()

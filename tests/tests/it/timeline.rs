@@ -32,6 +32,7 @@ at_each_service! {
     what_is_kept_of_a_message_follows_the_policy,
     a_mailboxs_own_policy_goes_before_the_tenants,
     a_new_contact_brings_old_mail_onto_the_timeline_and_a_deleted_one_takes_it_off,
+    of_two_persons_who_become_one_the_mail_of_both_is_the_ones,
     a_companys_domain_and_a_deals_reference_are_matched_later_too,
     a_tie_is_reviewed_and_the_verdict_is_remembered_and_undone,
     a_verdict_on_an_address_holds_for_what_comes_later,
@@ -201,6 +202,22 @@ async fn merged_contacts_take_their_activities_along_once_the_host_signals_it() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn junk_and_chats_are_named_as_such_whether_they_were_seen_before_or_not() {
+    let world = ann(Service::Google).await;
+    let seen = world.arrives(ANN, "Yes!", &["INBOX"]);
+    let junk = world.arrives("From: ann@acme.example\nMessage-ID: <2@acme.example>", "Win", &["SPAM"]);
+    let chat = world.arrives("From: ann@acme.example\nMessage-ID: <3@acme.example>", "hi", &["CHAT"]);
+    world.sync().await;
+    assert_eq!(
+        (world.why(&junk).await, world.why(&chat).await),
+        (skipped(SkipReason::Junk, None), skipped(SkipReason::Chat, None))
+    );
+    assert!(world.sandbox.gmail().mailbox(OWNER).label(&seen, &["SPAM"], &["INBOX"], world.sandbox.now()));
+    world.sync().await;
+    assert_eq!((world.why(&seen).await, world.shown()), (skipped(SkipReason::Junk, None), 0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_listed_message_waits_for_the_quota() {
     let world = World::with_messages(300).await;
     let delay = FaultAction::Delay { milliseconds: 3_000 };
@@ -347,6 +364,24 @@ async fn a_new_contact_brings_old_mail_onto_the_timeline_and_a_deleted_one_takes
     assert_eq!((world.shown(), world.calls()), (0, calls));
 }
 
+async fn of_two_persons_who_become_one_the_mail_of_both_is_the_ones(service: Service) {
+    let world = ann(service).await;
+    world.contacts.known.lock().unwrap().people.push(contact("anna", "anna@far.example"));
+    world.arrives(ANN, "Yes!", &["INBOX"]);
+    world.arrives("From: anna@far.example\nTo: ada@example.com\nMessage-ID: <2@far.example>", "No!", &["INBOX"]);
+    world.sync().await;
+    let target = |id: &str| (MatchTarget::Contact(id.into()), MatchReason::Address);
+    let matches = async || world.matches().await.into_iter().collect::<std::collections::BTreeSet<_>>();
+    assert_eq!(matches().await, [target("ann"), target("anna")].into());
+    let one = |known: &mut DirectoryAnswer| {
+        known.people.retain(|person| person.id == "ann");
+        known.people[0].addresses.push("anna@far.example".to_owned());
+    };
+    let touched = world.directory(one, &["anna@far.example"]).await;
+    assert_eq!((touched, matches().await), (1, [target("ann")].into()));
+    assert_eq!((world.shown(), world.matches().await.len()), (2, 2));
+}
+
 async fn a_companys_domain_and_a_deals_reference_are_matched_later_too(service: Service) {
     let world = World::empty(service, Contacts::default(), SyncOptions::default()).await;
     world.arrives(&ANN.replace("Offer", "Re: [D-77] Offer"), "Yes!", &["INBOX"]);
@@ -444,6 +479,9 @@ async fn a_delivery_report_names_whom_it_did_not_reach(service: Service) {
     );
     assert_eq!((bounce.hard, bounce.original_id.as_deref()), (true, Some("sent@example.com")));
     assert!(decision.summary.kinds.contains_key(&integration_core::email::MailKind::Bounce));
+    assert_eq!((world.shown(), world.why("b@acme.example").await), (0, skipped(SkipReason::NoMatch, None)));
+    world.directory(|known| known.people.push(contact("bob", "bob@acme.example")), &["bob@acme.example"]).await;
+    assert_eq!(world.matches().await, [(MatchTarget::Contact("bob".into()), MatchReason::Address)], "on his timeline");
 }
 
 async fn only_new_words_are_shown_and_a_signature_suggests_details(service: Service) {

@@ -5,6 +5,7 @@
 //! same rows. (Of a conversation of more than 500 messages, the first 500 to come speak for it.)
 
 mod rows;
+mod standing;
 mod work;
 
 use std::{
@@ -24,7 +25,7 @@ use super::{
     identify::{Identification, identify_with},
     lists::NameLists,
     matching::{AnswerIndex, Findings, question},
-    model::{Decision, Outcome, SkipReason},
+    model::SkipReason,
     policy::{Bulk, Logging, MailPolicy},
     summary::Summary,
 };
@@ -119,13 +120,14 @@ pub(super) struct Bar {
 impl Applier<MailItem> for MailApplier {
     async fn prepare(&self, inputs: &[Input<MailItem>]) -> Result<Effects> {
         // What is decided anew because of a change must see that change, whenever in the slice it came.
-        let again = inputs.iter().any(|input| matches!(input, Input::Again { .. }));
+        let again = inputs.iter().any(|input| matches!(input, Input::Again { .. } | Input::Restored { .. }));
         let (fresh, kept) = (Seen::default(), &self.seen);
         let seen = if again { &fresh } else { kept };
         let policy = self.policy(seen).await?;
         let mut work = Work::new(self, policy, self.has_verdicts(seen).await?);
         let keys: Vec<String> = inputs.iter().map(|input| input.key().as_str().to_owned()).collect();
         work.load_decisions(keys.iter().map(String::as_str)).await?;
+        work.restore(inputs);
         let mut facts = self.facts(&work, policy, inputs).await?;
         let seen = self.sent(inputs, &mut facts).await?;
         work.regroup(&facts).await?;
@@ -141,28 +143,7 @@ impl Applier<MailItem> for MailApplier {
     }
 
     async fn standing(&self, items: &[ItemKey]) -> Result<BTreeMap<ItemKey, Standing>> {
-        let keys: Vec<StateKey> = items.iter().map(|item| self.decision_key(item.as_str())).collect();
-        let query = StateQuery::Keys { tenant: self.tenant.clone(), space: spaces::DECISIONS, keys };
-        let mut standings: BTreeMap<ItemKey, Standing> = BTreeMap::new();
-        let mut logged: BTreeMap<StateKey, Vec<ItemKey>> = BTreeMap::new();
-        for row in self.store.read(&query).await? {
-            let item = ItemKey::new(row.key.segments().pop().unwrap_or_default());
-            let decision: Decision = crate::sync::rows::decode(spaces::DECISIONS, &row.bytes)?;
-            match &decision.outcome {
-                Outcome::Skipped { .. } => drop(standings.insert(item, Standing::Skipped)),
-                Outcome::Logged { activity } => {
-                    logged.entry(StateKey::new([activity])).or_default().push(item);
-                }
-            }
-        }
-        let keys = logged.keys().cloned().collect();
-        let query = StateQuery::Keys { tenant: self.tenant.clone(), space: spaces::ACTIVITIES, keys };
-        for row in self.store.read(&query).await? {
-            let shown = logged.remove(&row.key).unwrap_or_default();
-            standings.extend(shown.into_iter().map(|item| (item, Standing::Applied)));
-        }
-        standings.extend(logged.into_values().flatten().map(|item| (item, Standing::EffectLost)));
-        Ok(standings)
+        self.standings(items).await
     }
 }
 
@@ -213,7 +194,9 @@ impl MailApplier {
                         fresh.push((key, summary, known.purged));
                     }
                 }
-                Input::Again { .. } => {
+                // What came with it says more.
+                Input::Restored { key } if came(inputs, key) => {}
+                Input::Again { .. } | Input::Restored { .. } => {
                     let Some(known) = known else { continue };
                     let mut summary = known.summary.clone();
                     summary.separate(&self.own, &self.own_domains);
@@ -277,6 +260,13 @@ impl MailApplier {
         summary.trim(policy.keep, policy.suggest);
         Fact { summary, direct: findings, suggested, purged: purged || forbidden }
     }
+}
+
+/// Is the item itself among what is to be applied?
+fn came(inputs: &[Input<MailItem>], key: &ItemKey) -> bool {
+    inputs
+        .iter()
+        .any(|input| matches!(input, Input::Present { key: other, .. } | Input::Gone { key: other } if other == key))
 }
 
 /// Why a message can be no activity whatever it matches.

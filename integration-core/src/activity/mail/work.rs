@@ -18,11 +18,11 @@ use crate::{
         suggestion::Suggestion,
         summary::Summary,
     },
-    email::Direction,
+    email::{Direction, MailItem},
     error::Result,
     ids::{ActivityId, ConnectionId, MessageId, TenantId},
-    store::{StateKey, StateWrite, SyncStore},
-    sync::engine::Effects,
+    store::{Space, StateKey, StateWrite, SyncStore},
+    sync::engine::{Effects, Input},
 };
 
 /// Conversations longer than this stop growing: what they match is known by then.
@@ -30,7 +30,7 @@ const THREAD_CAP: usize = 500;
 
 /// What each message of a conversation matches by itself, and whether the owner wrote it.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
-struct Thread(BTreeMap<String, ThreadMember>);
+pub(super) struct Thread(BTreeMap<String, ThreadMember>);
 
 #[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
 struct ThreadMember {
@@ -39,6 +39,14 @@ struct ThreadMember {
 }
 
 impl Thread {
+    /// Does it count the message as it was decided, or is it too long to count it?
+    pub(super) fn follows(&self, message: &str, decision: &Decision) -> bool {
+        let outbound = decision.summary.direction == Some(Direction::Outbound);
+        self.0.get(message).map_or(self.0.len() >= THREAD_CAP, |member| {
+            member.outbound == outbound && member.matches == decision.direct.matches
+        })
+    }
+
     /// What the others of the conversation depend on.
     fn essence(&self) -> (BTreeSet<&MatchTarget>, bool) {
         (self.matches().map(|found| &found.target).collect(), self.has_outbound())
@@ -67,6 +75,8 @@ pub(super) struct Work<'a> {
     verdicts: Rows<Verdicts>,
     affected: BTreeSet<String>,
     gone: Vec<String>,
+    /// Messages all of whose index rows are written, changed or not.
+    restored: BTreeSet<String>,
 }
 
 impl<'a> Work<'a> {
@@ -82,7 +92,13 @@ impl<'a> Work<'a> {
             verdicts: Rows::new(spaces::VERDICTS),
             affected: BTreeSet::new(),
             gone: Vec::new(),
+            restored: BTreeSet::new(),
         }
+    }
+
+    pub(super) fn restore(&mut self, inputs: &[Input<MailItem>]) {
+        let restored = inputs.iter().filter(|input| matches!(input, Input::Restored { .. }));
+        self.restored.extend(restored.map(|input| input.key().as_str().to_owned()));
     }
 
     fn place(&self) -> (&'a dyn SyncStore, &'a TenantId) {
@@ -309,6 +325,7 @@ impl<'a> Work<'a> {
             effects.writes.extend(index_writes(applier, &message, before, now));
             effects.outcomes.push((message, now.map(|decision| decision.outcome.clone())));
         }
+        effects.writes.extend(self.relisted(&effects.writes));
         let tenant = &applier.tenant;
         let tombstone = |message: &String| StateKey::new([applier.connection.as_str(), message]);
         let gone = self.gone.iter().map(|message| StateWrite::put(tenant, spaces::GONE, tombstone(message), "1"));
@@ -336,6 +353,17 @@ impl<'a> Work<'a> {
             });
         }
         Ok(effects)
+    }
+}
+
+impl Work<'_> {
+    /// The index rows of what is restored that are not written anyway.
+    fn relisted(&self, writes: &[StateWrite]) -> Vec<StateWrite> {
+        let written: BTreeSet<(Space, &StateKey)> = writes.iter().map(|write| (write.space, &write.key)).collect();
+        let decided = self.restored.iter().filter_map(|message| Some((message, self.decision(message)?)));
+        let keys = decided.flat_map(|(message, one)| index_keys(&self.applier.connection, message, &one.summary));
+        let lost = keys.filter(|(space, key)| !written.contains(&(*space, key)));
+        lost.map(|(space, key)| StateWrite::put(&self.applier.tenant, space, key, "1")).collect()
     }
 }
 
@@ -378,6 +406,13 @@ fn index_writes(
         writes.push(StateWrite::put(tenant, spaces::MESSAGE_IDS, key, "1"));
     }
     writes
+}
+
+/// Where a message is listed: for a directory's changes, and by its `Message-ID`.
+pub(super) fn index_keys(connection: &ConnectionId, message: &str, summary: &Summary) -> Vec<(Space, StateKey)> {
+    let people = participant_keys(connection, message, summary).into_iter().map(|key| (spaces::PARTICIPANTS, key));
+    let id = summary.message_id.as_ref().map(|id| StateKey::new([connection.as_str(), id, message]));
+    people.chain(id.map(|key| (spaces::MESSAGE_IDS, key))).collect()
 }
 
 /// What of a directory's changes concerns a message.

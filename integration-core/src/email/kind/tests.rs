@@ -51,13 +51,7 @@ fn lists_and_newsletters_are_told_apart() {
         let kind = kind_of(header);
         assert!(kind.list && !kind.bulk, "{header}");
     }
-    for header in [
-        "List-Unsubscribe: <https://x.example/u>",
-        "Precedence: bulk",
-        "Precedence: junk",
-        "Feedback-ID: 1:2",
-        "X-Campaign: 7",
-    ] {
+    for header in ["List-Unsubscribe: <https://x.example/u>", "Precedence: bulk", "Precedence: junk", "X-Campaign: 7"] {
         let kind = kind_of(header);
         assert!(kind.bulk && !kind.list, "{header}");
     }
@@ -81,4 +75,78 @@ fn invitations_have_a_method() {
     };
     assert!(with("METHOD:REQUEST\n") && with("METHOD:CANCEL\n") && with("method:reply\n"));
     assert!(!with("METHOD:PUBLISH\n") && !with(""));
+}
+
+#[test]
+fn what_a_delivery_service_puts_on_all_mail_says_nothing() {
+    for header in [
+        "Subject: Invoice 17\nFeedback-ID: ::1.us-east-1.x=:Mail",
+        "X-SG-EID: abc",
+        "X-Mailgun-Sid: abc",
+        "X-Mandrill-User: 7",
+        "X-Report-Abuse: see https://x.example",
+        "X-Mailer: SendGrid",
+        "List-Unsubscribe:",
+        "List-Unsubscribe:  \nPrecedence: ",
+    ] {
+        assert_eq!(kind_of(header), Kind::default(), "{header}");
+    }
+}
+
+#[test]
+fn an_answer_is_not_bulk_and_still_may_come_over_a_list() {
+    let answer = "In-Reply-To: <1@own.example>\nSubject: Re: Offer\n";
+    for header in ["X-Campaign: 7", "List-Unsubscribe: <https://x.example/u>", "Precedence: bulk", "X-Mailer: phpList"]
+    {
+        assert!(!kind_of(&format!("{answer}{header}")).bulk, "{header}");
+        assert!(kind_of(header).bulk, "{header}");
+    }
+    assert!(kind_of(&format!("{answer}List-Id: <l.x.example>")).list);
+}
+
+fn automatic(subject: &str, text: &str) -> bool {
+    let raw = format!("From: a@x.example\nSubject: {subject}\nContent-Type: text/plain; charset=utf-8\n\n{text}\n");
+    kind(&parse::message(raw.as_bytes()).unwrap()).automatic
+}
+
+#[test]
+fn people_begin_subjects_like_absence_notices_too() {
+    for subject in [
+        "OOO: planning for summer",
+        "Auto: Werkstatttermin am Montag",
+        "Abwesenheit: Vertretung für KW 12?",
+        "Out of office next week - who covers?",
+        "Automatic reply settings broken",
+        "Frånvaro: formulär",
+    ] {
+        assert!(!automatic(subject, "Can somebody have a look?"), "{subject}");
+    }
+    assert!(!automatic("Abwesenheit: Vertretung für KW 12?", "Ich bin dann im Urlaub."));
+}
+
+#[test]
+fn an_absence_notice_without_a_header_says_that_somebody_is_away() {
+    for (subject, text) in [
+        ("Frånvaro: Offert", "Jag är inte på kontoret, tillbaka på måndag."),
+        ("Poissa: Tarjous", "Olen lomalla 1.8. asti."),
+        ("Nieobecność: Oferta", "Jestem na urlopie do 5 maja."),
+        ("Não estou no escritório", "Não estou no escritório até segunda-feira."),
+        ("Отсутствие: Предложение", "Я в отпуске до понедельника."),
+        ("Abwesenheit: Angebot", "Ich bin bis Montag nicht im Büro."),
+        ("OOO: Offer", "I am out of the office until Monday."),
+    ] {
+        assert!(automatic(subject, text), "{subject}");
+    }
+    assert!(automatic("Out of Office AutoReply: Offer", "Back on Monday.") && automatic("Out of office", "x"));
+}
+
+#[test]
+fn a_bounce_is_automatic_whether_it_says_so_or_not() {
+    for header in ["", "Auto-Submitted: auto-replied\n"] {
+        let raw = format!(
+            "Return-Path: <>\nFrom: MAILER-DAEMON@x.example\n{header}Subject: failure notice\n\n<b@y.example>:\n550 no such user\n"
+        );
+        let kind = kind(&parse::message(raw.as_bytes()).unwrap());
+        assert!(kind.bounce && kind.automatic && kind.auto_reply != header.is_empty(), "{header}");
+    }
 }

@@ -3,9 +3,14 @@
 /// No address is longer.
 const MAX_ADDRESS: usize = 320;
 
-/// "rfc822; ada@x.example", "RFC822;<ada@x.example>", "LOCAL; ada".
+/// "rfc822; ada@x.example", "RFC822;<ada@x.example>", "LOCAL; ada", "X400; /C=us/A= /S=low/".
 pub(super) fn typed(value: &str) -> Option<String> {
-    let address = value.split_once(';').map_or(value, |(_, address)| address);
+    let (kind, address) = value.split_once(';').unwrap_or(("", value));
+    if kind.trim().eq_ignore_ascii_case("X400") && !address.contains('@') {
+        // Its parts have blanks and semicolons.
+        let address = address.split_whitespace().collect::<Vec<_>>().join(" ");
+        return (!address.is_empty() && address.len() <= MAX_ADDRESS).then_some(address);
+    }
     bare(address).or_else(|| {
         let word = address.trim().trim_matches(['<', '>', '"']);
         (!word.is_empty() && word.len() <= MAX_ADDRESS && !word.contains(' ')).then(|| word.to_owned())

@@ -3,9 +3,9 @@
 use super::{
     Bounce,
     fields::{Block, blocks},
-    prose::is_from_mail_system,
     reason::Numbers,
     recipients, record,
+    system::is_from_mail_system,
 };
 use crate::email::types::Message;
 

@@ -32,6 +32,7 @@ fn one_record_for_each_recipient_of_a_standard_report() {
     assert_eq!(found[0].diagnostic.as_deref(), Some("smtp; 550 5.1.1 <ada@y.example>: User unknown"));
     assert_eq!((found[1].recipient.as_str(), found[1].status.as_deref()), ("bob@z.example", Some("4.4.1")));
     assert_eq!((found[1].hard, found[1].original_recipient.as_deref()), (false, Some("info@y.example")));
+    assert_eq!((found[0].delayed, found[1].delayed), (false, true));
 }
 
 #[test]
@@ -49,7 +50,7 @@ fn a_report_of_success_is_no_bounce() {
 fn reasons_follow_status_and_words() {
     for (status, diagnostic, reason, hard) in [
         ("5.1.2", "550 host unknown", BounceReason::DomainUnknown, true),
-        ("5.2.2", "552 mailbox full", BounceReason::MailboxFull, true),
+        ("5.2.2", "552 mailbox full", BounceReason::MailboxFull, false),
         ("4.2.2", "452 over quota", BounceReason::MailboxFull, false),
         ("5.3.4", "552 too large", BounceReason::TooLarge, true),
         ("5.7.1", "554 rejected as spam", BounceReason::Policy, true),
@@ -83,6 +84,32 @@ fn a_recipient_without_a_domain_is_the_address_written_to() {
         "Original-Recipient: rfc822;ada@y.example\nFinal-Recipient: LOCAL;ada\nAction: failed\nStatus: 5.0.0\n",
     ));
     assert_eq!(found[0].recipient, "ada@y.example");
+}
+
+#[test]
+fn a_soft_failure_that_is_given_up_is_told_from_a_delay() {
+    let block =
+        "Final-Recipient: rfc822; a@y.example\nAction: failed\nStatus: 4.2.2\nDiagnostic-Code: smtp; 452 over quota\n";
+    let found = bounces(&report(block));
+    assert_eq!((found[0].hard, found[0].delayed), (false, false));
+    // Records from before there was a difference.
+    let stored = r#"{"recipient":"a@y.example","original_recipient":null,"status":null,"code":null,"hard":false,
+        "reason":"other","diagnostic":null,"original_id":null}"#;
+    assert!(!serde_json::from_str::<Bounce>(stored).unwrap().delayed);
+}
+
+#[test]
+fn a_recipient_of_x400_has_a_record_too() {
+    for (field, address) in [
+        ("X400; /C=us/A= /P=corp/S=low/G=ada/", "/C=us/A= /P=corp/S=low/G=ada/"),
+        ("x400;c=us;a= ;p=corp;s=low", "c=us;a= ;p=corp;s=low"),
+    ] {
+        let found = bounces(&report(&format!("Final-Recipient: {field}\nAction: failed\nStatus: 5.1.1\n")));
+        assert_eq!((found.len(), found[0].recipient.as_str(), found[0].hard), (1, address, true));
+    }
+    let known =
+        "Original-Recipient: rfc822;ada@y.example\nFinal-Recipient: X400;/C=us/S=low/\nAction: failed\nStatus: 5.1.1\n";
+    assert_eq!(bounces(&report(known))[0].recipient, "ada@y.example");
 }
 
 #[test]

@@ -95,7 +95,11 @@ impl<I: SyncItem> Engine<I> {
                 (Some(Standing::Skipped), Some(_)) => report.skipped += 1,
                 (Some(Standing::EffectLost), Some(_)) => {
                     report.effect_lost.note(&key);
-                    taken.input(Input::Again { key });
+                    taken.input(Input::Restored { key });
+                }
+                (Some(Standing::IndexLost), Some(_)) => {
+                    report.index_lost.note(&key);
+                    taken.input(Input::Restored { key });
                 }
                 (None, Some(member)) => {
                     report.undecided.note(&key);

@@ -27,9 +27,9 @@ pub(super) struct Taken<I> {
 }
 
 impl<I> Taken<I> {
-    /// The latest state of an item replaces an earlier one of the same page.
+    /// The latest state of an item replaces an earlier one of the same page; what is to be restored of it still is.
     pub(super) fn input(&mut self, input: Input<I>) {
-        self.inputs.retain(|earlier| earlier.key() != input.key());
+        self.inputs.retain(|earlier| earlier.key() != input.key() || matches!(earlier, Input::Restored { .. }));
         self.inputs.push(input);
     }
 }

@@ -71,7 +71,7 @@ fn postfix() {
     let text = "This is the Postfix program at host x.example.\n\nI'm sorry to have to inform you that your message could not be\nbe delivered to one or more recipients.\n\n\
                 <ada@y.example>: host mx.y.example[192.0.2.1] said: 552 5.2.2 Mailbox full (in\n    reply to RCPT TO command)\n";
     let found = found("MAILER-DAEMON@x.example (Mail Delivery System)", "Undelivered Mail Returned to Sender", text);
-    assert_eq!(only(&found), ("ada@y.example", Some("5.2.2"), true, BounceReason::MailboxFull));
+    assert_eq!(only(&found), ("ada@y.example", Some("5.2.2"), false, BounceReason::MailboxFull));
 }
 
 #[test]
@@ -97,8 +97,7 @@ fn exchange_online() {
                 Please check the recipient's email address.\n\nDiagnostic information for administrators:\n\nGenerating server: SRV.y.example\n\nada@y.example\nRemote Server returned \
                 '550 5.1.10 RESOLVER.ADR.RecipientNotFound; Recipient not found by SMTP address lookup'\n\nOriginal message headers:\n\nReceived: from x\nMessage-ID: <1@x.example>\n";
     let found = found("Mail Service <postmaster@y.example>", "Undeliverable: Offer", text);
-    assert_eq!(only(&found).0, "ada@y.example");
-    assert_eq!((found[0].hard, found[0].reason), (true, BounceReason::MailboxUnknown));
+    assert_eq!(only(&found), ("ada@y.example", Some("5.1.10"), true, BounceReason::MailboxUnknown));
     assert_eq!(found[0].original_id.as_deref(), Some("1@x.example"));
 }
 
@@ -163,7 +162,108 @@ fn people_who_write_about_bounces_send_none() {
         ("ada@y.example", "Offer", "I could not reach you: <bob@y.example>: user unknown.\n"),
         ("postmaster@y.example", "Maintenance", "The server is down on Friday.\nAsk <help@y.example>\n"),
         ("ada@y.example", "Delivery report for October", "All 12 pallets arrived.\n"),
+        (
+            "ada@y.example",
+            "Delivery problem",
+            "the parcel could not be delivered to the following address:\n\nJoe <joe@z.example>\n",
+        ),
+        ("ada@y.example", "Failed mail merge", "The following addresses failed:\n\njoe@z.example\nann@z.example\n"),
+        ("ada@y.example", "mail delivery failed?", "your mail to zed@z.example failed with 550 5.1.1 User unknown.\n"),
+        ("ada@y.example", "Undelivered invoices", "unable to deliver your message to a@z.example, user unknown.\n"),
+        ("ada@y.example", "Delivery problems", "I could not deliver to these addresses:\n\n- shop@z.example\n"),
+        ("ada@y.example", "FW: Undeliverable: Offer", NOTICE),
+        ("ada@y.example", "WG: Unzustellbar: Angebot", NOTICE),
+        ("ada@y.example", "TR: Non remis : Offre", NOTICE),
+        ("ada@y.example", "RV: No se puede entregar: Oferta", NOTICE),
+        ("ada@y.example", "I: Non recapitabile: Offerta", NOTICE),
+        ("Support <support@y.example>", "Undeliverable: Offer", NOTICE),
+        ("postmaster@y.example", "Quarantine", "Held for this recipient:\nbob@y.example\n"),
     ] {
         assert_eq!(found(from, subject, text), [], "{subject}");
     }
+}
+
+const NOTICE: &str = "Delivery has failed to these recipients or groups:\n\nbob@z.example\n550 5.1.1 user unknown\n";
+
+#[test]
+fn a_system_under_another_address_is_told_by_its_name_or_its_headers() {
+    for header in [
+        "From: Mail Delivery System <noreply@y.example>",
+        "From: Mail <CorpExchange329e71ec88ae4615bbc36ab6ce41109e@y.example>",
+        "Return-Path: <>\nFrom: mx@y.example",
+        "From: mx@y.example\nAuto-Submitted: auto-generated",
+        "Auto-Submitted: auto-replied",
+    ] {
+        let raw = format!("{header}\nTo: me@x.example\nSubject: Undeliverable: Offer\n\n{NOTICE}");
+        assert_eq!(only(&bounces(&read(&raw))).0, "bob@z.example", "{header}");
+    }
+}
+
+#[test]
+fn one_recipient_does_not_get_the_answer_about_another() {
+    let text = "I'm sorry to have to inform you that your message could not be delivered to one or more recipients.\n\n\
+                <zed@z.example>: host mx.z.example said: 550 5.1.1 no such user\n<yan@q.example>: connect to q.example: Connection timed out\n";
+    let found = found("MAILER-DAEMON@x.example", "Undelivered Mail Returned to Sender", text);
+    assert_eq!((found[0].status.as_deref(), found[0].hard), (Some("5.1.1"), true));
+    assert_eq!((found[1].status.as_deref(), found[1].code, found[1].hard), (None, None, false));
+}
+
+#[test]
+fn an_unknown_domain_beside_a_full_mailbox_stays_hard() {
+    let text = "Your message could not be delivered to one or more recipients.\n\n\
+                <zed@z.example>: host mx.z.example said: 452 4.2.2 over quota\n<yan@q.example>: Host or domain name not found\n";
+    let found = found("MAILER-DAEMON@x.example", "Undelivered Mail Returned to Sender", text);
+    assert_eq!((found[0].hard, found[0].reason), (false, BounceReason::MailboxFull));
+    assert_eq!((found[1].status.as_deref(), found[1].hard), (None, true));
+    assert_eq!(found[1].reason, BounceReason::DomainUnknown);
+}
+
+#[test]
+fn the_sender_that_a_report_names_did_not_fail() {
+    let text = "A message sent by\n\n  <ann@y.example>\n\ncould not be delivered to one or more of its recipients. The following address(es) failed:\n\n\
+                \x20 zed@z.example\n    retry timeout exceeded\n";
+    let found = found("Mailer-Daemon@x.example", "Mail delivery failed: returning message to sender", text);
+    assert_eq!(only(&found), ("zed@z.example", None, false, BounceReason::Temporary));
+}
+
+#[test]
+fn exchange_online_in_other_languages() {
+    for (subject, announced) in [
+        ("Undeliverable: Offer", "Delivery has failed to these recipients or groups:"),
+        ("Non remis : Offre", "Échec de la remise à ces destinataires ou groupes :"),
+        ("Unzustellbar: Angebot", "Fehler bei der Nachrichtenzustellung an folgende Empfänger oder Gruppen:"),
+        ("No se puede entregar: Oferta", "No se pudo entregar a estos destinatarios o grupos:"),
+        ("Non recapitabile: Offerta", "Recapito non riuscito per i seguenti destinatari o gruppi:"),
+        ("Onbestelbaar: Offerte", "Bezorging aan deze geadresseerden of groepen is mislukt:"),
+        ("配信不能: 見積", "次の受信者またはグループへの配信に失敗しました:"),
+    ] {
+        let text = format!(
+            "{announced}\n\nAda Low (ada@z.example)<mailto:ada@z.example>\n…\n\nDiagnostic information for administrators:\n\n\
+             Generating server: SRV.y.example\n\nada@z.example\nRemote Server returned '550 5.1.10 RESOLVER.ADR.RecipientNotFound'\n"
+        );
+        for from in ["postmaster@y.example", "CorpExchange329e71ec88ae4615bbc36ab6ce41109e@y.example"] {
+            let found = found(from, subject, &text);
+            assert_eq!(
+                only(&found),
+                ("ada@z.example", Some("5.1.10"), true, BounceReason::MailboxUnknown),
+                "{subject}"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_the_remote_server_replied_has_the_status() {
+    let text = "Your message did not reach some or all of the intended recipients.\n\n   Sent: Mon, 2 Nov 2026 10:00:00\n   Subject: Offer\n\n\
+                The following recipient(s) could not be reached:\n\nada@z.example\n   Error Type: SMTP\n   Remote server (192.0.2.1) issued an error.\n\
+                \x20  hMailServer sent: RCPT TO:<ada@z.example>\n   Remote server replied: 550 5.1.1 unknown\n\nhMailServer\n";
+    let found = found("mailer-daemon@x.example", "Message undeliverable: Offer", text);
+    assert_eq!(only(&found), ("ada@z.example", Some("5.1.1"), true, BounceReason::MailboxUnknown));
+    let apart = text.replace("   Remote server replied", "\nRemote server replied");
+    assert_eq!(
+        super::bounces(&read(&format!("From: mailer-daemon@x.example\nSubject: Message undeliverable\n\n{apart}")))[0]
+            .status
+            .as_deref(),
+        Some("5.1.1")
+    );
 }
