@@ -15,7 +15,7 @@ use integration_core::{
     },
     email::{
         Address, Message, parse,
-        signature::{Detail, Details},
+        signature::{Detail, Details, Phone},
     },
 };
 use serde::Deserialize;
@@ -103,17 +103,25 @@ fn answer(ask: Ask) -> Value {
     let only = |wanted: fn(&MatchTarget) -> Option<&String>| {
         matches.iter().filter_map(|one| wanted(&one.target)).max_by_key(|id| std::cmp::Reverse((*id).clone())).cloned()
     };
+    // Two deals that the subject names are a tie like any other: neither is guessed here.
+    let deals: Vec<&Match> = matches.iter().filter(|one| matches!(one.target, MatchTarget::Deal(_))).collect();
+    let tied = deals.iter().copied().filter(|_| deals.len() > 1);
+    let doubtful: Vec<&Match> = found.findings.doubtful.iter().chain(tied).collect();
     let contacts: Vec<Value> = matches.iter().filter_map(contact).collect();
     let nothing = matches.is_empty().then_some("no_match");
     json!({
         "contacts": contacts,
         "company": only(|target| if let MatchTarget::Company(id) = target { Some(id) } else { None }),
-        "deal": only(|target| if let MatchTarget::Deal(id) = target { Some(id) } else { None }),
-        "doubtful": found.findings.doubtful,
+        "deal": deals.first().filter(|_| deals.len() == 1).and_then(|one| target_deal(&one.target)),
+        "doubtful": doubtful,
         "suggested": found.suggested.iter().map(|address| suggestion(address, &summary, &found)).collect::<Vec<_>>(),
         "suggested_companies": found.suggested_companies,
         "skip": found.skip.map(integration_core::activity::SkipReason::as_str).or(nothing),
     })
+}
+
+fn telephone(phone: &Phone) -> Value {
+    json!({ "value": phone.number.value, "source": phone.number.source, "kind": phone.kind })
 }
 
 /// Who may become a contact, with what the signature says of them and the lines it says it in.
@@ -127,9 +135,13 @@ fn suggestion(address: &str, summary: &Summary, found: &Identification) -> Value
         "name": shown.or(details.and_then(|all| all.name.as_ref()).map(|name| &name.value)),
         "title": written(|all| &all.title),
         "company": written(|all| &all.company),
-        "phones": details.map(|all| all.phones.iter().map(|phone| one(&phone.number)).collect::<Vec<_>>()),
+        "phones": details.map(|all| all.phones.iter().map(telephone).collect::<Vec<_>>()),
         "urls": details.map(|all| all.urls.iter().map(one).collect::<Vec<_>>()),
     })
+}
+
+fn target_deal(target: &MatchTarget) -> Option<&String> {
+    if let MatchTarget::Deal(id) = target { Some(id) } else { None }
 }
 
 fn contact(found: &Match) -> Option<Value> {

@@ -53,7 +53,7 @@ pub(super) fn identify_with(
     let forbidden = skip == Some(SkipReason::NeverLog);
     let suggested = suggested(message, &known, policy, skip, lists);
     Identification {
-        suggested_companies: suggested.iter().filter_map(|address| company_domain(address, lists)).collect(),
+        suggested_companies: companies(message, &suggested, lists),
         #[cfg(feature = "mail")]
         details: details(message, &suggested),
         findings: if forbidden { Findings::default() } else { direct_matches(message, index, lists) },
@@ -61,6 +61,14 @@ pub(super) fn identify_with(
         skip,
         rule: bar.and_then(|bar| bar.rule),
     }
+}
+
+fn companies(message: &Summary, suggested: &BTreeSet<String>, lists: &NameLists) -> BTreeSet<String> {
+    // Whoever takes part and is none of the others is one of our own.
+    let own = message.people.keys().filter(|address| !message.others.contains(*address));
+    let own: BTreeSet<String> = own.filter_map(|address| company_domain(address, lists)).collect();
+    let companies = suggested.iter().filter_map(|address| company_domain(address, lists));
+    companies.filter(|company| !own.contains(company)).collect()
 }
 
 #[cfg(feature = "mail")]
@@ -74,4 +82,45 @@ fn details(message: &Summary, suggested: &BTreeSet<String>) -> Option<crate::ema
         sender = sender.with_name(name);
     }
     Some(crate::email::signature::read(&message.signature, Some(&sender)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        activity::{Person, Suggest},
+        email::{Address, Message},
+    };
+
+    fn suggested_from(from: &str, own_domains: &[&str]) -> Identification {
+        let mut message = Message { from: vec![Address::new(from)], ..Message::default() };
+        message.to = vec![Address::new("me@web.de")];
+        message.cc = own_domains.iter().map(|own| Address::new(format!("info@{own}"))).collect();
+        let own_domains: Vec<String> = own_domains.iter().map(|&own| own.to_owned()).collect();
+        let summary = Summary::of(&message, &["me@web.de".to_owned()], &own_domains);
+        let people = vec![Person::new("bob", "Bob", "bob@acme.example")];
+        let answer = DirectoryAnswer { people, ..DirectoryAnswer::default() };
+        let policy = MailPolicy { suggest: Suggest::Everybody, ..MailPolicy::default() };
+        identify(&summary, &answer, &policy, &NameLists::default())
+    }
+
+    #[test]
+    fn a_contact_who_writes_with_a_tag_is_matched_and_not_suggested() {
+        let found = suggested_from("bob+news@acme.example", &[]);
+        assert_eq!((found.findings.matches.len(), found.suggested.len()), (1, 0));
+        assert_eq!(suggested_from("new+news@acme.example", &[]).suggested.len(), 1);
+    }
+
+    #[test]
+    fn no_own_domain_free_mail_provider_or_number_is_suggested_as_a_company() {
+        let companies = |from: &str, own: &[&str]| {
+            suggested_from(from, own).suggested_companies.into_iter().collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(companies("joe@mail.baker.example", &[]), "baker.example");
+        assert_eq!(companies("joe@mail.baker.example", &["baker.example"]), "");
+        assert_eq!(companies("joe@baker.example", &["mail.baker.example"]), "");
+        assert_eq!(companies("joe@notbaker.example", &["baker.example"]), "notbaker.example");
+        assert_eq!(companies("zed@mail.web.de", &[]), "");
+        assert_eq!(companies("zed@[10.0.0.1]", &[]), "");
+    }
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     lists::NameLists,
-    matching::domain,
+    matching::{domain, without_tag},
     model::SkipReason,
     policy::{MailPolicy, Suggest},
     summary::Summary,
@@ -118,10 +118,12 @@ impl Suggestion {
     }
 }
 
-/// The registrable part of the domain that an address says its company by; `None` for a free-mail provider's.
+/// The registrable part of the domain that an address says its company by; `None` for a free-mail provider's, and where
+/// the address has a number instead of a name.
 pub(crate) fn company_domain(address: &str, lists: &NameLists) -> Option<String> {
     let domain = domain(address).filter(|domain| !lists.is_free_mail(domain))?;
-    psl::domain_str(domain).map(str::to_owned)
+    let named = !domain.starts_with('[') && domain.ends_with(char::is_alphabetic);
+    named.then(|| psl::domain_str(domain).map(str::to_owned)).flatten()
 }
 
 /// Whom a message suggests; `known` are the addresses that the directory has.
@@ -146,6 +148,8 @@ pub(crate) fn suggested(
         Suggest::Everybody => Box::new(message.others.iter().filter(|one| message.author.as_ref() == Some(one))),
         Suggest::Nobody | Suggest::WrittenTo => Box::new(std::iter::empty()),
     };
-    let person = |address: &&String| !known.contains(*address) && !lists.is_role(address);
+    let is_known =
+        |address: &str| known.contains(address) || without_tag(address).is_some_and(|bare| known.contains(&bare));
+    let person = |address: &&String| !is_known(address) && !lists.is_role(address);
     met.filter(person).cloned().collect()
 }

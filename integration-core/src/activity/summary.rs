@@ -47,7 +47,7 @@ pub struct Summary {
     pub signature: String,
     /// Everybody who takes part, and whom a delivery report names; lower case, with the name shown beside the address.
     pub people: BTreeMap<String, String>,
-    /// Everybody but the owner and the own domains, lower case, each once.
+    /// Everybody but the owner and the own domains with what is below them, lower case, each once.
     pub others: BTreeSet<String>,
     /// Whether anybody else takes part at all.
     pub external: bool,
@@ -150,7 +150,9 @@ impl Summary {
     pub(crate) fn separate(&mut self, own: &[String], own_domains: &[String]) {
         let is_own = |address: &str| {
             let domain = address.rsplit_once('@').map_or("", |(_, domain)| domain);
-            own.iter().any(|mine| mine == address) || own_domains.iter().any(|mine| mine == domain)
+            let within =
+                |mine: &String| domain.strip_suffix(&**mine).is_some_and(|host| host.is_empty() || host.ends_with('.'));
+            own.iter().any(|mine| mine == address) || own_domains.iter().any(within)
         };
         self.others = self.people.keys().filter(|one| !is_own(one)).cloned().collect();
         self.external = !self.others.is_empty();
@@ -233,8 +235,9 @@ fn identity(message: &Message) -> String {
     hex::encode(&digest.finalize()[..16])
 }
 
-/// Words that may name a deal, as people write them into subjects: `[Renewal]`, `#2041`, `D-2041`; and the tags of own
-/// plus-addresses. Which of them is one only the directory knows.
+/// Words that may name a deal, as people write them into subjects: `[Renewal]`, `#2041`, `D-2041`, `Deal 4711`; and the
+/// tags of own plus-addresses. Which of them is one only the directory knows. A year, or another short number that nothing
+/// marks as a reference, is none.
 fn tokens(message: &Message, own: &[String], own_domains: &[String]) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let mut note = |word: &str| {
@@ -243,17 +246,15 @@ fn tokens(message: &Message, own: &[String], own_domains: &[String]) -> BTreeSet
         }
     };
     // What is in brackets, or follows a number sign, is meant as a reference whatever it looks like.
-    for group in message.subject.split('[').skip(1).filter_map(|rest| rest.split_once(']')) {
+    let subject = plain_dashes(&message.subject);
+    for group in subject.split('[').skip(1).filter_map(|rest| rest.split_once(']')) {
         note(group.0.trim().trim_start_matches('#'));
     }
-    let edge = |letter: char| !letter.is_alphanumeric() && !matches!(letter, '-' | '_' | '/' | '.' | '#');
-    for word in message.subject.split(edge).map(|word| word.trim_end_matches(['-', '_', '/', '.'])) {
-        let named = word.starts_with('#');
-        let word = word.trim_start_matches(['-', '_', '/', '.', '#']);
-        let number = word.len() > 2 && word.bytes().any(|byte| byte.is_ascii_digit());
-        if named || number {
-            note(word);
-        }
+    let edge = |letter: char| !letter.is_alphanumeric() && !JOINTS.contains(&letter) && letter != '#';
+    let words: Vec<&str> = subject.split(edge).map(|word| word.trim_end_matches(JOINTS)).collect();
+    for (at, word) in words.iter().enumerate() {
+        let before = at.checked_sub(1).map_or("", |before| words[before]);
+        named_by(word, before).into_iter().for_each(|token| note(&token));
     }
     for address in message.participants().take(MAX_PEOPLE).map(Address::normalised) {
         let Some((local, domain)) = address.rsplit_once('@') else { continue };
@@ -264,6 +265,91 @@ fn tokens(message: &Message, own: &[String], own_domains: &[String]) -> BTreeSet
         }
     }
     found
+}
+
+/// What joins the parts of a reference.
+const JOINTS: [char; 4] = ['-', '_', '/', '.'];
+
+/// With the dashes that programs and phones put in the place of a hyphen as hyphens.
+fn plain_dashes(subject: &str) -> String {
+    subject.replace(['\u{2010}', '\u{2011}', '\u{2012}', '\u{2013}', '\u{2014}', '\u{2212}'], "-")
+}
+
+/// What a word of a subject may name: itself, the parts it is joined of ("Ref.D-42", "Deal_D-42_final"), and a number with
+/// the word `before` it ("Deal 4711").
+fn named_by(word: &str, before: &str) -> Vec<String> {
+    let marked = word.starts_with('#');
+    let word = word.trim_start_matches(JOINTS).trim_start_matches('#');
+    let digit = |text: &str| text.bytes().any(|byte| byte.is_ascii_digit());
+    let bare = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let called = before.len() > 1 && before.chars().all(char::is_alphabetic);
+    if bare(word) && !marked {
+        let mut found = Vec::new();
+        // Amounts, years and counts are numbers too.
+        if word.len() > 4 || called && refers(before) {
+            found.push(word.to_owned());
+        }
+        found.extend((called && word.len() > 1).then(|| format!("{before} {word}")));
+        return found;
+    }
+    if !marked && (word.len() <= 2 || !digit(word)) {
+        return Vec::new();
+    }
+    let mut found = vec![word.to_owned()];
+    for joints in [&['.'][..], &['_'], &['/'], &['.', '_', '/']] {
+        let parts: Vec<&str> = word.split(joints).collect();
+        // A number by itself was only part of something.
+        let part = |part: &&&str| parts.len() > 1 && part.len() > 2 && digit(part) && !bare(part);
+        found.extend(parts.iter().filter(part).map(|part| (*part).to_owned()));
+    }
+    found.truncate(6);
+    found
+}
+
+/// Is it a word that a reference follows?
+fn refers(word: &str) -> bool {
+    const WORDS: [&str; 38] = [
+        "deal",
+        "ref",
+        "reference",
+        "no",
+        "nr",
+        "num",
+        "number",
+        "order",
+        "project",
+        "quote",
+        "quotation",
+        "offer",
+        "case",
+        "ticket",
+        "invoice",
+        "contract",
+        "po",
+        "rfq",
+        "id",
+        "bestellung",
+        "auftrag",
+        "angebot",
+        "projekt",
+        "rechnung",
+        "vertrag",
+        "vorgang",
+        "nummer",
+        "anfrage",
+        "commande",
+        "devis",
+        "facture",
+        "projet",
+        "pedido",
+        "factura",
+        "oferta",
+        "ordine",
+        "offerta",
+        "opportunity",
+    ];
+    let word = word.to_lowercase();
+    WORDS.contains(&&*word)
 }
 
 /// What somebody wrote, without quotes and signature (`None` where there is nothing else: a forwarded mail without a word);
@@ -302,6 +388,15 @@ mod tests {
         assert_eq!(subject("Re: [D-2041] Offer #77123, v2"), ["77123", "d-2041", "q7"]);
         assert_eq!(subject("AW: [Big Renewal] #north"), ["big renewal", "north", "q7"]);
         assert_eq!(subject("Lunch?"), ["q7"]);
+        for text in ["Ref.D-42", "Nr.D-42/2", "Deal_D-42_final", "Offer D\u{2011}42", "Offer D\u{2013}42", "(D-42)"] {
+            assert!(subject(text).contains(&"d-42".to_owned()), "{text}");
+        }
+        for text in ["Deal 4711", "Deal #4711", "Auftrag 4711!", "[4711]"] {
+            assert!(subject(text).contains(&"4711".to_owned()), "{text}");
+        }
+        assert!(subject("Deal 4711").contains(&"deal 4711".to_owned()));
+        assert_eq!(subject("Budget 2024"), ["budget 2024", "q7"], "a year names nothing");
+        assert_eq!(subject("1000 seats"), ["q7"]);
     }
 
     #[test]

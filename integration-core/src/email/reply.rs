@@ -7,12 +7,13 @@
 //! - Text between quoted lines (answers written into the quote) and below them is new, the quotes around it are not.
 //! - Where a quote carries no marks of its own, as below an "Original Message" line, it reaches to the end.
 //! - A forwarded message is quoted; what its header says is in [`Split::forwarded`].
-//! - A signature is what follows `-- `, a mobile program's own line, a closing formula with a short card below it,
-//!   and paragraphs about confidentiality.
+//! - A signature is what follows `-- `, a mobile program's own line, a closing formula with a short card below it, a
+//!   whole business card at the end, and paragraphs about confidentiality.
 //!
 //! Written for hostile input: linear in its size, without recursion, and nothing here panics.
 
 mod attribution;
+mod card;
 mod dom;
 mod forwarded;
 mod header;
@@ -29,6 +30,7 @@ mod words;
 
 use serde::{Deserialize, Serialize};
 
+pub(in crate::email) use self::card::bare_name;
 pub use self::forwarded::Forwarded;
 pub(in crate::email) use self::line::{folded, has_address, is_name, is_prose};
 use self::{
@@ -130,8 +132,12 @@ fn lines_of(text: &str) -> Vec<Line<'_>> {
         let raw = raw.strip_suffix('\r').unwrap_or(raw);
         from = end + 1;
         let line = Line::plain(raw);
-        let inside =
-            (line.depth == 0 && line.body.ends_with(':')).then(|| attribution::within(raw.trim_end())).flatten();
+        let inside = match line.body.as_bytes() {
+            _ if line.depth > 0 => None,
+            [.., b':'] => attribution::within(raw.trim_end()),
+            [b'-', ..] => header::behind_announcement(raw),
+            _ => None,
+        };
         match inside {
             Some(at) => {
                 lines.push(Line::plain(&raw[..at]));

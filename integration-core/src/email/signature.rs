@@ -13,7 +13,7 @@ mod words;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    reply::{closes, folded, has_address, is_mobile, is_name, is_prose},
+    reply::{bare_name, closes, folded, has_address, is_mobile, is_name, is_prose},
     types::Address,
 };
 
@@ -130,7 +130,7 @@ impl Reader<'_> {
         for word in line.split(|letter: char| letter.is_whitespace() || "<>()[]|,;\"".contains(letter)) {
             let word = word.trim_end_matches(['.', ':', '!', '?']);
             let address = word.strip_prefix("mailto:").unwrap_or(word);
-            if let Some(url) = url(word, line) {
+            if let Some(url) = url(word, line).or_else(|| host(word, line)) {
                 add(&mut self.details.urls, detail(url));
             } else if is_address(address) {
                 add(&mut self.details.addresses, detail(address));
@@ -151,15 +151,29 @@ impl Reader<'_> {
         if words::REGISTER.iter().any(|word| text.contains(word)) {
             return;
         }
-        if self.details.name.is_none() && self.is_name(piece, &text) {
-            self.details.name = Some(detail(piece));
+        if self.details.name.is_none()
+            && let Some(name) = self.name(piece, &text)
+        {
+            self.details.name = Some(detail(name));
         } else if is_postal(&text, piece) {
             self.postal(piece, detail(piece));
-        } else if self.details.company.is_none() && self.is_company(piece, &text) {
+        } else if self.is_better_company(piece) && self.is_company(piece, &text) {
             self.details.company = Some(detail(piece));
         } else if self.details.title.is_none() && is_title(&text) {
             self.details.title = Some(detail(piece));
         }
+    }
+
+    /// The name in a piece, without forms of address, degrees, pronouns, and whom it stands for.
+    fn name<'a>(&self, piece: &'a str, text: &str) -> Option<&'a str> {
+        let name = titled_name(piece);
+        let text = if name.len() == piece.len() { text.to_owned() } else { folded(name, MAX_BYTES) };
+        self.is_name(name, &text).then_some(name)
+    }
+
+    /// Nothing was found yet, or only what looked like the domain, and this has a legal form.
+    fn is_better_company(&self, piece: &str) -> bool {
+        self.details.company.as_ref().is_none_or(|found| !has_suffix(&found.value) && has_suffix(piece))
     }
 
     fn is_name(&self, piece: &str, text: &str) -> bool {
@@ -173,7 +187,12 @@ impl Reader<'_> {
         if !plausible || is_title(text) || has_suffix(piece) || self.named_like_domain(text) {
             return false;
         }
-        let Some(sender) = self.sender else { return self.details == Details::default() };
+        // Nobody is called by another name in the first line, unless it is a department.
+        let first = self.details == Details::default();
+        let Some(sender) = self.sender.filter(|sender| sender.name.is_some() || !first) else {
+            let part = |word: &str| words::DEPARTMENTS.contains(&word);
+            return first && !text.split(' ').any(part);
+        };
         // "Robert Baker" confirms "Bob Baker" by its last word, and "r.baker@…" by the address.
         let local = sender.address.split('@').next().unwrap_or_default().to_lowercase();
         let known = known.unwrap_or_default();
@@ -252,6 +271,23 @@ fn split_title(piece: &str) -> Vec<&str> {
     }
 }
 
+/// "Dr. Zed Zimmer, PhD (he/him)" without what is not the name.
+fn titled_name(piece: &str) -> &str {
+    let mut name = bare_name(piece);
+    while let Some((word, rest)) = name.split_once(' ')
+        && words::FORMS_OF_ADDRESS.contains(&&*folded(word, 40))
+    {
+        name = rest.trim_start();
+    }
+    let degree = |word: &str| words::DEGREES.contains(&&*folded(word.trim(), 40));
+    while let Some((rest, word)) = name.rsplit_once(',')
+        && degree(word)
+    {
+        name = rest.trim_end();
+    }
+    name
+}
+
 fn bare(text: &str) -> &str {
     text.trim_matches(|letter: char| !letter.is_alphanumeric())
 }
@@ -273,6 +309,21 @@ fn is_title(text: &str) -> bool {
         && !ends
         && (text.split([' ', '/', '-', ',']).map(word).any(|word| words::TITLES.contains(&word.as_str()))
             || words::TITLES_WITHIN.iter().any(|stem| text.contains(stem)))
+}
+
+/// Could the line be nothing but a title? Begins with a capital, in few words.
+pub(in crate::email) fn is_title_line(line: &str) -> bool {
+    let line = line.trim_matches(|letter: char| letter.is_whitespace() || "*_|~".contains(letter));
+    let capital = line.chars().next().is_some_and(|letter| letter.is_alphabetic() && !letter.is_lowercase());
+    capital && line.split_whitespace().count() <= 6 && !line.ends_with(['.', '!', '?', ':']) && {
+        let text = folded(line, 120);
+        is_title(&text)
+    }
+}
+
+/// Could the line be nothing but a company's name, by its legal form?
+pub(in crate::email) fn is_company_line(line: &str) -> bool {
+    line.split_whitespace().count() <= 7 && has_suffix(line)
 }
 
 /// A street with a number, or a postcode with a place.
@@ -338,6 +389,24 @@ fn url<'a>(word: &'a str, line: &str) -> Option<&'a str> {
             .next()
             .is_some_and(|end| end.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic()));
     (absolute || host || bare).then_some(word)
+}
+
+/// A host by itself between the separators of its line, with or without a path: "acme.example", "acme.example/ann".
+fn host<'a>(word: &'a str, line: &str) -> Option<&'a str> {
+    let name = word.split('/').next().unwrap_or_default().to_ascii_lowercase();
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-');
+    let hostly = name.len() > 4 && name.contains('.') && !name.contains("..") && name.bytes().all(plain);
+    if !hostly
+        || !line.split(['|', '\u{2022}', '\u{b7}', ' ']).any(|piece| piece.trim_matches(['<', '>', '[', ']']) == word)
+    {
+        return None;
+    }
+    // Where a line is a sentence, "Acme.Yes" is a forgotten blank.
+    let alone =
+        line.split_whitespace().count() == 1 || line.contains(['|', '\u{2022}', '\u{b7}']) || word.contains('/');
+    let listed =
+        psl::suffix(name.as_bytes()).is_some_and(|suffix| suffix.is_known() && suffix.as_bytes().len() < name.len());
+    (alone && listed && word.starts_with(|letter: char| letter.is_lowercase())).then_some(word)
 }
 
 fn is_address(word: &str) -> bool {

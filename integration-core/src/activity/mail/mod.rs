@@ -281,7 +281,8 @@ pub(super) fn barred(summary: &Summary, policy: &MailPolicy) -> Option<Bar> {
             Role::Inbox | Role::Sent => {}
         }
     }
-    if !summary.external {
+    // Where nobody is named at all nothing says that it is only among our own.
+    if !summary.external && !summary.people.is_empty() {
         return bar(SkipReason::Internal, None);
     }
     if let Some(rule) = policy.never_log.rule(&summary.others) {

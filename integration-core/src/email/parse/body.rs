@@ -59,7 +59,9 @@ pub fn texts(parts: Vec<TextPart>) -> (String, Option<String>) {
     let mut text = String::new();
     let mut any = false;
     for group in parts.chunk_by_mut(|a, b| a.alternative.is_some() && a.alternative == b.alternative) {
-        let has_plain = group.iter().any(|part| !part.html && !part.text.trim().is_empty());
+        let html = group.iter().any(|part| part.html && !part.text.trim().is_empty());
+        let says = |part: &TextPart| !(part.text.trim().is_empty() || html && refers_to_html(&part.text));
+        let has_plain = group.iter().any(|part| !part.html && says(part));
         for part in group.iter_mut().filter(|part| part.html != has_plain) {
             let piece = if part.html { html_to_text(&part.text) } else { std::mem::take(&mut part.text) };
             if std::mem::replace(&mut any, true) {
@@ -81,6 +83,29 @@ pub fn texts(parts: Vec<TextPart>) -> (String, Option<String>) {
         }
     }
     (text, html)
+}
+
+/// Does a text say nothing but that the HTML beside it should be read?
+fn refers_to_html(text: &str) -> bool {
+    const SAYS: [&str; 13] = [
+        "not support html",
+        "n't support html",
+        "not display html",
+        "html-compatible",
+        "html compatible",
+        "html-capable",
+        "html capable",
+        "html-enabled",
+        "html enabled",
+        "supports html",
+        "kein html",
+        "html-f\u{e4}hig",
+        "pas le html",
+    ];
+    text.len() < 300 && {
+        let text = text.to_lowercase();
+        SAYS.iter().any(|says| text.contains(says))
+    }
 }
 
 /// Gathers what a report says to programs, within bounds.

@@ -2,7 +2,10 @@
 
 use chrono::{DateTime, Datelike, FixedOffset, NaiveDate, NaiveTime, TimeDelta, Utc};
 
-use super::clean::{cut, one_line};
+use super::{
+    clean::{cut, one_line},
+    words,
+};
 
 /// No date is longer.
 const MAX_DATE: usize = 200;
@@ -14,6 +17,10 @@ const MAX_DATE: usize = 200;
 #[must_use]
 pub fn date(header: &str) -> Option<DateTime<Utc>> {
     let line = one_line(cut(header, MAX_DATE));
+    let line = if line.contains("=?") { words::decode(&line).into() } else { line };
+    if let Some(instant) = unix_seconds(&line) {
+        return Some(instant);
+    }
     if let Some(parts) = standard(&line) {
         return parts.instant();
     }
@@ -25,6 +32,12 @@ pub fn date(header: &str) -> Option<DateTime<Utc>> {
         parts.offset = comments.split_whitespace().find_map(zone);
     }
     parts.instant()
+}
+
+/// What programs keep instants in, written out; of this century, or it is another number.
+fn unix_seconds(line: &str) -> Option<DateTime<Utc>> {
+    let seconds = i64::from(digits(line, 9..=10)?);
+    DateTime::from_timestamp(seconds, 0).filter(|instant| instant.year() > 2000)
 }
 
 /// "Mon, 4 May 2026 10:00:00 +0200", as nearly all are.
@@ -98,6 +111,13 @@ impl Parts {
     }
 
     fn word(&mut self, word: &str) {
+        if self.time.is_some() && word.starts_with(['+', '-']) {
+            self.offset = self.offset.or_else(|| zone(word));
+            return;
+        }
+        if self.is_dotted_clock(word) {
+            return self.clock(&word.replace('.', ":"));
+        }
         if word.contains(':') {
             let clock = word.split_once('T').filter(|(day, _)| day.contains('-'));
             if let Some((day, clock)) = clock {
@@ -121,6 +141,13 @@ impl Parts {
         } else if self.time.is_some() || matches!(first, '+' | '-') {
             self.offset = self.offset.or_else(|| zone(word));
         }
+    }
+
+    /// "12.53.01" behind a whole date.
+    fn is_dotted_clock(&self, word: &str) -> bool {
+        let dated = self.time.is_none() && self.day.is_some() && self.year.is_some();
+        let two = |piece: &str| digits(piece, 1..=2).is_some();
+        dated && (2..=3).contains(&word.split('.').count()) && word.split('.').all(two)
     }
 
     /// "02-Nov-2026", "2026-11-02", "2026/11/02" and, as in most of the world, "02.11.2026" and "02/11/2026".

@@ -53,6 +53,32 @@ pub(super) fn looks_like_base64(body: &[u8]) -> bool {
     lines.map(|line| foreign(&line)).sum::<usize>() * 25 <= sample.len()
 }
 
+/// How much of a body's end is searched for what a server added below it, in bytes.
+const MAX_FOOTER: usize = 4_096;
+
+/// Where plain text begins that a server added below a base64 body; its end if there is none.
+pub(super) fn footer(body: &[u8]) -> usize {
+    let from = body.len().saturating_sub(MAX_FOOTER);
+    let mut at = if from == 0 { 0 } else { memchr(b'\n', &body[from..]).map_or(body.len(), |end| from + end + 1) };
+    // Blank lines and strokes above the words go with them.
+    let (mut encoded, mut words) = (at, false);
+    while at < body.len() && !words {
+        let end = memchr(b'\n', &body[at..]).map_or(body.len(), |end| at + end + 1);
+        let line = body[at..end].trim_ascii();
+        words = line.iter().any(|byte| BASE64[usize::from(*byte)] == NONE);
+        let stroke = line.iter().all(|byte| matches!(byte, b'-' | b'_' | b'='));
+        at = end;
+        encoded = if words || stroke { encoded } else { end };
+    }
+    if words && is_whole_base64(&body[..encoded]) { encoded } else { body.len() }
+}
+
+/// Whole groups, and more of them than a word has letters.
+fn is_whole_base64(body: &[u8]) -> bool {
+    let letters = body.iter().filter(|byte| BASE64[usize::from(**byte)] != NONE).count();
+    letters >= 16 && letters % 4 == 0
+}
+
 const NONE: u8 = 0xff;
 const PAD: u8 = 0xfe;
 /// The value of each letter; the alphabet of web addresses counts too.

@@ -10,7 +10,7 @@ use memchr::memmem;
 use super::{
     charset,
     clean::one_line,
-    encoding::{Encoding, looks_like_base64},
+    encoding::{Encoding, footer, looks_like_base64},
     fields::{Entity, Fields, first_line, split_header},
     flowed,
     header::ids,
@@ -63,20 +63,29 @@ impl<'a> Part<'a> {
 
     /// The decoded bytes.
     pub(super) fn bytes(&self) -> Cow<'a, [u8]> {
-        self.encoding().decode(self.body)
+        let (encoding, end) = self.encoded();
+        let bytes = encoding.decode(&self.body[..end]);
+        let footer = self.body[end..].trim_ascii_start();
+        if footer.is_empty() { bytes } else { Cow::Owned([&bytes, &b"\n\n"[..], footer].concat()) }
     }
 
     /// How many bytes [`Self::bytes`] gives.
     pub(super) fn decoded_len(&self) -> u64 {
-        self.encoding().decoded_len(self.body) as u64
+        let (encoding, end) = self.encoded();
+        if end < self.body.len() {
+            return self.bytes().len() as u64;
+        }
+        encoding.decoded_len(self.body) as u64
     }
 
-    fn encoding(&self) -> Encoding {
-        let text = self.media_type.starts_with("text/");
-        if text && self.encoding == Encoding::Base64 && !looks_like_base64(self.body) {
-            return Encoding::Identity;
+    /// The encoding, and how much of the body has it: servers add words below a text whatever its encoding.
+    fn encoded(&self) -> (Encoding, usize) {
+        let whole = self.body.len();
+        if self.encoding != Encoding::Base64 || !self.media_type.starts_with("text/") {
+            return (self.encoding, whole);
         }
-        self.encoding
+        let end = footer(self.body);
+        if looks_like_base64(&self.body[..end]) { (self.encoding, end) } else { (Encoding::Identity, whole) }
     }
 
     /// The decoded bytes as text of the part's charset; wrapped lines are joined where they say so.
@@ -126,8 +135,8 @@ impl<'a> Walk<'a> {
         }
         let default = if part.media_type == "multipart/digest" { "message/rfc822" } else { "text/plain" };
         let starts_alternative = part.alternative.is_none() && part.media_type == "multipart/alternative";
-        let alternative = if starts_alternative { Some(part.path.clone()) } else { part.alternative };
-        let of_report = part.of_report || part.media_type == "multipart/report";
+        let mut alternative = if starts_alternative { Some(part.path.clone()) } else { part.alternative };
+        let mut of_report = part.of_report || part.media_type == "multipart/report";
         for (at, piece) in pieces.into_iter().enumerate() {
             if self.seen >= MAX_PARTS {
                 return;
@@ -135,6 +144,17 @@ impl<'a> Walk<'a> {
             let path = if part.path.is_empty() { at.to_string() } else { format!("{}.{at}", part.path) };
             let entity = split_header(piece, false);
             let mut child = Part::new(&entity.fields, entity.body, path, default);
+            let boundary = child.kind.get("boundary").filter(|boundary| !boundary.is_empty());
+            if child.media_type.starts_with("multipart/")
+                && boundary.is_some_and(|own| part.kind.get("boundary") == Some(own))
+            {
+                // It took its parts' boundary from what is around it: they follow as its siblings.
+                if child.media_type == "multipart/alternative" {
+                    alternative = alternative.or(Some(child.path));
+                }
+                of_report |= child.media_type == "multipart/report";
+                continue;
+            }
             child.alternative.clone_from(&alternative);
             child.of_report = of_report;
             self.visit(child, depth + 1);

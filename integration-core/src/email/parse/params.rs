@@ -63,8 +63,26 @@ impl Parameters {
 
     pub(super) fn file_name(&self, parameter: &str) -> Option<String> {
         let name = words::decode(self.get(parameter)?);
-        Some(cut(name.trim(), MAX_NAME).to_owned()).filter(|name| !name.is_empty())
+        let name: String = name.chars().filter(|letter| !turns_text(*letter)).collect();
+        Some(cut(bare_name(name.trim()), MAX_NAME).to_owned()).filter(|name| !name.is_empty())
     }
+}
+
+/// Marks that show a name in another order than it has: "gpj.exe" as "exe.jpg".
+fn turns_text(letter: char) -> bool {
+    matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// The last part of what is a path rather than a name; a stroke within a name stays.
+fn bare_name(name: &str) -> &str {
+    let parts = || name.split(['/', '\\']);
+    let drive = name.as_bytes().get(1) == Some(&b':') && name.as_bytes().first().is_some_and(u8::is_ascii_alphabetic);
+    let is_path = drive || name.starts_with(['/', '\\']) || parts().any(|part| matches!(part.trim(), "." | ".."));
+    if !is_path {
+        return name;
+    }
+    let last = parts().map(str::trim).rfind(|part| !part.is_empty() && !matches!(*part, "." | ".."));
+    last.map_or("", |last| last.rsplit(':').next().unwrap_or(last))
 }
 
 /// The first word and the parameters; a forgotten semicolon between them is seen.

@@ -41,14 +41,23 @@ impl Header {
             .fields
             .iter()
             .any(|(label, value)| matches!(label, Label::From | Label::To | Label::Cc) && has_address(value));
-        let when = self.has(Label::Date);
+        // Mail programs write the time of day; who fills in a form or a timetable mostly does not.
+        let timed = || self.value(Label::Date).is_some_and(has_time);
         match kinds {
-            4 => true,
-            3 => self.has(Label::Subject) && self.has(Label::From) || addressed,
-            2 => addressed && (when || self.has(Label::From) && self.has(Label::To)),
+            4 => addressed || timed(),
+            3 => self.has(Label::Date) && (addressed || self.has(Label::From) && timed()),
+            2 => addressed && timed(),
             _ => false,
         }
     }
+}
+
+/// A time of day, as many languages write it.
+fn has_time(date: &str) -> bool {
+    let joined = date.as_bytes().windows(3).any(|three| {
+        three[0].is_ascii_digit() && matches!(three[1], b':' | b'.' | b'h' | b'H') && three[2].is_ascii_digit()
+    });
+    joined || ["時", "时", "点", "點", "시", " h ", "kl", "uur", "Uhr"].iter().any(|word| date.contains(word))
 }
 
 /// The header that begins at `at`, if one does. Under a line that announces it (`announced`) two fields are enough.
@@ -95,7 +104,12 @@ fn second_field(value: &str) -> Option<usize> {
     let value = &value[..value.floor_char_boundary(400)];
     value.match_indices([':', '\u{ff1a}']).take(8).find_map(|(colon, _)| {
         let before = value[..colon].trim_end();
-        let at = before.rfind(' ')? + 1;
+        // One program leaves out what was between the value and the next label.
+        let glued = before.char_indices().rev().take(MAX_LABEL).find(|(_, letter)| letter.is_uppercase());
+        let at = before.rfind(' ').map_or(0, |blank| blank + 1).max(glued.map_or(0, |(at, _)| at));
+        if at == 0 {
+            return None;
+        }
         let capital = before[at..].chars().next().is_some_and(char::is_uppercase) && before.len() - at > 1;
         let known = capital.then(|| label(&folded(&before[at..], MAX_LABEL))).flatten()?;
         (!matches!(known, Label::Other | Label::Cc)).then_some(at)
@@ -285,6 +299,21 @@ pub(super) fn announces(body: &str) -> Option<Announced> {
         .iter()
         .any(|begin| text.starts_with(begin) && text.chars().count() <= begin.chars().count() + 30);
     (begins && (colon || ruled)).then_some(Announced::Forwarded)
+}
+
+/// Where the header begins that one program puts behind the announcement, all on one line
+/// ("----- Forwarded Message ----- From: Ann <ann@acme.example>To: …").
+pub(super) fn behind_announcement(raw: &str) -> Option<usize> {
+    let body = raw.trim_start();
+    if !body.starts_with("----") {
+        return None;
+    }
+    let head = &body[..body.floor_char_boundary(120)];
+    let named = head.trim_start_matches('-');
+    let rest = named[named.find("---")?..].trim_start_matches('-');
+    let end = head.len() - rest.len();
+    let header = rest.starts_with([' ', '\u{a0}']) && field(rest.trim_start()).is_some();
+    (header && announces(&body[..end]).is_some()).then(|| raw.len() - body.len() + end)
 }
 
 /// "##- Please type your reply above this line -##": what helpdesks put on top of the mail that is answered.

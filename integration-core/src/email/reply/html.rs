@@ -13,7 +13,8 @@ use super::{
 use crate::email::{parse, table::Table};
 
 /// Elements that hold nothing but a quote: words of their class, id or name.
-const QUOTES: [&str; 22] = [
+const QUOTES: [&str; 23] = [
+    "__quoted_text__",
     "yahoo_quoted",
     "protonmail_quote",
     "zmail_extra",
@@ -49,7 +50,17 @@ const RESTS: [&str; 8] = [
     "replysplit",
 ];
 /// Elements that hold a signature.
-const SIGNATURES: [&str; 16] = [
+const SIGNATURES: [&str; 26] = [
+    "zm-_id_-sgn",
+    "__sig_pre__",
+    "__sig_post__",
+    "x_signature",
+    "bloop_sign",
+    "airmail_sign",
+    "psignature",
+    "hs_signature",
+    "ecxgmail_signature",
+    "wisestamp_app_main",
     "gmail_signature",
     "gmail_signature_prefix",
     "moz-signature",
@@ -474,8 +485,9 @@ fn one_line(text: &str) -> String {
 
 /// Words of the element's class, id and name, lower case, without the prefix of mail shown within mail.
 fn names<'a>(node: &'a Node<'_>) -> Vec<Cow<'a, str>> {
-    let names =
-        |name: &str| ["class", "id", "name", "data-smartmail"].iter().any(|known| name.eq_ignore_ascii_case(known));
+    let names = |name: &str| {
+        ["class", "id", "name", "data-smartmail", "data-marker"].iter().any(|known| name.eq_ignore_ascii_case(known))
+    };
     node.attributes()
         .filter(|(name, _)| names(name))
         .flat_map(|(_, value)| value.split_ascii_whitespace().take(20))

@@ -42,7 +42,7 @@ fn may_be(body: &str) -> bool {
 fn names_device(body: &str, begin: Option<&str>, ends: bool) -> bool {
     let text = folded(body, 200);
     let text = text.trim_matches(frames);
-    if text.split_whitespace().count() > 14 {
+    if text.split_whitespace().filter(|word| word.contains(char::is_alphanumeric)).count() > 14 {
         return false;
     }
     let named_in = |text: &str| words::DEVICES.iter().any(|device| holds(text, device));

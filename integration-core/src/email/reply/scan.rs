@@ -3,7 +3,7 @@
 use super::{
     attribution,
     header::{self, Announced, Header},
-    line::{Line, Mark},
+    line::{Line, Mark, folded},
     sign_off,
     words::Label,
 };
@@ -33,6 +33,10 @@ pub(super) struct Scan {
     pub(super) introduction: Option<Introduction>,
 }
 
+/// Longer quotes are no writer's own.
+const MAX_CITED: usize = 8;
+/// No longer words below a mobile program's line are an afterthought.
+const MAX_AFTERTHOUGHT: usize = 160;
 /// How often what is left is looked at again: a removed quote may uncover another signature.
 const MAX_ROUNDS: usize = 12;
 
@@ -142,8 +146,9 @@ impl<'a, 'b> Pass<'a, 'b> {
         if header::is_arrowed(&line.body) && !self.quotes_follow(at + 1) {
             return self.rest(at, at, None);
         }
-        let prompt = self.prompts && line.depth > 0 && !self.after_quote(at);
-        if line.is_quoted() && !prompt || line.mark == Mark::Soft && (self.only_soft || self.after_quote(at)) {
+        let prompt = self.prompts && line.depth > 0 && !self.after_quote(at) || self.cited(at);
+        let soft = line.mark == Mark::Soft && (self.only_soft || self.after_quote(at));
+        if (line.is_quoted() || soft) && !prompt {
             return self.quoted(at);
         }
         if line.mark == Mark::Signature {
@@ -166,6 +171,30 @@ impl<'a, 'b> Pass<'a, 'b> {
         self.classes[at] = Class::New;
         self.new_seen = true;
         at + 1
+    }
+
+    /// Is the line part of a quote that the writer announces ("Run this:") and goes on below? Only the look of a quote makes
+    /// it one, or it holds no sentences; where anything else is quoted too, it is a reply.
+    fn cited(&self, at: usize) -> bool {
+        let marked = |at: usize| self.lines[at].depth > 0 || self.lines[at].mark == Mark::Soft;
+        if self.quote_seen || !marked(at) || self.lines[at].mark == Mark::Quote {
+            return false;
+        }
+        let first = (0..=at).rev().take(MAX_CITED).take_while(|&line| marked(line) || self.lines[line].is_blank());
+        let first = first.filter(|&line| marked(line)).last().unwrap_or(at);
+        let above = (0..first).rev().take(3).find(|&above| !self.lines[above].is_blank());
+        let announced = |above: usize| {
+            let line = &self.lines[above].body;
+            let attributes = line.contains(|letter: char| letter.is_numeric() || matches!(letter, '@' | '<'));
+            self.classes[above] == Class::New && line.ends_with(':') && !attributes && !self.lines[above].says_wrote()
+        };
+        let end =
+            (at..self.lines.len().min(at + MAX_CITED)).find(|&line| !marked(line) && !self.lines[line].is_blank());
+        let plain = |end: usize| {
+            (first..end).all(|line| self.lines[line].mark == Mark::Soft || !self.lines[line].is_prose())
+                && (end..self.lines.len()).take(200).all(|line| !marked(line) && !self.lines[line].is_quoted())
+        };
+        above.is_some_and(announced) && end.is_some_and(plain)
     }
 
     fn quoted(&mut self, at: usize) -> usize {
@@ -344,7 +373,7 @@ impl<'a, 'b> Pass<'a, 'b> {
             return;
         } else if sign_off::is_card(texts.iter().copied()) {
             Class::Signature
-        } else if end == self.lines.len() && !self.quote_seen {
+        } else if end == self.lines.len() && !self.quote_seen && !is_afterthought(&texts) {
             Class::Quoted
         } else {
             return;
@@ -387,6 +416,17 @@ impl<'a, 'b> Pass<'a, 'b> {
             to = from + start;
         }
     }
+}
+
+/// Few words that begin as what came to somebody's mind too late.
+fn is_afterthought(texts: &[&str]) -> bool {
+    const BEGINNINGS: &str = "also|and|btw|by the way|one more|oh|please|sorry|wait|forgot|i forgot|correction|another|\
+        außerdem|ausserdem|noch|auch|übrigens|und|bitte|ach|nachtrag|aussi|\
+        et|au fait|j'ai oublié|además|también|y|por cierto|inoltre|anche|ook|också";
+    let first = texts.first().map(|text| folded(text, 60)).unwrap_or_default();
+    let ends = |rest: &str| rest.is_empty() || rest.starts_with([' ', ',', ':']);
+    texts.iter().map(|text| text.len()).sum::<usize>() <= MAX_AFTERTHOUGHT
+        && BEGINNINGS.split('|').any(|word| first.strip_prefix(word).is_some_and(ends))
 }
 
 struct Start {

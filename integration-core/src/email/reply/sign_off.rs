@@ -5,6 +5,7 @@
 use std::sync::LazyLock;
 
 use super::{
+    card,
     line::{Line, folded, has_address, has_link, has_phone, is_name, is_prose, words},
     mobile, words as tables,
 };
@@ -18,6 +19,8 @@ const MAX_CARD: usize = 18;
 const MAX_RULED: usize = 4;
 /// Shorter paragraphs disclaim nothing.
 const DISCLAIMER_BYTES: usize = 60;
+/// Unless a rule sets them apart.
+const RULED_DISCLAIMER_BYTES: usize = 30;
 
 /// The first line of the signature with which `lines` end. `above`: are there words of the writer before them?
 pub(super) fn begins(lines: &[&Line<'_>], above: bool, sender: Option<&str>) -> Option<usize> {
@@ -34,6 +37,7 @@ pub(super) fn begins(lines: &[&Line<'_>], above: bool, sender: Option<&str>) -> 
         .or_else(|| tail.short_name(last))
         .or_else(|| tail.footer())
         .or_else(|| sender.and_then(|name| tail.sender(name)))
+        .or_else(|| card::begins(lines, &tail.filled, sender))
 }
 
 struct Tail<'a, 'b> {
@@ -66,17 +70,36 @@ impl Tail<'_, '_> {
         for (count, &at) in self.filled.iter().enumerate() {
             let body = self.body(at);
             let exact = self.lines[at].raw.trim_end_matches(['\r', '\n']) == "-- ";
-            let dashes = matches!(body, "--" | "\u{2014}" | "\u{2013}" | "---" | "- -" | "----" | "\u{2014}\u{2014}");
-            if !dashes || !self.words_above(at) {
-                continue;
-            }
-            let prose = || self.below(count).filter(|line| is_prose(line) && !disclaims(line)).count();
-            // A rule between two paragraphs looks the same.
-            if exact || matches!(body, "--" | "- -") && count <= 14 || count <= 8 && prose() <= 1 {
+            let dashes =
+                matches!(body, "-" | "--" | "\u{2014}" | "\u{2013}" | "---" | "- -" | "----" | "\u{2014}\u{2014}");
+            if dashes && self.words_above(at) && (exact || self.dashed(count, at)) {
                 found = Some(at);
             }
         }
         found
+    }
+
+    /// Is what stands below the dashes a signature? A rule between two paragraphs looks the same, so it must begin like
+    /// one and hold no sentences, but for a slogan beside something to reach a person by.
+    fn dashed(&self, count: usize, at: usize) -> bool {
+        let (dashes, below) = (self.body(at), || self.below(count));
+        let Some(first) = below().next() else { return dashes != "-" };
+        if dashes == "-" {
+            return card::below_rule(below());
+        }
+        let usual = matches!(dashes, "--" | "- -");
+        let most = if usual { 14 } else { 8 };
+        if count > most {
+            return false;
+        }
+        let begins = card::names(first) || starts_name(first) || is_contact(first) || card::is_role(first);
+        let begins = begins || closing(first).is_some() || mobile::is_mobile(first);
+        let prose = below().filter(|line| is_prose(line) && !disclaims(line)).count();
+        // "Secured with …:" and the link.
+        let begins = begins || count <= 3 && prose == 0 && below().any(|line| has_link(&line.to_lowercase()));
+        // Around a rule there are empty lines.
+        let begins = begins || usual && count <= 4 && prose == 0 && self.filled[count - 1] == at + 1;
+        is_footer(first) || begins && (prose == 0 || prose == 1 && usual && below().any(is_contact))
     }
 
     /// Paragraphs about confidentiality, company registers and the like.
@@ -90,8 +113,13 @@ impl Tail<'_, '_> {
             }
             let start = self.filled[end - 1];
             let lines = || self.filled[count..end].iter().rev().map(|&at| self.body(at));
-            let about = lines().map(|line| line.len() + 1).sum::<usize>() > DISCLAIMER_BYTES
-                && disclaims(&lines().collect::<Vec<_>>().join(" "));
+            let set_off = self.filled.get(end).is_some_and(|&above| self.lines[above].is_rule());
+            let set_off = set_off || end - count > 1 && self.lines[start].is_rule();
+            let least = if set_off { RULED_DISCLAIMER_BYTES } else { DISCLAIMER_BYTES };
+            let about = lines().map(|line| line.len() + 1).sum::<usize>() > least && {
+                let text = lines().collect::<Vec<_>>().join(" ");
+                speaks_of_rules(&text) && (set_off || !asks(&text))
+            };
             let ruled = found.is_some() && lines().all(super::line::rule);
             if !(about || ruled) || !self.words_above(start) {
                 break;
@@ -117,12 +145,15 @@ impl Tail<'_, '_> {
             let contacts = self.below(count).any(is_contact);
             let named = count == 0
                 || self.below(count).next().is_some_and(|line| {
-                    is_name(line) || is_contact(line) || closing == Closing::Alone && starts_name(line)
+                    card::names(line) || is_contact(line) || closing == Closing::Alone && starts_name(line)
                 });
             let enough = match closing {
                 Closing::Alone => named && (count <= 6 || contacts),
                 Closing::Named => count > 0 && contacts,
-                Closing::Thanks => count > 1 && named && contacts,
+                Closing::Thanks => {
+                    let role = || count <= 6 && self.below(count).skip(1).any(card::is_role);
+                    count > 1 && named && (contacts || role())
+                }
             };
             if enough {
                 found = Some(at);
@@ -170,7 +201,8 @@ impl Tail<'_, '_> {
             if !ruled || !self.words_above(at) || count == 0 {
                 continue;
             }
-            if count <= MAX_RULED && is_card(self.below(count)) && self.below(count).any(is_contact) {
+            let card = count <= MAX_RULED && is_card(self.below(count)) && self.below(count).any(is_contact);
+            if card || card::below_rule(self.below(count)) {
                 return Some(at);
             }
             let text: Vec<&str> = self.below(count).collect();
@@ -259,6 +291,9 @@ pub(super) fn closing(body: &str) -> Option<Closing> {
     if THANKS.get(bare).is_some() {
         return Some(Closing::Thanks);
     }
+    if greets_from(&text, body) {
+        return Some(Closing::Alone);
+    }
     // In two languages at once.
     let both = bare.split(['/', '|', '\u{2013}']).all(|formula| FORMULAS.get(formula.trim()).is_some());
     if both {
@@ -271,6 +306,19 @@ pub(super) fn closing(body: &str) -> Option<Closing> {
             && body.get(at..).is_some_and(is_name)
     });
     named.then_some(Closing::Named)
+}
+
+/// "Best regards from Berlin": a formula, and the place or the people it comes from.
+fn greets_from(text: &str, body: &str) -> bool {
+    const FROM: [&str; 14] =
+        ["from", "aus", "vom", "von", "nach", "in", "de", "desde", "da", "dal", "dalla", "uit", "fra", "från"];
+    FORMULAS.beginnings_of(text).filter(|formula| formula.chars().count() > 4).any(|formula| {
+        let rest = text[formula.len()..].strip_prefix(' ').unwrap_or_default();
+        let mut from = rest.trim_end_matches([',', '!', '.']).split(' ');
+        let place = body.get(formula.len()..).unwrap_or_default();
+        let capital = place.split_whitespace().last().is_some_and(|word| word.starts_with(char::is_uppercase));
+        from.next().is_some_and(|word| FROM.contains(&word)) && (1..=4).contains(&from.count()) && capital
+    })
 }
 
 /// A first name without a capital.
@@ -286,10 +334,11 @@ pub(super) fn is_contact(line: &str) -> bool {
 }
 
 /// Does a paragraph speak about confidentiality, registers, printing or unsubscribing?
-fn disclaims(paragraph: &str) -> bool {
-    if paragraph.len() <= DISCLAIMER_BYTES {
-        return false;
-    }
+pub(super) fn disclaims(paragraph: &str) -> bool {
+    paragraph.len() > DISCLAIMER_BYTES && speaks_of_rules(paragraph)
+}
+
+fn speaks_of_rules(paragraph: &str) -> bool {
     if !may_disclaim(paragraph) {
         return false;
     }
@@ -299,6 +348,30 @@ fn disclaims(paragraph: &str) -> bool {
     let hits = starts.filter(|&at| begins(at)).take(2).count();
     // One word of that kind happens in any letter; two are the formula.
     hits >= 2 || text.len() > 150 && tables::DISCLAIMER_WITHIN.iter().any(|word| text.contains(word))
+}
+
+/// A short paragraph with a question is the writer's, unless it asks not to print.
+fn asks(paragraph: &str) -> bool {
+    let prints = || ["print", "druck", "imprim", "stamp"].iter().any(|word| folded(paragraph, 400).contains(word));
+    paragraph.len() < 240 && paragraph.contains('?') && !prints()
+}
+
+/// How services end what they send for somebody.
+fn is_footer(line: &str) -> bool {
+    const FOOTERS: [&str; 9] = [
+        "reply to this email directly",
+        "reply to this message directly",
+        "you received this",
+        "you are receiving this",
+        "you're receiving this",
+        "you have received this",
+        "to unsubscribe",
+        "this email was sent",
+        "this message was sent",
+    ];
+    let text = folded(line, 200);
+    let sent = || ["message was sent", "mail was sent"].iter().any(|sent| text.contains(sent));
+    FOOTERS.iter().any(|footer| text.starts_with(footer)) || text.starts_with("this ") && sent()
 }
 
 /// A look at the paragraph's words, before it is folded.

@@ -156,12 +156,18 @@ fn a_header_under_the_writers_words_is_forwarded_only_if_the_subject_says_so() {
 
 #[test]
 fn the_senders_name_above_contact_details_begins_a_signature() {
-    let text = "The parcel left today.\n\nBob Baker\nBaker Ltd\n+44 20 7946 0018";
+    let text = "The parcel left today.\n\nBob Baker\nBox 5, Leeds\n+44 20 7946 0018";
     assert_eq!(split_text(text).new, text);
     let from = vec![Address::new("bob@baker.example").with_name("Bob Baker")];
     let split = split(&Message { text: text.to_owned(), from, ..Message::default() });
     assert_eq!(split.new, "The parcel left today.");
-    assert_eq!(split.signature, "Bob Baker\nBaker Ltd\n+44 20 7946 0018");
+    assert_eq!(split.signature, "Bob Baker\nBox 5, Leeds\n+44 20 7946 0018");
+    let other = vec![Address::new("ann@acme.example").with_name("Ann Smith")];
+    let text = "The parcel left today.\n\nBob Baker\nBaker Ltd\n+44 20 7946 0018".to_owned();
+    let mut message = Message { text: text.clone(), from: other, ..Message::default() };
+    assert_eq!(super::split(&message).new, text, "somebody else's card is what is written about");
+    message.from.clear();
+    assert_eq!(super::split(&message).new, "The parcel left today.");
 }
 
 #[test]

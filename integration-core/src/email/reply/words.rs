@@ -178,7 +178,10 @@ pub(super) const CLOSINGS: &[&str] = &[
     "yours sincerely", "yours faithfully", "yours truly", "very truly yours", "respectfully", "cheers", "thanks & regards",
     "thanks and regards", "thanks & best regards", "thanks and best regards", "thank you and best regards",
     "thanks and kind regards", "br", "rgds", "cordially", "take care", "talk soon", "with appreciation", "with warm regards",
-    "best personal regards", "thanks with regards", "thanks with best regards", "wishing you all the best",
+    "best personal regards", "thanks with regards", "thanks with best regards", "wishing you all the best", "yours", "yours ever",
+    "ever yours", "warmly", "with thanks", "with many thanks", "with gratitude", "many thanks and best regards",
+    "many thanks and kind regards", "many thanks & best regards", "with kindest regards", "with warmest regards", "very best regards",
+    "very best wishes", "with best wishes", "all best", "very best", "thanks again and best regards", "best regards and thanks",
     // German
     "mit freundlichen grüßen", "mit freundlichen grüssen", "mit freundlichem gruß", "mit freundlichem gruss",
     "mit besten grüßen", "mit besten grüssen", "mit herzlichen grüßen", "mit herzlichem gruß", "mit bestem gruß", "freundliche grüße",
@@ -232,7 +235,8 @@ pub(super) const CLOSINGS: &[&str] = &[
 
 /// Thanks: part of a sign-off only where contact details follow, for thanking is saying something.
 pub(super) const THANKS: &[&str] = &[
-    "thanks", "thank you", "many thanks", "thanks a lot", "thanks in advance", "thx", "ty", "danke", "vielen dank", "besten dank",
+    "thanks", "thank you", "many thanks", "thanks so much", "thank you very much", "thanks again", "thank you so much", "herzlichen dank",
+    "vielen dank im voraus", "tausend dank", "merci beaucoup", "muito obrigado", "muito obrigada", "hartelijk dank", "mange tak", "tusen takk", "thanks a lot", "thanks in advance", "thx", "ty", "danke", "vielen dank", "besten dank",
     "merci", "merci d'avance", "gracias", "muchas gracias", "grazie", "grazie mille", "obrigado", "obrigada", "bedankt",
     "dank je", "alvast bedankt", "tack", "tack så mycket", "tak", "på forhånd tak", "takk", "kiitos", "dziękuję", "z góry dziękuję",
     "děkuji", "ďakujem", "köszönöm", "mulțumesc", "teşekkürler", "спасибо", "заранее спасибо", "дякую", "ευχαριστώ", "谢谢", "謝謝",
@@ -258,6 +262,9 @@ pub(super) const SENT_FROM: &[&str] = &[
     "завантажити outlook", "获取 outlook", "下载 outlook", "取得 outlook", "下載 outlook", "baixe o outlook", "pobierz program outlook", "skaffa outlook",
     "last ned outlook", "получить outlook", "获取适用于", "取得 ios", "取得 android", "získejte outlook", "λήψη του outlook", "outlook for", "outlook voor", "outlook per",
     "yahoo mail: search, organize, conquer", "provenance : courrier", "diese nachricht wurde von mein", "this message was sent from my",
+    "get bluemail", "get typeapp", "get spark", "get mailbird", "get edison", "get the outlook", "get aqua mail", "get email app",
+    "virus-free", "virenfrei", "garanti sans virus", "sans virus", "libre de virus", "sin virus", "privo di virus", "livre de vírus",
+    "virusvrij", "wolny od wirus", "без вирусов", "bez virů", "mentes a vírus", "virusfri",
     "app. sent from", "please excuse", "excuse typos", "sorry for any typos", "typed on", "typos courtesy",
 ];
 
@@ -274,7 +281,7 @@ pub(super) const DEVICES: &[&str] = &[
     "android", "samsung", "galaxy", "htc", "nokia", "lumia", "huawei", "xiaomi", "redmi", "oneplus", "pixel", "motorola", "sony",
     "xperia", "honor", "oppo", "wiko", "mobiltelefon", "tablet", "smartphone", "handy", "handheld", "outlook", "mail", "gmail", "yahoo", "aol",
     "windows", "proton", "spark", "superhuman", "airmail", "typeapp", "acompli", "courrier", "correo", "thunderbird", "nexus",
-    "verizon", "t-mobile", "telekom", "app", "watch", "mac", "電話", "手机", "手機", "айфон", "мобил", "смартфон", "телефон",
+    "verizon", "t-mobile", "telekom", "app", "watch", "bluemail", "mailbird", "edison", "avast", "avg", "mac", "電話", "手机", "手機", "айфон", "мобил", "смартфон", "телефон",
 ];
 
 /// What paragraphs about confidentiality and the like contain.

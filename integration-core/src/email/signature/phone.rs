@@ -3,7 +3,34 @@
 use super::PhoneKind;
 
 /// Labels before a number.
-const LABELS: [(&str, PhoneKind); 52] = [
+const LABELS: [(&str, PhoneKind); 79] = [
+    ("d", PhoneKind::Phone),
+    ("dd", PhoneKind::Phone),
+    ("ddi", PhoneKind::Phone),
+    ("did", PhoneKind::Phone),
+    ("o", PhoneKind::Phone),
+    ("w", PhoneKind::Phone),
+    ("off", PhoneKind::Phone),
+    ("work", PhoneKind::Phone),
+    ("home", PhoneKind::Phone),
+    ("main", PhoneKind::Phone),
+    ("desk", PhoneKind::Phone),
+    ("phones", PhoneKind::Phone),
+    ("tlf", PhoneKind::Phone),
+    ("tfn", PhoneKind::Phone),
+    ("tf", PhoneKind::Phone),
+    ("toll", PhoneKind::Phone),
+    ("fijo", PhoneKind::Phone),
+    ("centralita", PhoneKind::Phone),
+    ("zentrale", PhoneKind::Phone),
+    ("durchwahl", PhoneKind::Phone),
+    ("dw", PhoneKind::Phone),
+    ("switchboard", PhoneKind::Phone),
+    ("standard", PhoneKind::Phone),
+    ("puhelin", PhoneKind::Phone),
+    ("vast", PhoneKind::Phone),
+    ("pevná", PhoneKind::Phone),
+    ("c", PhoneKind::Mobile),
     ("fax", PhoneKind::Fax),
     ("telefax", PhoneKind::Fax),
     ("f", PhoneKind::Fax),
@@ -102,11 +129,12 @@ pub(super) fn numbers(line: &str) -> Vec<(&str, PhoneKind)> {
             break;
         };
         let end = start + run(&line[start..]);
-        let candidate = line[start..end].trim_end_matches(|letter: char| !letter.is_ascii_digit());
-        if let Some(kind) = judged(line, start, candidate) {
+        let number = line[start..end].trim_end_matches(|letter: char| !letter.is_ascii_digit());
+        let candidate = &line[start..start + number.len() + extension(&line[start + number.len()..])];
+        if let Some(kind) = judged(line, start, number, candidate.len()) {
             found.push((candidate, kind));
         }
-        at = end.max(start + 1);
+        at = end.max(start + candidate.len()).max(start + 1);
     }
     found
 }
@@ -119,6 +147,20 @@ pub(super) fn is_labelled(text: &str) -> bool {
 pub(super) fn digits(number: &str) -> String {
     let digits: String = number.chars().filter(char::is_ascii_digit).collect();
     digits.trim_start_matches('0').to_owned()
+}
+
+/// How long an extension is that follows a number (" x123", ", ext. 12").
+fn extension(after: &str) -> usize {
+    const WORDS: [&str; 9] = ["extension", "ext.", "ext", "durchwahl", "dw", "poste", "anexo", "interno", "x"];
+    let text = after.trim_start_matches([' ', ',', '\u{a0}', '(']);
+    let Some(word) = WORDS.iter().find(|word| text.get(..word.len()).is_some_and(|it| it.eq_ignore_ascii_case(word)))
+    else {
+        return 0;
+    };
+    let number = text[word.len()..].trim_start_matches([' ', ':', '.', '\u{a0}']);
+    let digits = number.bytes().take_while(u8::is_ascii_digit).count();
+    let ends = !number[digits..].starts_with(char::is_alphanumeric);
+    if (1..=6).contains(&digits) && ends { after.len() - number.len() + digits } else { 0 }
 }
 
 /// How far the characters of a number reach.
@@ -137,7 +179,8 @@ fn run(text: &str) -> usize {
     end
 }
 
-fn judged(line: &str, start: usize, candidate: &str) -> Option<PhoneKind> {
+/// `whole`: the bytes of the number with its extension.
+fn judged(line: &str, start: usize, candidate: &str, whole: usize) -> Option<PhoneKind> {
     let count = candidate.bytes().filter(u8::is_ascii_digit).count();
     if !(6..=15).contains(&count) || is_date(candidate) || candidate.matches('/').count() > 2 {
         return None;
@@ -146,7 +189,7 @@ fn judged(line: &str, start: usize, candidate: &str) -> Option<PhoneKind> {
     if line[..start].ends_with(|letter: char| letter.is_alphanumeric() || matches!(letter, '/' | '=' | '#' | '_')) {
         return None;
     }
-    let after = line[start + candidate.len()..].chars().next();
+    let after = line[start + whole..].chars().next();
     if after.is_some_and(|letter| letter.is_alphabetic() || letter == '@') {
         return None;
     }

@@ -111,6 +111,60 @@ const CARDS: &[Case] = &[
 ];
 
 #[test]
+fn names_are_read_without_what_stands_around_them_and_where_the_address_does_not_spell_them() {
+    let sender = Address::new("mj77@baker.example");
+    for (line, name) in [
+        ("María José García López", "María José García López"),
+        ("Иван Петров", "Иван Петров"),
+        ("田中 太郎", "田中 太郎"),
+        ("Dr. Zed Zimmer, PhD", "Zed Zimmer"),
+        ("Zed Zimmer (he/him)", "Zed Zimmer"),
+        ("i. A. Petra Müller", "Petra Müller"),
+    ] {
+        let read = read(&format!("Regards,\n\n{line}\nHead of Sales\n+44 20 7946 0018"), Some(&sender));
+        assert_eq!(read.name.map(|found| found.value).as_deref(), Some(name), "{line}");
+    }
+    for line in ["Customer Service", "Your Pump Team", "Baker Pumps"] {
+        assert_eq!(read(&format!("Regards,\n{line}"), Some(&sender)).name, None, "{line}");
+    }
+}
+
+#[test]
+fn a_company_with_its_legal_form_is_better_than_a_word_like_the_domain() {
+    let sender = Address::new("zed@zed.example");
+    let read = read("Best,\nZed\n\nZed Zimmer\nVP Engineering\nZed Corp", Some(&sender));
+    assert_eq!(read.company.unwrap().value, "Zed Corp");
+}
+
+#[test]
+fn numbers_keep_their_extension_and_are_found_by_single_letters() {
+    let numbers = |line: &str| {
+        let found = read(&format!("Regards,\nZed Zimmer\n{line}"), None).phones;
+        found.into_iter().map(|phone| (phone.number.value, phone.kind)).collect::<Vec<_>>()
+    };
+    let phone = |number: &str, kind| (number.to_owned(), kind);
+    assert_eq!(
+        numbers("d: 020 7946 0958  m: 07700 900123"),
+        [phone("020 7946 0958", PhoneKind::Phone), phone("07700 900123", PhoneKind::Mobile)]
+    );
+    assert_eq!(numbers("o. 212.555.0100 x123"), [phone("212.555.0100 x123", PhoneKind::Phone)]);
+    assert_eq!(numbers("Tel +44 20 7946 0018, ext. 12"), [phone("+44 20 7946 0018, ext. 12", PhoneKind::Phone)]);
+    assert_eq!(numbers("Fax: +44 20 7946 0019"), [phone("+44 20 7946 0019", PhoneKind::Fax)]);
+}
+
+#[test]
+fn hosts_are_links_where_they_stand_alone() {
+    let urls = |line: &str| {
+        let found = read(&format!("Regards,\nZed Zimmer\n{line}"), None).urls;
+        found.into_iter().map(|url| url.value).collect::<Vec<_>>()
+    };
+    assert_eq!(urls("zedpumps.com"), ["zedpumps.com"]);
+    assert_eq!(urls("+44 20 7946 0018 | zedpumps.co.uk"), ["zedpumps.co.uk"]);
+    assert_eq!(urls("linkedin.com/in/zed"), ["linkedin.com/in/zed"]);
+    assert!(urls("see report.pdf or Acme.Yes").is_empty());
+}
+
+#[test]
 fn mutated_signatures_are_read() {
     let seeds: Vec<&[u8]> = CARDS.iter().map(|card| card.0.as_bytes()).collect();
     let words =

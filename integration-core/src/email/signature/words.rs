@@ -59,3 +59,22 @@ pub(super) const REGISTER: &[&str] = &[
     "company number", "registration no", "steuernummer", "sitz der gesellschaft", "unsubscribe", "confidential", "vertraulich", "kvk", "cvr", "krs", "regon", "ičo",
     "geschäftsführer:", "geschäftsführung:", "vorsitzender", "aufsichtsrat",
 ];
+
+/// What stands before a name.
+pub(super) const FORMS_OF_ADDRESS: &[&str] = &[
+    "dr.", "dr", "prof.", "prof", "mr.", "mr", "mrs.", "mrs", "ms.", "ms", "mx", "ing.", "dipl.-ing.", "dipl.-kfm.", "dipl.-inf.", "mag.", "herr",
+    "frau", "sir", "dra.", "sr.", "sra.", "dott.", "dott.ssa", "avv.", "mgr.", "bc.", "m.", "mme", "med.", "rer.", "nat.", "h.c.", "mult.", "jur.", "phil.",
+];
+
+/// What stands behind one.
+pub(super) const DEGREES: &[&str] = &[
+    "phd", "ph.d.", "ph.d", "md", "m.d.", "mba", "mbe", "esq", "esq.", "cpa", "cfa", "pmp", "msc", "m.sc.", "bsc", "b.sc.", "ma", "m.a.", "ba", "b.a.", "llm",
+    "ll.m.", "jr", "jr.", "pe", "p.e.", "rn", "dds", "cissp", "b.eng.", "m.eng.", "beng", "meng", "dipl.-ing.", "csc.",
+];
+
+/// Words of departments, which have capitals too.
+pub(super) const DEPARTMENTS: &[&str] = &[
+    "team", "service", "services", "support", "department", "dept", "sales", "office", "group", "customer", "accounts", "accounting", "marketing", "abteilung",
+    "kundenservice", "kundendienst", "vertrieb", "einkauf", "buchhaltung", "équipe", "equipo", "ventas", "help", "desk", "helpdesk", "billing", "finance",
+    "logistics", "newsletter", "communications", "relations", "resources", "solutions", "systems", "company", "the", "your", "our", "ihr", "ihre",
+];

@@ -32,6 +32,10 @@ fn dates_are_read_as_a_person_would() {
         ("Fri, 21 Nov 1997 09(comment):   55  :  06 -0600", "1997-11-21 15:55:06"),
         ("Thu, 13 Feb 1969 23:32:54 -0330", "1969-02-14 03:02:54"),
         ("Sat, 31 Dec 2016 23:59:60 +0000", "2016-12-31 23:59:59"),
+        ("Mon, 2 Nov 2026 12:53:01 +02:00", "2026-11-02 10:53:01"),
+        ("Mon, 2 Nov 2026 12.53.01 +0200", "2026-11-02 10:53:01"),
+        ("=?utf-8?Q?Mon,_2_Nov_2026_12:53:01_+0200?=", "2026-11-02 10:53:01"),
+        ("1717411981", "2024-06-03 10:53:01"),
     ] {
         assert_eq!(at(written).as_deref(), Some(meant), "{written}");
     }
@@ -137,6 +141,51 @@ fn text_that_claims_to_be_base64_and_is_not_stays_readable() {
     assert_eq!(read(plain).text, "Just a few words, written as they are.\n");
     let encoded = "From: a@x.example\nContent-Transfer-Encoding: base64\n\nR3LD\nvMOf\r\nZQ=\n=\n";
     assert_eq!(read(encoded).text, "Grüße");
+    let short = "From: a@x.example\nContent-Transfer-Encoding: base64\n\nJust\n\na few words, as they are.\n";
+    assert_eq!(read(short).text, "Just\n\na few words, as they are.\n");
+}
+
+#[test]
+fn what_a_server_added_below_an_encoded_text_is_read_as_it_is() {
+    let head = "From: a@x.example\nContent-Transfer-Encoding: base64\n\n";
+    let encoded = "R3LDvMOfZSBhdXMgQmVybGluLCBBbm4K";
+    let text = read(&format!("{head}{encoded}\n\n-- \nThis email was scanned by Foo\n")).text;
+    assert_eq!(text, "Grüße aus Berlin, Ann\n\n\n-- \nThis email was scanned by Foo\n");
+    let long = encoded.repeat(400).replace("LCBB", "LCBB\n");
+    let text = read(&format!("{head}{long}\n_____\nscanned by Foo")).text;
+    assert!(text.ends_with("Ann\n\n\n_____\nscanned by Foo") && text.matches("Berlin").count() == 400, "{text}");
+}
+
+#[test]
+fn names_of_files_are_names_and_read_as_they_are_shown() {
+    let name = |header: &str| {
+        let read = read(&format!("From: a@x.example\nContent-Disposition: attachment; {header}\n\nx"));
+        read.attachments[0].name.clone().unwrap_or_default()
+    };
+    assert_eq!(name("filename*=utf-8''invoice%E2%80%AEfdp.exe"), "invoicefdp.exe");
+    assert_eq!(name("filename*=utf-8''..%5C..%5Cetc%2Fpasswd"), "passwd");
+    assert_eq!(name("filename=\"/etc/passwd\""), "passwd");
+    assert_eq!(name("filename*=utf-8''C%3A%5Cfiles%5Ca.pdf"), "a.pdf");
+    assert_eq!(name("filename=\"Offer 5/2026.pdf\""), "Offer 5/2026.pdf");
+}
+
+#[test]
+fn an_inner_multipart_that_shares_its_boundary_holds_what_follows_it() {
+    let read = read(
+        "From: a@x.example\nContent-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: multipart/alternative; \
+         boundary=b\n\n--b\nContent-Type: text/plain\n\nHello\n--b\nContent-Type: text/html\n\n<p>Hello</p>\n--b--\n",
+    );
+    assert_eq!((read.text.as_str(), read.html.as_deref()), ("Hello", Some("<p>Hello</p>")));
+}
+
+#[test]
+fn a_text_that_only_points_at_the_html_is_not_the_text() {
+    let mail = |plain: &str| {
+        let parts = format!("--b\n\n{plain}\n--b\nContent-Type: text/html\n\n<p>The offer stands.</p>\n--b--\n");
+        read(&format!("From: a@x.example\nContent-Type: multipart/alternative; boundary=b\n\n{parts}")).text
+    };
+    assert_eq!(mail("Your client does not support HTML").trim(), "The offer stands.");
+    assert_eq!(mail("The offer stands. Yes.").trim(), "The offer stands. Yes.");
 }
 
 #[test]
