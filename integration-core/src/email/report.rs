@@ -39,7 +39,7 @@ pub struct Bounce {
     #[serde(default)]
     pub delayed: bool,
     /// The mail system has given up for a lasting reason; otherwise it is still trying ([`delayed`](Self::delayed)), or a
-    /// later message may arrive. A full mailbox is soft, whatever status the mail system gives it: it can be emptied.
+    /// later message may arrive. The class of its status decides (RFC 3463); without one a full mailbox is soft.
     pub hard: bool,
     /// What is wrong.
     pub reason: BounceReason,

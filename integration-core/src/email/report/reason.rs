@@ -61,10 +61,10 @@ fn is_status(word: &str) -> bool {
 /// Is trying again of no use?
 pub(super) fn is_lasting(numbers: &Numbers, reason: BounceReason) -> bool {
     match (numbers.class(), reason) {
-        // It is full today.
-        (_, BounceReason::MailboxFull) | (Some(4), _) => false,
+        (Some(4), _) => false,
         (Some(5), _) => true,
-        (_, reason) => reason != BounceReason::Temporary,
+        // Without a status: it is full today.
+        (_, reason) => !matches!(reason, BounceReason::MailboxFull | BounceReason::Temporary),
     }
 }
 

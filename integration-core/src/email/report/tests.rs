@@ -50,7 +50,7 @@ fn a_report_of_success_is_no_bounce() {
 fn reasons_follow_status_and_words() {
     for (status, diagnostic, reason, hard) in [
         ("5.1.2", "550 host unknown", BounceReason::DomainUnknown, true),
-        ("5.2.2", "552 mailbox full", BounceReason::MailboxFull, false),
+        ("5.2.2", "552 mailbox full", BounceReason::MailboxFull, true),
         ("4.2.2", "452 over quota", BounceReason::MailboxFull, false),
         ("5.3.4", "552 too large", BounceReason::TooLarge, true),
         ("5.7.1", "554 rejected as spam", BounceReason::Policy, true),

@@ -71,7 +71,7 @@ fn postfix() {
     let text = "This is the Postfix program at host x.example.\n\nI'm sorry to have to inform you that your message could not be\nbe delivered to one or more recipients.\n\n\
                 <ada@y.example>: host mx.y.example[192.0.2.1] said: 552 5.2.2 Mailbox full (in\n    reply to RCPT TO command)\n";
     let found = found("MAILER-DAEMON@x.example (Mail Delivery System)", "Undelivered Mail Returned to Sender", text);
-    assert_eq!(only(&found), ("ada@y.example", Some("5.2.2"), false, BounceReason::MailboxFull));
+    assert_eq!(only(&found), ("ada@y.example", Some("5.2.2"), true, BounceReason::MailboxFull));
 }
 
 #[test]
