@@ -48,7 +48,7 @@ fn a_stranger_is_suggested_with_what_the_signature_says() {
         "name": "Carla Cook",
         "title": { "value": "Head of Purchasing", "source": "Head of Purchasing" },
         "company": { "value": "Cook & Sons Ltd", "source": "Cook & Sons Ltd" },
-        "phones": [{ "value": "+44 20 7946 0018", "source": "Tel. +44 20 7946 0018" }],
+        "phones": [{ "kind": "phone", "value": "+44 20 7946 0018", "source": "Tel. +44 20 7946 0018" }],
         "urls": [{ "value": "www.cook.example", "source": "www.cook.example" }],
     }]);
     assert_eq!(found["suggested"], suggested);
