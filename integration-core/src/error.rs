@@ -168,6 +168,7 @@ struct Inner {
     request_id: Option<String>,
     retry_after: Option<Duration>,
     given_up: bool,
+    never_sent: bool,
     remedy: Option<Remedy>,
     message: String,
     source: Option<Box<dyn StdError + Send + Sync>>,
@@ -192,6 +193,7 @@ impl Error {
             request_id: None,
             retry_after: None,
             given_up: false,
+            never_sent: false,
             remedy: None,
             message: message.into(),
             source: None,
@@ -240,6 +242,13 @@ impl Error {
         self
     }
 
+    /// Says whether the call was never let go.
+    #[must_use]
+    pub(crate) fn with_never_sent(mut self, never_sent: bool) -> Self {
+        self.0.never_sent = never_sent;
+        self
+    }
+
     /// Says who has to act and how.
     #[must_use]
     pub fn with_remedy(mut self, remedy: Remedy) -> Self {
@@ -284,6 +293,13 @@ impl Error {
     #[must_use]
     pub fn was_given_up(&self) -> bool {
         self.0.given_up
+    }
+
+    /// Was the call never let go: because the time for the work was over, the breaker open, or no token there? It says nothing
+    /// about what was to be asked for then.
+    #[must_use]
+    pub fn was_never_sent(&self) -> bool {
+        self.0.never_sent
     }
 
     /// The operation that failed, if known.

@@ -97,6 +97,8 @@ pub(super) struct Run<'a> {
     /// How many attempts were given up before their end, and whether the last one was.
     given_up: u32,
     last_given_up: bool,
+    /// At least one attempt was let go.
+    sent: bool,
 }
 
 impl<'a> Run<'a> {
@@ -121,6 +123,7 @@ impl<'a> Run<'a> {
             request_id: None,
             given_up: 0,
             last_given_up: false,
+            sent: false,
         }
     }
 
@@ -134,7 +137,7 @@ impl<'a> Run<'a> {
         )
         .increment(1);
         result.map_err(|error| {
-            let error = self.label(error).with_given_up(self.last_given_up);
+            let error = self.label(error).with_given_up(self.last_given_up).with_never_sent(!self.sent);
             Span::current().record("cause", error.kind().as_str());
             tracing::warn!(error = %error, retryable = error.retryable(), "the call failed");
             error
@@ -243,6 +246,7 @@ impl<'a> Run<'a> {
         let permit = self.admit().await?;
         let token = self.token().await?;
         let request = self.request(url, token.as_ref()).map_err(Setback::last)?;
+        self.sent = true;
         let exchange = within(&**clock, self.timeout, self.exchange(request))
             .await
             .unwrap_or_else(|| Exchange::Broken(TransportError::new(TransportErrorKind::Timeout, "no answer in time")));

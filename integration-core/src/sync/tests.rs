@@ -46,6 +46,8 @@ struct Mailbox {
     broken: Vec<String>,
     /// Never to be had, although they are there.
     stuck: Vec<String>,
+    /// Whose turn does not come.
+    unasked: Vec<String>,
     /// Not even answered for.
     silent: Vec<String>,
     /// Whatever they are asked for with is refused for good.
@@ -142,6 +144,10 @@ impl Feed for TestFeed {
             None => Fetched::Gone(key.clone()),
             Some(_) if mailbox.stuck.iter().any(|stuck| stuck == key.as_str()) => {
                 Fetched::NotYet(key.clone(), Arc::new(Error::new(ErrorKind::Unavailable, "a server error")))
+            }
+            Some(_) if mailbox.unasked.iter().any(|unasked| unasked == key.as_str()) => {
+                let error = Error::new(ErrorKind::Timeout, "the time for this work is over").with_never_sent(true);
+                Fetched::NotYet(key.clone(), Arc::new(error))
             }
             Some(_) if mailbox.broken.iter().any(|broken| broken == key.as_str()) => Fetched::Malformed {
                 key: key.clone(),
@@ -495,6 +501,23 @@ async fn a_lone_item_that_is_refused_for_good_ends_in_quarantine_with_its_reason
     rig.engine().replay().await.unwrap();
     rig.sync().await;
     assert_eq!((rig.rows("quarantine").await.len(), rig.rows("activity").await.len()), (0, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_item_that_was_never_asked_for_is_not_blamed_however_often_its_turn_does_not_come() {
+    let rig = Rig::new();
+    for item in ["a", "b"] {
+        rig.mailbox().put(item, message(item, "known@one.example", "t"));
+    }
+    rig.mailbox().unasked = vec!["a".to_owned()];
+    for _ in 0..130 {
+        rig.engine().slice(&Shutdown::default()).await.unwrap();
+    }
+    assert!(rig.mailbox().fetches > 120, "{}", rig.mailbox().fetches);
+    assert_eq!((rig.rows("quarantine").await.len(), rig.rows("pending").await.len()), (0, 1));
+    rig.mailbox().unasked.clear();
+    rig.sync().await;
+    assert_eq!((rig.rows("pending").await.len(), rig.rows("activity").await.len()), (0, 2));
 }
 
 /// Keeps what it was given; calls back into the store first, which must fail and not wait.

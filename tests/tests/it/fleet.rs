@@ -285,7 +285,7 @@ async fn four_processes_stay_together_under_the_minutes_of_accounts_and_app() {
     let Some(server) = Postgres::shared().await else { return };
     let database = server.database().await;
     // Two accounts that want 7,200 units each: either may have 6,000, and the app less than both together.
-    let app = 9_000;
+    let app = 7_000;
     let settings = FleetSettings { app_units: Some(app), ..FleetSettings::small() };
     let mut fleet = Fleet::new(StoreUrl::from(database.url().to_owned()), settings, 3).await;
     // The first meets its own limit, then the second the app's.
@@ -305,7 +305,7 @@ async fn four_processes_stay_together_under_the_minutes_of_accounts_and_app() {
         assert!(account["peak_units_per_minute"].as_u64().unwrap() <= 6_000, "{account}");
     }
     let met = books["gmail"]["per_account"][address(0)]["peak_units_per_minute"].as_u64().unwrap();
-    assert!(met >= 5_400, "the account's minute was met: {books}");
+    assert!(met >= 5_000, "the account's minute was met: {books}");
     let peak = books["gmail"]["peak_app_units_per_minute"].as_u64().unwrap();
     assert!((app * 9 / 10..=app).contains(&peak), "the app's minute was met, and kept: {books}");
     println!(

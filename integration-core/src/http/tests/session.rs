@@ -439,12 +439,13 @@ async fn what_was_not_let_go_was_not_given_up() {
     let late = session.with_deadline(clock.now()).with_clock(clock).build();
     let (_, session) = script(times(5, || item().answers(503, "")));
     let broken = session.with_breaker(Arc::new(Breaker::default())).build();
-    assert!(fail(&broken, safe()).await.was_given_up());
+    let sent = fail(&broken, safe()).await;
+    assert!(sent.was_given_up() && !sent.was_never_sent());
     for (session, kind) in
         [(tokenless, ErrorKind::Timeout), (late, ErrorKind::Timeout), (broken, ErrorKind::Unavailable)]
     {
         let error = fail(&session, safe().with_attempts(1)).await;
-        assert_eq!((error.kind(), error.was_given_up()), (kind, false), "{error:?}");
+        assert_eq!((error.kind(), error.was_given_up(), error.was_never_sent()), (kind, false, true), "{error:?}");
     }
 }
 

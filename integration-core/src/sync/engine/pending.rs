@@ -39,16 +39,18 @@ const TRIES_REFUSED: u32 = 3;
 
 /// Is it this item that fails, rather than the service, the quota or the sign-in?
 fn may_blame_the_item(error: &Error) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::Conflict
-            | ErrorKind::InvalidInput
-            | ErrorKind::PermissionDenied
-            | ErrorKind::Timeout
-            | ErrorKind::Unavailable
-            | ErrorKind::Unsupported
-            | ErrorKind::Validation
-    )
+    let asked = !error.was_never_sent();
+    asked
+        && matches!(
+            error.kind(),
+            ErrorKind::Conflict
+                | ErrorKind::InvalidInput
+                | ErrorKind::PermissionDenied
+                | ErrorKind::Timeout
+                | ErrorKind::Unavailable
+                | ErrorKind::Unsupported
+                | ErrorKind::Validation
+        )
 }
 
 /// What else was asked for.

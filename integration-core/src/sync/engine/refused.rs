@@ -19,7 +19,7 @@ use crate::{
 /// How long a partition is left alone that nobody was let into for the first time; doubled with each time in a row …
 const FIRST_REST: Duration = Duration::from_secs(60);
 /// … up to this.
-const LONGEST_REST: Duration = Duration::from_secs(24 * 3600);
+const LONGEST_REST: Duration = Duration::from_secs(3600);
 
 /// Why a walk through a partition did not go on.
 #[derive(Debug)]
@@ -97,18 +97,20 @@ impl<'a> Refusals<'a> {
 
 /// May it be one partition that fails, rather than the service, the quota or the sign-in?
 fn may_be_of_one(error: &Error) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::CursorExpired
-            | ErrorKind::InvalidInput
-            | ErrorKind::NotFound
-            | ErrorKind::PermissionDenied
-            | ErrorKind::Timeout
-            | ErrorKind::Transport
-            | ErrorKind::Unavailable
-            | ErrorKind::Unsupported
-            | ErrorKind::Validation
-    )
+    let asked = !error.was_never_sent();
+    asked
+        && matches!(
+            error.kind(),
+            ErrorKind::CursorExpired
+                | ErrorKind::InvalidInput
+                | ErrorKind::NotFound
+                | ErrorKind::PermissionDenied
+                | ErrorKind::Timeout
+                | ErrorKind::Transport
+                | ErrorKind::Unavailable
+                | ErrorKind::Unsupported
+                | ErrorKind::Validation
+        )
 }
 
 /// A partition that is gone was deleted while it was asked, most likely: the next look at all of them tells, and soon.
@@ -183,8 +185,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_rest_grows_to_a_day_and_no_further() {
+    fn a_rest_grows_to_an_hour_and_no_further() {
         let minutes: Vec<i64> = [1, 2, 3, 12, 100, u32::MAX].map(|times| rest_after(times).num_minutes()).into();
-        assert_eq!(minutes, [1, 2, 4, 1440, 1440, 1440]);
+        assert_eq!(minutes, [1, 2, 4, 60, 60, 60]);
     }
 }

@@ -60,7 +60,7 @@ impl<I: SyncItem> Engine<I> {
             let settled = |member: &MemberRow| member.known && !member.left || member.pending.is_some();
             let found = self.found_elsewhere(&partition, items.clone(), settled).await?;
             let mut members = self.members(&partition, items.iter().cloned().collect()).await?;
-            let mut writes = Vec::new();
+            let (mut writes, mut queued) = (Vec::new(), false);
             for item in items {
                 writes.push(self.keys.delete(STRAYS, self.keys.member(&partition, &item)));
                 let Some(member) = members.get_mut(&item).filter(|member| member.left && member.pending.is_none())
@@ -70,8 +70,11 @@ impl<I: SyncItem> Engine<I> {
                 if !found.contains(&item) {
                     slice.pending += 1;
                     self.queue(&mut row, &partition, &item, member, Lane::Live, &mut writes)?;
-                    writes.push(self.keys.put(PARTITIONS, self.keys.partition(&partition), &row)?);
+                    queued = true;
                 }
+            }
+            if queued {
+                writes.push(self.keys.put(PARTITIONS, self.keys.partition(&partition), &row)?);
             }
             self.commit(slice, &[&writes]).await?;
         }
