@@ -228,9 +228,6 @@ async fn many_connections_are_followed_by_four_processes_whatever_is_killed() {
     // waited for that long: within lease and interval then.
     let most = (2 * settings.poll).max(settings.lease + slack + settings.poll);
     assert!(gap <= most, "{gap:?} of {most:?}, {whose}");
-    // Whoever was killed in the middle of a look is replaced once the lease has run out.
-    let late = gap.saturating_sub(settings.poll);
-    assert!(late <= settings.lease + slack, "{late:?} late, {whose}");
 }
 
 /// Whatever a killed process held, others had it within this time of its death.
