@@ -296,7 +296,7 @@ impl Error {
     }
 
     /// Was the call never let go: because the time for the work was over, the breaker open, or no token there? It says nothing
-    /// about what was to be asked for then.
+    /// about what was to be asked for then, had no effect, and is safe to repeat.
     #[must_use]
     pub fn was_never_sent(&self) -> bool {
         self.0.never_sent
