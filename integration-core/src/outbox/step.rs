@@ -170,6 +170,8 @@ impl Outbox {
                 intent.state = IntentState::Unknown { since, look_ups: look_ups + 1 };
                 self.put_off(about, (intent, version), wait).await.map(drop)
             }
+            // Its worker ends, which says nothing of the mail: the row stays as it is, due for the next.
+            Err(_) if about.stop.stopping() => Ok(()),
             Err(error) => self.cannot_tell(about, (intent, version), (since, look_ups), &error).await,
         }
     }

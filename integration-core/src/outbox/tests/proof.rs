@@ -38,6 +38,7 @@ async fn a_worker_that_is_to_end_does_not_wait_for_a_proof() {
         _ = world.until_finished() => panic!("it was to be interrupted"),
     }
     tokio::time::sleep(world.options.lease).await;
+    let before = format!("{:?}", world.intent("a").await);
     let (stop, began) = (Shutdown::default(), tokio::time::Instant::now());
     tokio::join!(world.slice_until(&stop), async {
         tokio::time::sleep(MINUTE).await;
@@ -45,6 +46,7 @@ async fn a_worker_that_is_to_end_does_not_wait_for_a_proof() {
     });
     assert!(began.elapsed() < 2 * MINUTE, "{:?}", began.elapsed());
     assert!(matches!(world.intent("a").await.state, IntentState::Unknown { .. }));
+    assert_eq!(format!("{:?}", world.intent("a").await), before, "that a worker ends says nothing of the mail");
     world.until_finished().await;
     assert_eq!(world.book(), ["a"]);
     assert_eq!(world.service.proofs().len(), 3);
